@@ -1,0 +1,85 @@
+/**
+ * A request to the API and its answer, as both ends know them, free of sockets: the HTTP adapter of the server makes these from
+ * the wire, the direct transport of the client hands them over as they are (objects shared, nothing serialised).
+ */
+import type { ListMeta } from './generated/meta/v1.ts'
+import type { KubeObject } from './object.ts'
+import type { RemoteStreams } from './node-service.ts'
+
+export interface UserInfo {
+  readonly name: string
+  readonly uid?: string
+  readonly groups: readonly string[]
+  readonly extra?: Readonly<Record<string, readonly string[]>>
+}
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
+  /** Decoded by the receiver: "/api/v1/namespaces/default/pods/a". */
+  readonly path: string
+  readonly query: URLSearchParams
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** Bytes from the wire, or an object from the same process (treated as immutable). */
+  readonly body?: { readonly bytes: Uint8Array } | { readonly object: KubeObject | readonly unknown[] }
+  /** Aborts when the caller has gone. */
+  readonly signal: AbortSignal
+}
+
+/** One revision of one object: the object and its JSON bytes, each made at most once and shared by all who want it. */
+export interface StoredObject {
+  readonly object: KubeObject
+  /** UTF-8 JSON of `object`, made on first use. */
+  readonly bytes: Uint8Array
+}
+
+export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
+
+export interface WatchEvent {
+  readonly type: WatchEventType
+  readonly object: KubeObject
+  /** The line for the wire, `{"type":...,"object":...}\n`, made on first use and shared by all watchers. */
+  readonly line: Uint8Array
+}
+
+/** What every answer may carry beside its body. */
+export interface ResponseHeaders {
+  readonly headers?: Readonly<Record<string, string>>
+  /** Texts for `Warning: 299` headers (KEP-1693). */
+  readonly warnings?: readonly string[]
+}
+
+export type ApiResponse = ResponseHeaders &
+  (
+    | { readonly type: 'object'; readonly status: number; readonly stored: StoredObject }
+    | {
+        readonly type: 'list'
+        readonly status: 200
+        readonly apiVersion: string
+        readonly kind: string
+        readonly metadata: ListMeta
+        readonly items: readonly StoredObject[]
+      }
+    | { readonly type: 'watch'; readonly status: 200; readonly events: AsyncIterable<readonly WatchEvent[]> }
+    | {
+        readonly type: 'raw'
+        readonly status: number
+        readonly contentType: string
+        readonly body: Uint8Array | AsyncIterable<Uint8Array>
+      }
+    /** The connection becomes streams: exec, attach, port-forward. The adapter negotiates SPDY or WebSocket, then calls `serve`. */
+    | {
+        readonly type: 'upgrade'
+        readonly status: 101
+        readonly use: StreamUse
+        serve(streams: RemoteStreams): Promise<void>
+      }
+  )
+
+/** What an upgraded connection is for, and so which channels it has. */
+export type StreamUse =
+  | { readonly kind: 'exec' | 'attach'; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean; readonly tty: boolean }
+  | { readonly kind: 'portforward'; readonly ports: readonly number[] }
+
+/** Answers requests: a server seen by a client in the same process, or a connection to one. Failures are answers with a Status. */
+export type Transport = (request: ApiRequest) => Promise<ApiResponse>

@@ -1,0 +1,207 @@
+/**
+ * What the node agent asks of a container runtime: the Container Runtime Interface (k8s.io/cri-api runtime/v1) in our spelling.
+ * Two implementations pass one contract test: `cri/` (containerd by gRPC) and `simulated/`.
+ */
+import type { ByteDuplex, ExecOutcome, ExecStreams } from '../api/node-service.ts'
+
+export interface SandboxConfig {
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly uid: string; readonly attempt: number }
+  readonly hostname: string
+  readonly logDirectory: string
+  readonly dns: { readonly servers: readonly string[]; readonly searches: readonly string[]; readonly options: readonly string[] }
+  readonly portMappings: readonly PortMapping[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly linux: {
+    readonly cgroupParent: string
+    readonly sysctls: Readonly<Record<string, string>>
+    readonly security: SecurityContext
+  }
+}
+
+export interface PortMapping {
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP'
+  readonly containerPort: number
+  readonly hostPort: number
+  readonly hostIP: string
+}
+
+/** Where each namespace comes from: the pod's own, the container's own, or the node's. */
+export interface NamespaceOptions {
+  readonly network: 'POD' | 'NODE'
+  readonly pid: 'POD' | 'CONTAINER' | 'NODE'
+  readonly ipc: 'POD' | 'NODE'
+}
+
+export interface SecurityContext {
+  readonly namespaces: NamespaceOptions
+  readonly privileged: boolean
+  readonly runAsUser?: number
+  readonly runAsUsername?: string
+  readonly runAsGroup?: number
+  readonly supplementalGroups: readonly number[]
+  readonly readonlyRootfs: boolean
+  readonly noNewPrivileges: boolean
+  readonly addCapabilities: readonly string[]
+  readonly dropCapabilities: readonly string[]
+  readonly seccomp: { readonly type: 'RuntimeDefault' | 'Unconfined' | 'Localhost'; readonly localhostRef?: string }
+  readonly maskedPaths: readonly string[]
+  readonly readonlyPaths: readonly string[]
+}
+
+export interface Mount {
+  readonly containerPath: string
+  readonly hostPath: string
+  readonly readonly: boolean
+  readonly propagation: 'PRIVATE' | 'HOST_TO_CONTAINER' | 'BIDIRECTIONAL'
+}
+
+export interface LinuxResources {
+  readonly cpuPeriod: number
+  /** In microseconds per period; 0 is no limit. */
+  readonly cpuQuota: number
+  readonly cpuShares: number
+  /** 0 is no limit. */
+  readonly memoryLimitBytes: number
+  readonly oomScoreAdj: number
+}
+
+export interface ContainerConfig {
+  readonly metadata: { readonly name: string; readonly attempt: number }
+  /** What pullImage or imageStatus returned as the image's id. */
+  readonly imageId: string
+  readonly command: readonly string[]
+  readonly args: readonly string[]
+  readonly workingDir: string
+  readonly env: readonly { readonly key: string; readonly value: string }[]
+  readonly mounts: readonly Mount[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  /** Relative to the sandbox's logDirectory. */
+  readonly logPath: string
+  readonly stdin: boolean
+  readonly stdinOnce: boolean
+  readonly tty: boolean
+  readonly resources: LinuxResources
+  readonly security: SecurityContext
+}
+
+export interface SandboxStatus {
+  readonly id: string
+  readonly metadata: SandboxConfig['metadata']
+  readonly isReady: boolean
+  readonly createdAtMs: number
+  /** The pod's addresses, the first one primary; empty with the host's network. */
+  readonly ips: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+export type ContainerState = 'CREATED' | 'RUNNING' | 'EXITED' | 'UNKNOWN'
+
+/** What a list tells of a container, cheap enough to ask often. */
+export interface ContainerSummary {
+  readonly id: string
+  readonly sandboxId: string
+  readonly metadata: ContainerConfig['metadata']
+  readonly state: ContainerState
+  readonly createdAtMs: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+export interface ContainerStatus {
+  readonly id: string
+  readonly metadata: ContainerConfig['metadata']
+  readonly state: ContainerState
+  readonly createdAtMs: number
+  /** 0 when it has not started. */
+  readonly startedAtMs: number
+  /** 0 when it has not ended. */
+  readonly finishedAtMs: number
+  readonly exitCode: number
+  /** "Completed", "Error", "OOMKilled", "StartError"... */
+  readonly reason: string
+  readonly message: string
+  /** As the pod spec named it. */
+  readonly image: string
+  /** With digest where known. */
+  readonly imageRef: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  /** Absolute. */
+  readonly logPath: string
+}
+
+export interface Image {
+  /** The config digest: "sha256:...". */
+  readonly id: string
+  readonly tags: readonly string[]
+  readonly digests: readonly string[]
+  readonly sizeBytes: number
+  /** The user of the image's config: a number, or a name. */
+  readonly uid?: number
+  readonly username?: string
+}
+
+export interface RegistryCredentials {
+  readonly username: string
+  readonly password: string
+}
+
+export interface ExecSyncResult {
+  readonly stdout: Uint8Array
+  readonly stderr: Uint8Array
+  readonly exitCode: number
+}
+
+/** Something happened to a container or sandbox: look at that pod again. */
+export interface RuntimeEvent {
+  readonly kind: 'container' | 'sandbox'
+  readonly id: string
+  readonly sandboxId: string | undefined
+}
+
+/** A failure of the runtime; `code` is the gRPC status name where there is one. */
+export class RuntimeError extends Error {
+  override readonly name = 'RuntimeError'
+  readonly code: 'NotFound' | 'DeadlineExceeded' | 'Unavailable' | 'Unknown' | 'AlreadyExists' | 'InvalidArgument'
+  constructor(code: RuntimeError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+export interface ContainerRuntime {
+  version(): Promise<{ readonly name: string; readonly version: string }>
+  /** Whether the runtime and its network are ready, with the reason when not. */
+  status(): Promise<{ readonly runtimeReady: boolean; readonly networkReady: boolean; readonly message: string }>
+
+  runPodSandbox(config: SandboxConfig, handler: string, signal: AbortSignal): Promise<string>
+  stopPodSandbox(id: string): Promise<void>
+  removePodSandbox(id: string): Promise<void>
+  podSandboxStatus(id: string): Promise<SandboxStatus>
+  listPodSandboxes(): Promise<readonly Omit<SandboxStatus, 'ips'>[]>
+
+  createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string>
+  startContainer(id: string): Promise<void>
+  /** SIGTERM (or the image's stop signal), then SIGKILL after the grace. Resolves when it has ended. */
+  stopContainer(id: string, graceSeconds: number): Promise<void>
+  removeContainer(id: string): Promise<void>
+  containerStatus(id: string): Promise<ContainerStatus>
+  listContainers(): Promise<readonly ContainerSummary[]>
+
+  execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecSyncResult>
+  exec(id: string, command: readonly string[], tty: boolean, streams: ExecStreams): Promise<ExecOutcome>
+  attach(id: string, tty: boolean, streams: ExecStreams): Promise<ExecOutcome>
+  portForward(sandboxId: string, port: number, connection: ByteDuplex, signal: AbortSignal): Promise<void>
+
+  listImages(): Promise<readonly Image[]>
+  imageStatus(image: string): Promise<Image | undefined>
+  /** Resolves with the image's id. */
+  pullImage(image: string, credentials: RegistryCredentials | undefined, signal: AbortSignal): Promise<string>
+  removeImage(image: string): Promise<void>
+
+  /** Until the signal aborts; reconnects by itself. After a gap an event for every known container may come. */
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent>
+}

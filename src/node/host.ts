@@ -1,0 +1,51 @@
+/**
+ * What the node agent asks of the machine it runs on: files, mounts, logs, facts. `host/` does it on Linux, `simulated/` in
+ * memory. Paths are absolute.
+ */
+export interface MachineFacts {
+  readonly hostname: string
+  readonly machineId: string
+  readonly bootId: string
+  readonly systemUuid: string
+  readonly kernelVersion: string
+  readonly osImage: string
+  readonly architecture: 'amd64' | 'arm64'
+  readonly cpuCount: number
+  readonly memoryBytes: number
+  readonly ephemeralStorageBytes: number
+}
+
+/** A file of a projected volume. */
+export interface ProjectedFile {
+  /** Relative, may contain directories. */
+  readonly path: string
+  readonly data: Uint8Array
+  readonly mode: number
+  readonly uid?: number
+}
+
+export interface Host {
+  facts(): Promise<MachineFacts>
+  makeDirectory(path: string, mode: number): Promise<void>
+  /** Sets group and group bits down the tree, as fsGroup asks. */
+  setGroup(path: string, gid: number): Promise<void>
+  /** Writes the files so that a reader sees either the old set or the new one whole (a ..data link that is swapped). */
+  writeProjected(directory: string, files: readonly ProjectedFile[], gid: number | undefined): Promise<void>
+  writeFile(path: string, data: string | Uint8Array, mode: number): Promise<void>
+  /** The last `limitBytes` of a file; undefined when it does not exist. */
+  readTail(path: string, limitBytes: number): Promise<Uint8Array | undefined>
+  /** Raw bytes of a log from an offset, and of what is added while the signal lasts when `follow`. */
+  readLog(path: string, options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal }): AsyncIterable<Uint8Array>
+  fileSize(path: string): Promise<number | undefined>
+  pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
+  mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>
+  /** Unmounts what is mounted below the path, then removes the tree. Nothing happens when it does not exist. */
+  removeTree(path: string): Promise<void>
+  listDirectory(path: string): Promise<readonly string[]>
+  /** cgroup of a pod: made with its limits, removed with its pod. `parent` is what the sandbox names as cgroupParent. */
+  createPodCgroup(parent: string, resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number }): Promise<void>
+  removePodCgroup(parent: string): Promise<void>
+  /** A TCP connection probe or HTTP GET from the node's side. */
+  probeTcp(host: string, port: number, timeoutMs: number): Promise<boolean>
+  probeHttp(url: string, headers: Readonly<Record<string, string>>, timeoutMs: number): Promise<{ readonly status: number; readonly body: string } | { readonly error: string }>
+}
