@@ -27,8 +27,10 @@ export interface Field {
   readonly type: FieldType
   /** The type's name in the schema, when `type` is `message`. */
   readonly ref?: string
-  /** A `list` of, or a `map` from string to, values of `type`. A list of lists or map of lists nests by `ref`-less wrapping types. */
-  readonly container?: 'list' | 'map'
+  /** A `list` of, or a `map` from string to, values of `type`; `mapOfLists` maps strings to lists of them. */
+  readonly container?: 'list' | 'map' | 'mapOfLists'
+  /** Go embeds the field's struct: JSON shows the field in place, protobuf in a message that has this number. */
+  readonly embedded?: number
   readonly required?: true
   readonly enum?: readonly string[]
   /** The published default, as JSON. */

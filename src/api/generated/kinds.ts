@@ -1,0 +1,572 @@
+// Made by `npm run generate` from the API that Kubernetes publishes. Do not edit.
+
+import type {
+  AdmissionReview as AdmissionV1AdmissionReview,
+} from './admission/v1.ts'
+import type {
+  MutatingAdmissionPolicy as AdmissionregistrationV1MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding as AdmissionregistrationV1MutatingAdmissionPolicyBinding,
+  MutatingAdmissionPolicyBindingList as AdmissionregistrationV1MutatingAdmissionPolicyBindingList,
+  MutatingAdmissionPolicyList as AdmissionregistrationV1MutatingAdmissionPolicyList,
+  MutatingWebhookConfiguration as AdmissionregistrationV1MutatingWebhookConfiguration,
+  MutatingWebhookConfigurationList as AdmissionregistrationV1MutatingWebhookConfigurationList,
+  ValidatingAdmissionPolicy as AdmissionregistrationV1ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding as AdmissionregistrationV1ValidatingAdmissionPolicyBinding,
+  ValidatingAdmissionPolicyBindingList as AdmissionregistrationV1ValidatingAdmissionPolicyBindingList,
+  ValidatingAdmissionPolicyList as AdmissionregistrationV1ValidatingAdmissionPolicyList,
+  ValidatingWebhookConfiguration as AdmissionregistrationV1ValidatingWebhookConfiguration,
+  ValidatingWebhookConfigurationList as AdmissionregistrationV1ValidatingWebhookConfigurationList,
+} from './admissionregistration/v1.ts'
+import type {
+  MutatingAdmissionPolicy as AdmissionregistrationV1alpha1MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding as AdmissionregistrationV1alpha1MutatingAdmissionPolicyBinding,
+  MutatingAdmissionPolicyBindingList as AdmissionregistrationV1alpha1MutatingAdmissionPolicyBindingList,
+  MutatingAdmissionPolicyList as AdmissionregistrationV1alpha1MutatingAdmissionPolicyList,
+  ValidatingAdmissionPolicy as AdmissionregistrationV1alpha1ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding as AdmissionregistrationV1alpha1ValidatingAdmissionPolicyBinding,
+  ValidatingAdmissionPolicyBindingList as AdmissionregistrationV1alpha1ValidatingAdmissionPolicyBindingList,
+  ValidatingAdmissionPolicyList as AdmissionregistrationV1alpha1ValidatingAdmissionPolicyList,
+} from './admissionregistration/v1alpha1.ts'
+import type {
+  MutatingAdmissionPolicy as AdmissionregistrationV1beta1MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding as AdmissionregistrationV1beta1MutatingAdmissionPolicyBinding,
+  MutatingAdmissionPolicyBindingList as AdmissionregistrationV1beta1MutatingAdmissionPolicyBindingList,
+  MutatingAdmissionPolicyList as AdmissionregistrationV1beta1MutatingAdmissionPolicyList,
+  MutatingWebhookConfiguration as AdmissionregistrationV1beta1MutatingWebhookConfiguration,
+  MutatingWebhookConfigurationList as AdmissionregistrationV1beta1MutatingWebhookConfigurationList,
+  ValidatingAdmissionPolicy as AdmissionregistrationV1beta1ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding as AdmissionregistrationV1beta1ValidatingAdmissionPolicyBinding,
+  ValidatingAdmissionPolicyBindingList as AdmissionregistrationV1beta1ValidatingAdmissionPolicyBindingList,
+  ValidatingAdmissionPolicyList as AdmissionregistrationV1beta1ValidatingAdmissionPolicyList,
+  ValidatingWebhookConfiguration as AdmissionregistrationV1beta1ValidatingWebhookConfiguration,
+  ValidatingWebhookConfigurationList as AdmissionregistrationV1beta1ValidatingWebhookConfigurationList,
+} from './admissionregistration/v1beta1.ts'
+import type {
+  ConversionReview as ApiextensionsV1ConversionReview,
+  CustomResourceDefinition as ApiextensionsV1CustomResourceDefinition,
+  CustomResourceDefinitionList as ApiextensionsV1CustomResourceDefinitionList,
+} from './apiextensions/v1.ts'
+import type {
+  APIService as ApiregistrationV1APIService,
+  APIServiceList as ApiregistrationV1APIServiceList,
+} from './apiregistration/v1.ts'
+import type {
+  ControllerRevision as AppsV1ControllerRevision,
+  ControllerRevisionList as AppsV1ControllerRevisionList,
+  DaemonSet as AppsV1DaemonSet,
+  DaemonSetList as AppsV1DaemonSetList,
+  Deployment as AppsV1Deployment,
+  DeploymentList as AppsV1DeploymentList,
+  ReplicaSet as AppsV1ReplicaSet,
+  ReplicaSetList as AppsV1ReplicaSetList,
+  StatefulSet as AppsV1StatefulSet,
+  StatefulSetList as AppsV1StatefulSetList,
+} from './apps/v1.ts'
+import type {
+  SelfSubjectReview as AuthenticationV1SelfSubjectReview,
+  TokenRequest as AuthenticationV1TokenRequest,
+  TokenReview as AuthenticationV1TokenReview,
+} from './authentication/v1.ts'
+import type {
+  LocalSubjectAccessReview as AuthorizationV1LocalSubjectAccessReview,
+  SelfSubjectAccessReview as AuthorizationV1SelfSubjectAccessReview,
+  SelfSubjectRulesReview as AuthorizationV1SelfSubjectRulesReview,
+  SubjectAccessReview as AuthorizationV1SubjectAccessReview,
+} from './authorization/v1.ts'
+import type {
+  HorizontalPodAutoscaler as AutoscalingV1HorizontalPodAutoscaler,
+  HorizontalPodAutoscalerList as AutoscalingV1HorizontalPodAutoscalerList,
+  Scale as AutoscalingV1Scale,
+} from './autoscaling/v1.ts'
+import type {
+  HorizontalPodAutoscaler as AutoscalingV2HorizontalPodAutoscaler,
+  HorizontalPodAutoscalerList as AutoscalingV2HorizontalPodAutoscalerList,
+} from './autoscaling/v2.ts'
+import type {
+  CronJob as BatchV1CronJob,
+  CronJobList as BatchV1CronJobList,
+  Job as BatchV1Job,
+  JobList as BatchV1JobList,
+} from './batch/v1.ts'
+import type {
+  CertificateSigningRequest as CertificatesV1CertificateSigningRequest,
+  CertificateSigningRequestList as CertificatesV1CertificateSigningRequestList,
+} from './certificates/v1.ts'
+import type {
+  ClusterTrustBundle as CertificatesV1alpha1ClusterTrustBundle,
+  ClusterTrustBundleList as CertificatesV1alpha1ClusterTrustBundleList,
+} from './certificates/v1alpha1.ts'
+import type {
+  CertificateSigningRequest as CertificatesV1beta1CertificateSigningRequest,
+  CertificateSigningRequestList as CertificatesV1beta1CertificateSigningRequestList,
+  ClusterTrustBundle as CertificatesV1beta1ClusterTrustBundle,
+  ClusterTrustBundleList as CertificatesV1beta1ClusterTrustBundleList,
+  PodCertificateRequest as CertificatesV1beta1PodCertificateRequest,
+  PodCertificateRequestList as CertificatesV1beta1PodCertificateRequestList,
+} from './certificates/v1beta1.ts'
+import type {
+  Lease as CoordinationV1Lease,
+  LeaseList as CoordinationV1LeaseList,
+} from './coordination/v1.ts'
+import type {
+  LeaseCandidate as CoordinationV1alpha2LeaseCandidate,
+  LeaseCandidateList as CoordinationV1alpha2LeaseCandidateList,
+} from './coordination/v1alpha2.ts'
+import type {
+  Lease as CoordinationV1beta1Lease,
+  LeaseCandidate as CoordinationV1beta1LeaseCandidate,
+  LeaseCandidateList as CoordinationV1beta1LeaseCandidateList,
+  LeaseList as CoordinationV1beta1LeaseList,
+} from './coordination/v1beta1.ts'
+import type {
+  Binding as CoreV1Binding,
+  ComponentStatus as CoreV1ComponentStatus,
+  ComponentStatusList as CoreV1ComponentStatusList,
+  ConfigMap as CoreV1ConfigMap,
+  ConfigMapList as CoreV1ConfigMapList,
+  Endpoints as CoreV1Endpoints,
+  EndpointsList as CoreV1EndpointsList,
+  Event as CoreV1Event,
+  EventList as CoreV1EventList,
+  LimitRange as CoreV1LimitRange,
+  LimitRangeList as CoreV1LimitRangeList,
+  Namespace as CoreV1Namespace,
+  NamespaceList as CoreV1NamespaceList,
+  Node as CoreV1Node,
+  NodeList as CoreV1NodeList,
+  NodeProxyOptions as CoreV1NodeProxyOptions,
+  PersistentVolume as CoreV1PersistentVolume,
+  PersistentVolumeClaim as CoreV1PersistentVolumeClaim,
+  PersistentVolumeClaimList as CoreV1PersistentVolumeClaimList,
+  PersistentVolumeList as CoreV1PersistentVolumeList,
+  Pod as CoreV1Pod,
+  PodAttachOptions as CoreV1PodAttachOptions,
+  PodExecOptions as CoreV1PodExecOptions,
+  PodList as CoreV1PodList,
+  PodLogOptions as CoreV1PodLogOptions,
+  PodPortForwardOptions as CoreV1PodPortForwardOptions,
+  PodProxyOptions as CoreV1PodProxyOptions,
+  PodStatusResult as CoreV1PodStatusResult,
+  PodTemplate as CoreV1PodTemplate,
+  PodTemplateList as CoreV1PodTemplateList,
+  RangeAllocation as CoreV1RangeAllocation,
+  ReplicationController as CoreV1ReplicationController,
+  ReplicationControllerList as CoreV1ReplicationControllerList,
+  ResourceQuota as CoreV1ResourceQuota,
+  ResourceQuotaList as CoreV1ResourceQuotaList,
+  Secret as CoreV1Secret,
+  SecretList as CoreV1SecretList,
+  SerializedReference as CoreV1SerializedReference,
+  Service as CoreV1Service,
+  ServiceAccount as CoreV1ServiceAccount,
+  ServiceAccountList as CoreV1ServiceAccountList,
+  ServiceList as CoreV1ServiceList,
+  ServiceProxyOptions as CoreV1ServiceProxyOptions,
+} from './core/v1.ts'
+import type {
+  EndpointSlice as DiscoveryV1EndpointSlice,
+  EndpointSliceList as DiscoveryV1EndpointSliceList,
+} from './discovery/v1.ts'
+import type {
+  Event as EventsV1Event,
+  EventList as EventsV1EventList,
+} from './events/v1.ts'
+import type {
+  FlowSchema as FlowcontrolV1FlowSchema,
+  FlowSchemaList as FlowcontrolV1FlowSchemaList,
+  PriorityLevelConfiguration as FlowcontrolV1PriorityLevelConfiguration,
+  PriorityLevelConfigurationList as FlowcontrolV1PriorityLevelConfigurationList,
+} from './flowcontrol/v1.ts'
+import type {
+  StorageVersion as InternalV1alpha1StorageVersion,
+  StorageVersionList as InternalV1alpha1StorageVersionList,
+} from './internal/v1alpha1.ts'
+import type {
+  APIGroup as MetaV1APIGroup,
+  APIGroupList as MetaV1APIGroupList,
+  APIResourceList as MetaV1APIResourceList,
+  APIVersions as MetaV1APIVersions,
+  ApplyOptions as MetaV1ApplyOptions,
+  CreateOptions as MetaV1CreateOptions,
+  DeleteOptions as MetaV1DeleteOptions,
+  GetOptions as MetaV1GetOptions,
+  List as MetaV1List,
+  ListOptions as MetaV1ListOptions,
+  PartialObjectMetadata as MetaV1PartialObjectMetadata,
+  PartialObjectMetadataList as MetaV1PartialObjectMetadataList,
+  PatchOptions as MetaV1PatchOptions,
+  Status as MetaV1Status,
+  TableOptions as MetaV1TableOptions,
+  UpdateOptions as MetaV1UpdateOptions,
+  WatchEvent as MetaV1WatchEvent,
+} from './meta/v1.ts'
+import type {
+  IPAddress as NetworkingV1IPAddress,
+  IPAddressList as NetworkingV1IPAddressList,
+  Ingress as NetworkingV1Ingress,
+  IngressClass as NetworkingV1IngressClass,
+  IngressClassList as NetworkingV1IngressClassList,
+  IngressList as NetworkingV1IngressList,
+  NetworkPolicy as NetworkingV1NetworkPolicy,
+  NetworkPolicyList as NetworkingV1NetworkPolicyList,
+  ServiceCIDR as NetworkingV1ServiceCIDR,
+  ServiceCIDRList as NetworkingV1ServiceCIDRList,
+} from './networking/v1.ts'
+import type {
+  IPAddress as NetworkingV1beta1IPAddress,
+  IPAddressList as NetworkingV1beta1IPAddressList,
+  Ingress as NetworkingV1beta1Ingress,
+  IngressClass as NetworkingV1beta1IngressClass,
+  IngressClassList as NetworkingV1beta1IngressClassList,
+  IngressList as NetworkingV1beta1IngressList,
+  ServiceCIDR as NetworkingV1beta1ServiceCIDR,
+  ServiceCIDRList as NetworkingV1beta1ServiceCIDRList,
+} from './networking/v1beta1.ts'
+import type {
+  RuntimeClass as NodeV1RuntimeClass,
+  RuntimeClassList as NodeV1RuntimeClassList,
+} from './node/v1.ts'
+import type {
+  Eviction as PolicyV1Eviction,
+  PodDisruptionBudget as PolicyV1PodDisruptionBudget,
+  PodDisruptionBudgetList as PolicyV1PodDisruptionBudgetList,
+} from './policy/v1.ts'
+import type {
+  ClusterRole as RbacV1ClusterRole,
+  ClusterRoleBinding as RbacV1ClusterRoleBinding,
+  ClusterRoleBindingList as RbacV1ClusterRoleBindingList,
+  ClusterRoleList as RbacV1ClusterRoleList,
+  Role as RbacV1Role,
+  RoleBinding as RbacV1RoleBinding,
+  RoleBindingList as RbacV1RoleBindingList,
+  RoleList as RbacV1RoleList,
+} from './rbac/v1.ts'
+import type {
+  DeviceClass as ResourceV1DeviceClass,
+  DeviceClassList as ResourceV1DeviceClassList,
+  ResourceClaim as ResourceV1ResourceClaim,
+  ResourceClaimList as ResourceV1ResourceClaimList,
+  ResourceClaimTemplate as ResourceV1ResourceClaimTemplate,
+  ResourceClaimTemplateList as ResourceV1ResourceClaimTemplateList,
+  ResourceSlice as ResourceV1ResourceSlice,
+  ResourceSliceList as ResourceV1ResourceSliceList,
+} from './resource/v1.ts'
+import type {
+  DeviceTaintRule as ResourceV1alpha3DeviceTaintRule,
+  DeviceTaintRuleList as ResourceV1alpha3DeviceTaintRuleList,
+  ResourcePoolStatusRequest as ResourceV1alpha3ResourcePoolStatusRequest,
+  ResourcePoolStatusRequestList as ResourceV1alpha3ResourcePoolStatusRequestList,
+} from './resource/v1alpha3.ts'
+import type {
+  DeviceClass as ResourceV1beta1DeviceClass,
+  DeviceClassList as ResourceV1beta1DeviceClassList,
+  ResourceClaim as ResourceV1beta1ResourceClaim,
+  ResourceClaimList as ResourceV1beta1ResourceClaimList,
+  ResourceClaimTemplate as ResourceV1beta1ResourceClaimTemplate,
+  ResourceClaimTemplateList as ResourceV1beta1ResourceClaimTemplateList,
+  ResourceSlice as ResourceV1beta1ResourceSlice,
+  ResourceSliceList as ResourceV1beta1ResourceSliceList,
+} from './resource/v1beta1.ts'
+import type {
+  DeviceClass as ResourceV1beta2DeviceClass,
+  DeviceClassList as ResourceV1beta2DeviceClassList,
+  DeviceTaintRule as ResourceV1beta2DeviceTaintRule,
+  DeviceTaintRuleList as ResourceV1beta2DeviceTaintRuleList,
+  ResourceClaim as ResourceV1beta2ResourceClaim,
+  ResourceClaimList as ResourceV1beta2ResourceClaimList,
+  ResourceClaimTemplate as ResourceV1beta2ResourceClaimTemplate,
+  ResourceClaimTemplateList as ResourceV1beta2ResourceClaimTemplateList,
+  ResourceSlice as ResourceV1beta2ResourceSlice,
+  ResourceSliceList as ResourceV1beta2ResourceSliceList,
+} from './resource/v1beta2.ts'
+import type {
+  PriorityClass as SchedulingV1PriorityClass,
+  PriorityClassList as SchedulingV1PriorityClassList,
+} from './scheduling/v1.ts'
+import type {
+  PodGroup as SchedulingV1alpha2PodGroup,
+  PodGroupList as SchedulingV1alpha2PodGroupList,
+  Workload as SchedulingV1alpha2Workload,
+  WorkloadList as SchedulingV1alpha2WorkloadList,
+} from './scheduling/v1alpha2.ts'
+import type {
+  CSIDriver as StorageV1CSIDriver,
+  CSIDriverList as StorageV1CSIDriverList,
+  CSINode as StorageV1CSINode,
+  CSINodeList as StorageV1CSINodeList,
+  CSIStorageCapacity as StorageV1CSIStorageCapacity,
+  CSIStorageCapacityList as StorageV1CSIStorageCapacityList,
+  StorageClass as StorageV1StorageClass,
+  StorageClassList as StorageV1StorageClassList,
+  VolumeAttachment as StorageV1VolumeAttachment,
+  VolumeAttachmentList as StorageV1VolumeAttachmentList,
+  VolumeAttributesClass as StorageV1VolumeAttributesClass,
+  VolumeAttributesClassList as StorageV1VolumeAttributesClassList,
+} from './storage/v1.ts'
+import type {
+  CSIDriver as StorageV1beta1CSIDriver,
+  CSIDriverList as StorageV1beta1CSIDriverList,
+  CSINode as StorageV1beta1CSINode,
+  CSINodeList as StorageV1beta1CSINodeList,
+  CSIStorageCapacity as StorageV1beta1CSIStorageCapacity,
+  CSIStorageCapacityList as StorageV1beta1CSIStorageCapacityList,
+  StorageClass as StorageV1beta1StorageClass,
+  StorageClassList as StorageV1beta1StorageClassList,
+  VolumeAttachment as StorageV1beta1VolumeAttachment,
+  VolumeAttachmentList as StorageV1beta1VolumeAttachmentList,
+  VolumeAttributesClass as StorageV1beta1VolumeAttributesClass,
+  VolumeAttributesClassList as StorageV1beta1VolumeAttributesClassList,
+} from './storage/v1beta1.ts'
+import type {
+  StorageVersionMigration as StoragemigrationV1beta1StorageVersionMigration,
+  StorageVersionMigrationList as StoragemigrationV1beta1StorageVersionMigrationList,
+} from './storagemigration/v1beta1.ts'
+
+/** Every kind by "<apiVersion>/<kind>". */
+export interface Kinds {
+  readonly 'admission.k8s.io/v1/AdmissionReview': AdmissionV1AdmissionReview
+  readonly 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicy': AdmissionregistrationV1MutatingAdmissionPolicy
+  readonly 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding': AdmissionregistrationV1MutatingAdmissionPolicyBinding
+  readonly 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBindingList': AdmissionregistrationV1MutatingAdmissionPolicyBindingList
+  readonly 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicyList': AdmissionregistrationV1MutatingAdmissionPolicyList
+  readonly 'admissionregistration.k8s.io/v1/MutatingWebhookConfiguration': AdmissionregistrationV1MutatingWebhookConfiguration
+  readonly 'admissionregistration.k8s.io/v1/MutatingWebhookConfigurationList': AdmissionregistrationV1MutatingWebhookConfigurationList
+  readonly 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy': AdmissionregistrationV1ValidatingAdmissionPolicy
+  readonly 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding': AdmissionregistrationV1ValidatingAdmissionPolicyBinding
+  readonly 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBindingList': AdmissionregistrationV1ValidatingAdmissionPolicyBindingList
+  readonly 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyList': AdmissionregistrationV1ValidatingAdmissionPolicyList
+  readonly 'admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration': AdmissionregistrationV1ValidatingWebhookConfiguration
+  readonly 'admissionregistration.k8s.io/v1/ValidatingWebhookConfigurationList': AdmissionregistrationV1ValidatingWebhookConfigurationList
+  readonly 'admissionregistration.k8s.io/v1alpha1/MutatingAdmissionPolicy': AdmissionregistrationV1alpha1MutatingAdmissionPolicy
+  readonly 'admissionregistration.k8s.io/v1alpha1/MutatingAdmissionPolicyBinding': AdmissionregistrationV1alpha1MutatingAdmissionPolicyBinding
+  readonly 'admissionregistration.k8s.io/v1alpha1/MutatingAdmissionPolicyBindingList': AdmissionregistrationV1alpha1MutatingAdmissionPolicyBindingList
+  readonly 'admissionregistration.k8s.io/v1alpha1/MutatingAdmissionPolicyList': AdmissionregistrationV1alpha1MutatingAdmissionPolicyList
+  readonly 'meta.k8s.io/v1alpha1/ValidatingAdmissionPolicy': AdmissionregistrationV1alpha1ValidatingAdmissionPolicy
+  readonly 'meta.k8s.io/v1alpha1/ValidatingAdmissionPolicyBinding': AdmissionregistrationV1alpha1ValidatingAdmissionPolicyBinding
+  readonly 'meta.k8s.io/v1alpha1/ValidatingAdmissionPolicyBindingList': AdmissionregistrationV1alpha1ValidatingAdmissionPolicyBindingList
+  readonly 'meta.k8s.io/v1alpha1/ValidatingAdmissionPolicyList': AdmissionregistrationV1alpha1ValidatingAdmissionPolicyList
+  readonly 'admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy': AdmissionregistrationV1beta1MutatingAdmissionPolicy
+  readonly 'admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyBinding': AdmissionregistrationV1beta1MutatingAdmissionPolicyBinding
+  readonly 'admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyBindingList': AdmissionregistrationV1beta1MutatingAdmissionPolicyBindingList
+  readonly 'admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyList': AdmissionregistrationV1beta1MutatingAdmissionPolicyList
+  readonly 'meta.k8s.io/v1beta1/MutatingWebhookConfiguration': AdmissionregistrationV1beta1MutatingWebhookConfiguration
+  readonly 'meta.k8s.io/v1beta1/MutatingWebhookConfigurationList': AdmissionregistrationV1beta1MutatingWebhookConfigurationList
+  readonly 'meta.k8s.io/v1beta1/ValidatingAdmissionPolicy': AdmissionregistrationV1beta1ValidatingAdmissionPolicy
+  readonly 'meta.k8s.io/v1beta1/ValidatingAdmissionPolicyBinding': AdmissionregistrationV1beta1ValidatingAdmissionPolicyBinding
+  readonly 'meta.k8s.io/v1beta1/ValidatingAdmissionPolicyBindingList': AdmissionregistrationV1beta1ValidatingAdmissionPolicyBindingList
+  readonly 'meta.k8s.io/v1beta1/ValidatingAdmissionPolicyList': AdmissionregistrationV1beta1ValidatingAdmissionPolicyList
+  readonly 'meta.k8s.io/v1beta1/ValidatingWebhookConfiguration': AdmissionregistrationV1beta1ValidatingWebhookConfiguration
+  readonly 'meta.k8s.io/v1beta1/ValidatingWebhookConfigurationList': AdmissionregistrationV1beta1ValidatingWebhookConfigurationList
+  readonly 'meta.k8s.io/v1/ConversionReview': ApiextensionsV1ConversionReview
+  readonly 'apiextensions.k8s.io/v1/CustomResourceDefinition': ApiextensionsV1CustomResourceDefinition
+  readonly 'apiextensions.k8s.io/v1/CustomResourceDefinitionList': ApiextensionsV1CustomResourceDefinitionList
+  readonly 'apiregistration.k8s.io/v1/APIService': ApiregistrationV1APIService
+  readonly 'apiregistration.k8s.io/v1/APIServiceList': ApiregistrationV1APIServiceList
+  readonly 'apps/v1/ControllerRevision': AppsV1ControllerRevision
+  readonly 'apps/v1/ControllerRevisionList': AppsV1ControllerRevisionList
+  readonly 'apps/v1/DaemonSet': AppsV1DaemonSet
+  readonly 'apps/v1/DaemonSetList': AppsV1DaemonSetList
+  readonly 'apps/v1/Deployment': AppsV1Deployment
+  readonly 'apps/v1/DeploymentList': AppsV1DeploymentList
+  readonly 'apps/v1/ReplicaSet': AppsV1ReplicaSet
+  readonly 'apps/v1/ReplicaSetList': AppsV1ReplicaSetList
+  readonly 'apps/v1/StatefulSet': AppsV1StatefulSet
+  readonly 'apps/v1/StatefulSetList': AppsV1StatefulSetList
+  readonly 'authentication.k8s.io/v1/SelfSubjectReview': AuthenticationV1SelfSubjectReview
+  readonly 'authentication.k8s.io/v1/TokenRequest': AuthenticationV1TokenRequest
+  readonly 'authentication.k8s.io/v1/TokenReview': AuthenticationV1TokenReview
+  readonly 'authorization.k8s.io/v1/LocalSubjectAccessReview': AuthorizationV1LocalSubjectAccessReview
+  readonly 'authorization.k8s.io/v1/SelfSubjectAccessReview': AuthorizationV1SelfSubjectAccessReview
+  readonly 'authorization.k8s.io/v1/SelfSubjectRulesReview': AuthorizationV1SelfSubjectRulesReview
+  readonly 'authorization.k8s.io/v1/SubjectAccessReview': AuthorizationV1SubjectAccessReview
+  readonly 'autoscaling/v1/HorizontalPodAutoscaler': AutoscalingV1HorizontalPodAutoscaler
+  readonly 'autoscaling/v1/HorizontalPodAutoscalerList': AutoscalingV1HorizontalPodAutoscalerList
+  readonly 'autoscaling/v1/Scale': AutoscalingV1Scale
+  readonly 'autoscaling/v2/HorizontalPodAutoscaler': AutoscalingV2HorizontalPodAutoscaler
+  readonly 'autoscaling/v2/HorizontalPodAutoscalerList': AutoscalingV2HorizontalPodAutoscalerList
+  readonly 'batch/v1/CronJob': BatchV1CronJob
+  readonly 'batch/v1/CronJobList': BatchV1CronJobList
+  readonly 'batch/v1/Job': BatchV1Job
+  readonly 'batch/v1/JobList': BatchV1JobList
+  readonly 'certificates.k8s.io/v1/CertificateSigningRequest': CertificatesV1CertificateSigningRequest
+  readonly 'certificates.k8s.io/v1/CertificateSigningRequestList': CertificatesV1CertificateSigningRequestList
+  readonly 'certificates.k8s.io/v1alpha1/ClusterTrustBundle': CertificatesV1alpha1ClusterTrustBundle
+  readonly 'certificates.k8s.io/v1alpha1/ClusterTrustBundleList': CertificatesV1alpha1ClusterTrustBundleList
+  readonly 'meta.k8s.io/v1beta1/CertificateSigningRequest': CertificatesV1beta1CertificateSigningRequest
+  readonly 'meta.k8s.io/v1beta1/CertificateSigningRequestList': CertificatesV1beta1CertificateSigningRequestList
+  readonly 'certificates.k8s.io/v1beta1/ClusterTrustBundle': CertificatesV1beta1ClusterTrustBundle
+  readonly 'certificates.k8s.io/v1beta1/ClusterTrustBundleList': CertificatesV1beta1ClusterTrustBundleList
+  readonly 'certificates.k8s.io/v1beta1/PodCertificateRequest': CertificatesV1beta1PodCertificateRequest
+  readonly 'certificates.k8s.io/v1beta1/PodCertificateRequestList': CertificatesV1beta1PodCertificateRequestList
+  readonly 'coordination.k8s.io/v1/Lease': CoordinationV1Lease
+  readonly 'coordination.k8s.io/v1/LeaseList': CoordinationV1LeaseList
+  readonly 'coordination.k8s.io/v1alpha2/LeaseCandidate': CoordinationV1alpha2LeaseCandidate
+  readonly 'coordination.k8s.io/v1alpha2/LeaseCandidateList': CoordinationV1alpha2LeaseCandidateList
+  readonly 'meta.k8s.io/v1beta1/Lease': CoordinationV1beta1Lease
+  readonly 'coordination.k8s.io/v1beta1/LeaseCandidate': CoordinationV1beta1LeaseCandidate
+  readonly 'coordination.k8s.io/v1beta1/LeaseCandidateList': CoordinationV1beta1LeaseCandidateList
+  readonly 'meta.k8s.io/v1beta1/LeaseList': CoordinationV1beta1LeaseList
+  readonly 'v1/Binding': CoreV1Binding
+  readonly 'v1/ComponentStatus': CoreV1ComponentStatus
+  readonly 'v1/ComponentStatusList': CoreV1ComponentStatusList
+  readonly 'v1/ConfigMap': CoreV1ConfigMap
+  readonly 'v1/ConfigMapList': CoreV1ConfigMapList
+  readonly 'v1/Endpoints': CoreV1Endpoints
+  readonly 'v1/EndpointsList': CoreV1EndpointsList
+  readonly 'v1/Event': CoreV1Event
+  readonly 'v1/EventList': CoreV1EventList
+  readonly 'v1/LimitRange': CoreV1LimitRange
+  readonly 'v1/LimitRangeList': CoreV1LimitRangeList
+  readonly 'v1/Namespace': CoreV1Namespace
+  readonly 'v1/NamespaceList': CoreV1NamespaceList
+  readonly 'v1/Node': CoreV1Node
+  readonly 'v1/NodeList': CoreV1NodeList
+  readonly 'v1/NodeProxyOptions': CoreV1NodeProxyOptions
+  readonly 'v1/PersistentVolume': CoreV1PersistentVolume
+  readonly 'v1/PersistentVolumeClaim': CoreV1PersistentVolumeClaim
+  readonly 'v1/PersistentVolumeClaimList': CoreV1PersistentVolumeClaimList
+  readonly 'v1/PersistentVolumeList': CoreV1PersistentVolumeList
+  readonly 'v1/Pod': CoreV1Pod
+  readonly 'v1/PodAttachOptions': CoreV1PodAttachOptions
+  readonly 'v1/PodExecOptions': CoreV1PodExecOptions
+  readonly 'v1/PodList': CoreV1PodList
+  readonly 'v1/PodLogOptions': CoreV1PodLogOptions
+  readonly 'v1/PodPortForwardOptions': CoreV1PodPortForwardOptions
+  readonly 'v1/PodProxyOptions': CoreV1PodProxyOptions
+  readonly 'v1/PodStatusResult': CoreV1PodStatusResult
+  readonly 'v1/PodTemplate': CoreV1PodTemplate
+  readonly 'v1/PodTemplateList': CoreV1PodTemplateList
+  readonly 'v1/RangeAllocation': CoreV1RangeAllocation
+  readonly 'v1/ReplicationController': CoreV1ReplicationController
+  readonly 'v1/ReplicationControllerList': CoreV1ReplicationControllerList
+  readonly 'v1/ResourceQuota': CoreV1ResourceQuota
+  readonly 'v1/ResourceQuotaList': CoreV1ResourceQuotaList
+  readonly 'v1/Secret': CoreV1Secret
+  readonly 'v1/SecretList': CoreV1SecretList
+  readonly 'v1/SerializedReference': CoreV1SerializedReference
+  readonly 'v1/Service': CoreV1Service
+  readonly 'v1/ServiceAccount': CoreV1ServiceAccount
+  readonly 'v1/ServiceAccountList': CoreV1ServiceAccountList
+  readonly 'v1/ServiceList': CoreV1ServiceList
+  readonly 'v1/ServiceProxyOptions': CoreV1ServiceProxyOptions
+  readonly 'discovery.k8s.io/v1/EndpointSlice': DiscoveryV1EndpointSlice
+  readonly 'discovery.k8s.io/v1/EndpointSliceList': DiscoveryV1EndpointSliceList
+  readonly 'events.k8s.io/v1/Event': EventsV1Event
+  readonly 'events.k8s.io/v1/EventList': EventsV1EventList
+  readonly 'flowcontrol.apiserver.k8s.io/v1/FlowSchema': FlowcontrolV1FlowSchema
+  readonly 'flowcontrol.apiserver.k8s.io/v1/FlowSchemaList': FlowcontrolV1FlowSchemaList
+  readonly 'flowcontrol.apiserver.k8s.io/v1/PriorityLevelConfiguration': FlowcontrolV1PriorityLevelConfiguration
+  readonly 'flowcontrol.apiserver.k8s.io/v1/PriorityLevelConfigurationList': FlowcontrolV1PriorityLevelConfigurationList
+  readonly 'internal.apiserver.k8s.io/v1alpha1/StorageVersion': InternalV1alpha1StorageVersion
+  readonly 'internal.apiserver.k8s.io/v1alpha1/StorageVersionList': InternalV1alpha1StorageVersionList
+  readonly 'v1/APIGroup': MetaV1APIGroup
+  readonly 'v1/APIGroupList': MetaV1APIGroupList
+  readonly 'v1/APIResourceList': MetaV1APIResourceList
+  readonly 'v1/APIVersions': MetaV1APIVersions
+  readonly 'meta.k8s.io/v1/ApplyOptions': MetaV1ApplyOptions
+  readonly 'meta.k8s.io/v1/CreateOptions': MetaV1CreateOptions
+  readonly 'v1/DeleteOptions': MetaV1DeleteOptions
+  readonly 'meta.k8s.io/v1/GetOptions': MetaV1GetOptions
+  readonly 'meta.k8s.io/v1/List': MetaV1List
+  readonly 'meta.k8s.io/v1/ListOptions': MetaV1ListOptions
+  readonly 'meta.k8s.io/v1/PartialObjectMetadata': MetaV1PartialObjectMetadata
+  readonly 'meta.k8s.io/v1/PartialObjectMetadataList': MetaV1PartialObjectMetadataList
+  readonly 'meta.k8s.io/v1/PatchOptions': MetaV1PatchOptions
+  readonly 'v1/Status': MetaV1Status
+  readonly 'meta.k8s.io/v1/TableOptions': MetaV1TableOptions
+  readonly 'meta.k8s.io/v1/UpdateOptions': MetaV1UpdateOptions
+  readonly 'v1/WatchEvent': MetaV1WatchEvent
+  readonly 'networking.k8s.io/v1/IPAddress': NetworkingV1IPAddress
+  readonly 'networking.k8s.io/v1/IPAddressList': NetworkingV1IPAddressList
+  readonly 'networking.k8s.io/v1/Ingress': NetworkingV1Ingress
+  readonly 'networking.k8s.io/v1/IngressClass': NetworkingV1IngressClass
+  readonly 'networking.k8s.io/v1/IngressClassList': NetworkingV1IngressClassList
+  readonly 'networking.k8s.io/v1/IngressList': NetworkingV1IngressList
+  readonly 'networking.k8s.io/v1/NetworkPolicy': NetworkingV1NetworkPolicy
+  readonly 'networking.k8s.io/v1/NetworkPolicyList': NetworkingV1NetworkPolicyList
+  readonly 'networking.k8s.io/v1/ServiceCIDR': NetworkingV1ServiceCIDR
+  readonly 'networking.k8s.io/v1/ServiceCIDRList': NetworkingV1ServiceCIDRList
+  readonly 'networking.k8s.io/v1beta1/IPAddress': NetworkingV1beta1IPAddress
+  readonly 'networking.k8s.io/v1beta1/IPAddressList': NetworkingV1beta1IPAddressList
+  readonly 'meta.k8s.io/v1beta1/Ingress': NetworkingV1beta1Ingress
+  readonly 'meta.k8s.io/v1beta1/IngressClass': NetworkingV1beta1IngressClass
+  readonly 'meta.k8s.io/v1beta1/IngressClassList': NetworkingV1beta1IngressClassList
+  readonly 'meta.k8s.io/v1beta1/IngressList': NetworkingV1beta1IngressList
+  readonly 'networking.k8s.io/v1beta1/ServiceCIDR': NetworkingV1beta1ServiceCIDR
+  readonly 'networking.k8s.io/v1beta1/ServiceCIDRList': NetworkingV1beta1ServiceCIDRList
+  readonly 'node.k8s.io/v1/RuntimeClass': NodeV1RuntimeClass
+  readonly 'node.k8s.io/v1/RuntimeClassList': NodeV1RuntimeClassList
+  readonly 'policy/v1/Eviction': PolicyV1Eviction
+  readonly 'policy/v1/PodDisruptionBudget': PolicyV1PodDisruptionBudget
+  readonly 'policy/v1/PodDisruptionBudgetList': PolicyV1PodDisruptionBudgetList
+  readonly 'rbac.authorization.k8s.io/v1/ClusterRole': RbacV1ClusterRole
+  readonly 'rbac.authorization.k8s.io/v1/ClusterRoleBinding': RbacV1ClusterRoleBinding
+  readonly 'rbac.authorization.k8s.io/v1/ClusterRoleBindingList': RbacV1ClusterRoleBindingList
+  readonly 'rbac.authorization.k8s.io/v1/ClusterRoleList': RbacV1ClusterRoleList
+  readonly 'rbac.authorization.k8s.io/v1/Role': RbacV1Role
+  readonly 'rbac.authorization.k8s.io/v1/RoleBinding': RbacV1RoleBinding
+  readonly 'rbac.authorization.k8s.io/v1/RoleBindingList': RbacV1RoleBindingList
+  readonly 'rbac.authorization.k8s.io/v1/RoleList': RbacV1RoleList
+  readonly 'resource.k8s.io/v1/DeviceClass': ResourceV1DeviceClass
+  readonly 'resource.k8s.io/v1/DeviceClassList': ResourceV1DeviceClassList
+  readonly 'resource.k8s.io/v1/ResourceClaim': ResourceV1ResourceClaim
+  readonly 'resource.k8s.io/v1/ResourceClaimList': ResourceV1ResourceClaimList
+  readonly 'resource.k8s.io/v1/ResourceClaimTemplate': ResourceV1ResourceClaimTemplate
+  readonly 'resource.k8s.io/v1/ResourceClaimTemplateList': ResourceV1ResourceClaimTemplateList
+  readonly 'resource.k8s.io/v1/ResourceSlice': ResourceV1ResourceSlice
+  readonly 'resource.k8s.io/v1/ResourceSliceList': ResourceV1ResourceSliceList
+  readonly 'resource.k8s.io/v1alpha3/DeviceTaintRule': ResourceV1alpha3DeviceTaintRule
+  readonly 'resource.k8s.io/v1alpha3/DeviceTaintRuleList': ResourceV1alpha3DeviceTaintRuleList
+  readonly 'resource.k8s.io/v1alpha3/ResourcePoolStatusRequest': ResourceV1alpha3ResourcePoolStatusRequest
+  readonly 'resource.k8s.io/v1alpha3/ResourcePoolStatusRequestList': ResourceV1alpha3ResourcePoolStatusRequestList
+  readonly 'resource.k8s.io/v1beta1/DeviceClass': ResourceV1beta1DeviceClass
+  readonly 'resource.k8s.io/v1beta1/DeviceClassList': ResourceV1beta1DeviceClassList
+  readonly 'resource.k8s.io/v1beta1/ResourceClaim': ResourceV1beta1ResourceClaim
+  readonly 'resource.k8s.io/v1beta1/ResourceClaimList': ResourceV1beta1ResourceClaimList
+  readonly 'resource.k8s.io/v1beta1/ResourceClaimTemplate': ResourceV1beta1ResourceClaimTemplate
+  readonly 'resource.k8s.io/v1beta1/ResourceClaimTemplateList': ResourceV1beta1ResourceClaimTemplateList
+  readonly 'resource.k8s.io/v1beta1/ResourceSlice': ResourceV1beta1ResourceSlice
+  readonly 'resource.k8s.io/v1beta1/ResourceSliceList': ResourceV1beta1ResourceSliceList
+  readonly 'resource.k8s.io/v1beta2/DeviceClass': ResourceV1beta2DeviceClass
+  readonly 'resource.k8s.io/v1beta2/DeviceClassList': ResourceV1beta2DeviceClassList
+  readonly 'resource.k8s.io/v1beta2/DeviceTaintRule': ResourceV1beta2DeviceTaintRule
+  readonly 'resource.k8s.io/v1beta2/DeviceTaintRuleList': ResourceV1beta2DeviceTaintRuleList
+  readonly 'resource.k8s.io/v1beta2/ResourceClaim': ResourceV1beta2ResourceClaim
+  readonly 'resource.k8s.io/v1beta2/ResourceClaimList': ResourceV1beta2ResourceClaimList
+  readonly 'resource.k8s.io/v1beta2/ResourceClaimTemplate': ResourceV1beta2ResourceClaimTemplate
+  readonly 'resource.k8s.io/v1beta2/ResourceClaimTemplateList': ResourceV1beta2ResourceClaimTemplateList
+  readonly 'resource.k8s.io/v1beta2/ResourceSlice': ResourceV1beta2ResourceSlice
+  readonly 'resource.k8s.io/v1beta2/ResourceSliceList': ResourceV1beta2ResourceSliceList
+  readonly 'scheduling.k8s.io/v1/PriorityClass': SchedulingV1PriorityClass
+  readonly 'scheduling.k8s.io/v1/PriorityClassList': SchedulingV1PriorityClassList
+  readonly 'scheduling.k8s.io/v1alpha2/PodGroup': SchedulingV1alpha2PodGroup
+  readonly 'scheduling.k8s.io/v1alpha2/PodGroupList': SchedulingV1alpha2PodGroupList
+  readonly 'scheduling.k8s.io/v1alpha2/Workload': SchedulingV1alpha2Workload
+  readonly 'scheduling.k8s.io/v1alpha2/WorkloadList': SchedulingV1alpha2WorkloadList
+  readonly 'storage.k8s.io/v1/CSIDriver': StorageV1CSIDriver
+  readonly 'storage.k8s.io/v1/CSIDriverList': StorageV1CSIDriverList
+  readonly 'storage.k8s.io/v1/CSINode': StorageV1CSINode
+  readonly 'storage.k8s.io/v1/CSINodeList': StorageV1CSINodeList
+  readonly 'storage.k8s.io/v1/CSIStorageCapacity': StorageV1CSIStorageCapacity
+  readonly 'storage.k8s.io/v1/CSIStorageCapacityList': StorageV1CSIStorageCapacityList
+  readonly 'storage.k8s.io/v1/StorageClass': StorageV1StorageClass
+  readonly 'storage.k8s.io/v1/StorageClassList': StorageV1StorageClassList
+  readonly 'storage.k8s.io/v1/VolumeAttachment': StorageV1VolumeAttachment
+  readonly 'storage.k8s.io/v1/VolumeAttachmentList': StorageV1VolumeAttachmentList
+  readonly 'storage.k8s.io/v1/VolumeAttributesClass': StorageV1VolumeAttributesClass
+  readonly 'storage.k8s.io/v1/VolumeAttributesClassList': StorageV1VolumeAttributesClassList
+  readonly 'meta.k8s.io/v1beta1/CSIDriver': StorageV1beta1CSIDriver
+  readonly 'meta.k8s.io/v1beta1/CSIDriverList': StorageV1beta1CSIDriverList
+  readonly 'meta.k8s.io/v1beta1/CSINode': StorageV1beta1CSINode
+  readonly 'meta.k8s.io/v1beta1/CSINodeList': StorageV1beta1CSINodeList
+  readonly 'meta.k8s.io/v1beta1/CSIStorageCapacity': StorageV1beta1CSIStorageCapacity
+  readonly 'meta.k8s.io/v1beta1/CSIStorageCapacityList': StorageV1beta1CSIStorageCapacityList
+  readonly 'meta.k8s.io/v1beta1/StorageClass': StorageV1beta1StorageClass
+  readonly 'meta.k8s.io/v1beta1/StorageClassList': StorageV1beta1StorageClassList
+  readonly 'meta.k8s.io/v1beta1/VolumeAttachment': StorageV1beta1VolumeAttachment
+  readonly 'meta.k8s.io/v1beta1/VolumeAttachmentList': StorageV1beta1VolumeAttachmentList
+  readonly 'storage.k8s.io/v1beta1/VolumeAttributesClass': StorageV1beta1VolumeAttributesClass
+  readonly 'storage.k8s.io/v1beta1/VolumeAttributesClassList': StorageV1beta1VolumeAttributesClassList
+  readonly 'storagemigration.k8s.io/v1beta1/StorageVersionMigration': StoragemigrationV1beta1StorageVersionMigration
+  readonly 'storagemigration.k8s.io/v1beta1/StorageVersionMigrationList': StoragemigrationV1beta1StorageVersionMigrationList
+}
