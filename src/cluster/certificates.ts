@@ -1,0 +1,106 @@
+/**
+ * The cluster's certificates: one authority that signs the server's certificate and those of its clients. Keys are ECDSA P-256.
+ * The X.509 library costs 100 ms to load, so it is loaded only when something has to be signed: a second start needs none of it.
+ */
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { Clock } from '../base/clock.ts'
+
+/** A certificate and its private key, both PEM. */
+export interface KeyPair {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface CertificateRequest {
+  /** The user's name, for clients. */
+  readonly commonName: string
+  /** The user's groups, for clients. */
+  readonly organizations?: readonly string[]
+  readonly usage: 'client' | 'server'
+  /** DNS names and addresses of a server. */
+  readonly hosts?: readonly string[]
+}
+
+const DAY_MS = 24 * 3600 * 1000
+const AUTHORITY_DAYS = 3650
+const LEAF_DAYS = 365
+/** A leaf with less than this left is renewed at start. */
+const RENEW_BEFORE_MS = 60 * DAY_MS
+/** Clocks differ: certificates are valid from a little before they are made. */
+const BACKDATE_MS = 5 * 60 * 1000
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+
+async function loadX509() {
+  await import('reflect-metadata')
+  return import('@peculiar/x509')
+}
+
+/** Positive, unpredictable and 16 bytes long, as RFC 5280 wants serial numbers. */
+function serialNumber(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[0] = (bytes[0]! & 0x7f) | 0x40
+  return Buffer.from(bytes).toString('hex')
+}
+
+async function exportKey(key: CryptoKey): Promise<string> {
+  const der = Buffer.from(await crypto.subtle.exportKey('pkcs8', key)).toString('base64')
+  return `-----BEGIN PRIVATE KEY-----\n${der.replaceAll(/(.{64})/g, '$1\n').trimEnd()}\n-----END PRIVATE KEY-----\n`
+}
+
+const importKey = (pem: string): Promise<CryptoKey> =>
+  crypto.subtle.importKey('pkcs8', Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'), algorithm, false, ['sign'])
+
+export async function createAuthority(clock: Clock, commonName: string): Promise<KeyPair> {
+  const x509 = await loadX509()
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: [{ CN: [commonName] }],
+    notBefore: new Date(clock.now() - BACKDATE_MS),
+    notAfter: new Date(clock.now() + AUTHORITY_DAYS * DAY_MS),
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+}
+
+export async function issueCertificate(clock: Clock, authority: KeyPair, request: CertificateRequest): Promise<KeyPair> {
+  const x509 = await loadX509()
+  const issuer = new x509.X509Certificate(authority.cert)
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const subject = [...(request.organizations ?? []).map((name) => ({ O: [name] })), { CN: [request.commonName] }]
+  const hosts = (request.hosts ?? []).map((host) => ({ type: isIP(host) ? ('ip' as const) : ('dns' as const), value: host }))
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject,
+    issuer: issuer.subject,
+    notBefore: new Date(clock.now() - BACKDATE_MS),
+    notAfter: new Date(clock.now() + LEAF_DAYS * DAY_MS),
+    publicKey: keys.publicKey,
+    signingKey: await importKey(authority.key),
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[request.usage === 'server' ? 'serverAuth' : 'clientAuth']]),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      ...(hosts.length ? [new x509.SubjectAlternativeNameExtension(hosts)] : []),
+    ],
+  })
+  return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+}
+
+/** False when the certificate ends soon, was signed by another authority, or lacks one of the hosts. */
+export function isStillGood(clock: Clock, pair: KeyPair, authority: KeyPair, hosts: readonly string[] = []): boolean {
+  const certificate = new X509Certificate(pair.cert)
+  const isCurrent = Date.parse(certificate.validTo) - clock.now() > RENEW_BEFORE_MS
+  const isOurs = certificate.verify(new X509Certificate(authority.cert).publicKey)
+  return isCurrent && isOurs && hosts.every((host) => (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined)
+}

@@ -1,0 +1,67 @@
+/**
+ * The keys and certificates of a cluster on disk: made when missing, renewed at start when they end soon or when the machine's
+ * addresses changed, else only read.
+ */
+import { generateKeyPairSync } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { createAuthority, issueCertificate, isStillGood, type CertificateRequest, type KeyPair } from './certificates.ts'
+import { writeFileAtomically } from './data-directory.ts'
+
+export interface Pki {
+  readonly authority: KeyPair
+  readonly server: KeyPair
+  /** A client in the group system:masters. */
+  readonly admin: KeyPair
+  /** PEM of the ECDSA key that signs service account tokens. */
+  readonly serviceAccountKey: string
+}
+
+function readPair(directory: string, name: string): KeyPair | undefined {
+  const cert = join(directory, `${name}.crt`)
+  const key = join(directory, `${name}.key`)
+  return existsSync(cert) && existsSync(key) ? { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') } : undefined
+}
+
+function writePair(directory: string, name: string, pair: KeyPair): KeyPair {
+  writeFileAtomically(join(directory, `${name}.key`), pair.key, 0o600)
+  writeFileAtomically(join(directory, `${name}.crt`), pair.cert, 0o644)
+  return pair
+}
+
+export const newServiceAccountKey = (): string =>
+  generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+
+const ADMIN: CertificateRequest = { commonName: 'kubernetes-admin', organizations: ['system:masters'], usage: 'client' }
+
+/** `hosts` are the names and addresses by which clients reach the server. */
+export async function ensurePki(clock: Clock, directory: string, hosts: readonly string[]): Promise<Pki> {
+  const authority = readPair(directory, 'ca') ?? writePair(directory, 'ca', await createAuthority(clock, 'kubernetes'))
+  const leaf = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
+    const kept = readPair(directory, name)
+    if (kept && isStillGood(clock, kept, authority, request.hosts)) return kept
+    return writePair(directory, name, await issueCertificate(clock, authority, request))
+  }
+  const server = await leaf('server', { commonName: 'kube-apiserver', usage: 'server', hosts })
+  const admin = await leaf('admin', ADMIN)
+  const keyFile = join(directory, 'service-account.key')
+  if (!existsSync(keyFile)) writeFileAtomically(keyFile, newServiceAccountKey(), 0o600)
+  return { authority, server, admin, serviceAccountKey: readFileSync(keyFile, 'utf8') }
+}
+
+/** The same for a cluster that keeps nothing on disk. */
+export async function temporaryPki(clock: Clock, hosts: readonly string[]): Promise<Pki> {
+  const authority = await createAuthority(clock, 'kubernetes')
+  return {
+    authority,
+    server: await issueCertificate(clock, authority, { commonName: 'kube-apiserver', usage: 'server', hosts }),
+    admin: await issueCertificate(clock, authority, ADMIN),
+    serviceAccountKey: newServiceAccountKey(),
+  }
+}
+
+/** The names every API server certificate carries, and those given. */
+export const serverHosts = (more: readonly string[]): readonly string[] => [
+  ...new Set(['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost', '127.0.0.1', ...more]),
+]
