@@ -1,8 +1,9 @@
 /**
  * Holds the borders of tools/architecture.ts: who imports whom, which packages, no platform in the core, no import cycles.
- * Prints each breach with what to do instead; exits 1 when there is any.
+ * Prints each breach with what to do instead; exits 1 when there is any. Also compares the table in docs/architecture.md with
+ * tools/architecture.ts; `--write` puts it right.
  */
-import { readFileSync, globSync, existsSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { folders, type Folder } from './architecture.ts'
@@ -125,12 +126,28 @@ function findCycles(): void {
   for (const file of graph.keys()) walk(file)
 }
 
+/** The table of folders as docs/architecture.md shows it, between two marks. */
+function checkPrintedTable(): void {
+  const path = join(root, 'docs/architecture.md')
+  const text = readFileSync(path, 'utf8')
+  const row = ([name, folder]: [string, Folder]) => {
+    const names = folder.imports.includes('*') ? 'everything' : folder.imports.join(', ')
+    return `| ${name} | ${folder.purpose} | ${folder.isAdapter ? 'adapter' : 'core'} | ${names} |`
+  }
+  const table = ['| folder | what it is | | imports |', '|---|---|---|---|', ...Object.entries(folders).map(row)].join('\n')
+  const next = text.replace(/(<!-- folders -->\n)[\s\S]*?(\n<!-- end -->)/, (_, before: string, after: string) => before + table + after)
+  if (next === text) return
+  if (process.argv.includes('--write')) writeFileSync(path, next)
+  else breaches.push('docs/architecture.md: its table differs from tools/architecture.ts; node tools/check-deps.ts --write mends it')
+}
+
 const files = globSync('**/*.ts', { cwd: join(root, 'src') }).toSorted()
 for (const file of files) checkFile(file)
 for (const path of Object.keys(folders)) {
   if (!existsSync(join(root, 'src', path))) breaches.push(`tools/architecture.ts names ${path}, which does not exist`)
 }
 findCycles()
+checkPrintedTable()
 for (const breach of breaches) console.log(breach)
 console.log(breaches.length ? `${breaches.length} breaches of the architecture` : `imports of ${files.length} files follow tools/architecture.ts`)
 process.exitCode = breaches.length ? 1 : 0
