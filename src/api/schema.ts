@@ -29,9 +29,14 @@ export interface Field {
   readonly ref?: string
   /** A `list` of, or a `map` from string to, values of `type`; `mapOfLists` maps strings to lists of them. */
   readonly container?: 'list' | 'map' | 'mapOfLists'
-  /** Go embeds the field's struct: JSON shows the field in place, protobuf in a message that has this number. */
-  readonly embedded?: number
+  /** Go embeds the field's struct: JSON shows the field in place, protobuf within messages of these numbers, outermost first. */
+  readonly embedded?: readonly number[]
   readonly required?: true
+  /** Go holds a pointer: a zero value differs from an absent one. */
+  readonly isPointer?: true
+  /** Upstream's JSON always holds the field: "" or 0 or false or {} when nothing was given. */
+  readonly isAlwaysWritten?: true
+  /** The constants that upstream declares. Built-in kinds check them in their own validation, not by the schema. */
   readonly enum?: readonly string[]
   /** The published default, as JSON. */
   readonly default?: unknown
@@ -50,6 +55,10 @@ export interface Field {
 export interface TypeSchema {
   /** "core/v1.Pod", "meta/v1.ObjectMeta": group's first label, version, name. */
   readonly name: string
+  /** "io.k8s.api.core.v1.Pod": its name in OpenAPI documents; undefined for types that those do not list. */
+  readonly openapi?: string
+  /** x-kubernetes-map-type: atomic. */
+  readonly isAtomic?: true
   /** In the order of upstream's declaration (and so of `kubectl explain`). */
   readonly fields: ReadonlyMap<string, Field>
   /** The kind, when an object of this type is a root: has apiVersion and kind. */

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { buildModel } from './model.ts'
+import { printResources, printSchema } from './table.ts'
 import { printKinds, printTypes } from './typescript.ts'
 import { readUpstream } from './upstream.ts'
 
@@ -18,4 +19,6 @@ const model = buildModel(upstream)
 rmSync(target, { recursive: true, force: true })
 for (const [file, content] of printTypes(model)) write(`${file}.ts`, content)
 write('kinds.ts', printKinds(model))
+write('schema.json', printSchema(model))
+write('resources.json', printResources(upstream.discovery, model))
 console.log(`${model.length} types, ${model.filter((type) => type.kind).length} kinds`)

@@ -3,7 +3,7 @@
  * protobuf (numbers) and Go (order, inlined structs, which types are roots). A fact on which they disagree stops the generator.
  */
 import type { Field, FieldType } from '../../src/api/schema.ts'
-import { parseGoStructs, type GoStruct } from './go.ts'
+import { parseGoEnums, parseGoStructs, type GoField, type GoStruct } from './go.ts'
 import { parseProto, type ProtoField, type ProtoMessage } from './proto.ts'
 import type { OpenApiSchema, Upstream } from './upstream.ts'
 
@@ -97,43 +97,74 @@ function referenceTo(openapi: string): Value {
   return special ? { type: special } : { type: 'message', ref: typeNameOf(openapi) }
 }
 
-/** Where a JSON field is found in protobuf: its number, and that of the embedded message that holds it, if any. */
-type Numbers = ReadonlyMap<string, { readonly number: number; readonly embedded?: number }>
-
-function numbersOf(message: ProtoMessage | undefined, schema: OpenApiSchema, messages: ReadonlyMap<string, ProtoMessage>): Numbers {
-  const numbers = new Map<string, { number: number; embedded?: number }>()
-  for (const field of message?.fields ?? []) {
-    if (schema.properties?.[field.name]) numbers.set(field.name, { number: field.number })
-    else for (const inner of messages.get(field.type)?.fields ?? []) numbers.set(inner.name, { number: inner.number, embedded: field.number })
-  }
-  return numbers
+/** Where a JSON field is found in protobuf: its number, and those of the embedded messages that hold it, outermost first. */
+interface Place {
+  readonly number: number
+  readonly embedded: readonly number[]
 }
 
-/** JSON names in the order of Go's declaration, inlined structs in place. */
-function orderOf(struct: GoStruct | undefined, structs: ReadonlyMap<string, GoStruct>): string[] {
-  return (struct?.fields ?? []).flatMap((field) => {
-    if (field.json) return [field.json]
-    if (field.type.endsWith('TypeMeta')) return ['kind', 'apiVersion']
-    return orderOf(structs.get(field.type.replace(/^.*\./, '')), structs)
+type Messages = ReadonlyMap<string, ProtoMessage>
+
+function placesOf(message: ProtoMessage | undefined, schema: OpenApiSchema, messages: Messages, embedded: readonly number[] = []): Map<string, Place> {
+  const places = new Map<string, Place>()
+  for (const { name, number, type } of message?.fields ?? []) {
+    if (schema.properties?.[name]) places.set(name, { number, embedded })
+    else for (const [inner, place] of placesOf(messages.get(type), schema, messages, [...embedded, number])) places.set(inner, place)
+  }
+  return places
+}
+
+/** What Go tells of one package. */
+interface GoFacts {
+  readonly structs: ReadonlyMap<string, GoStruct>
+  readonly enums: ReadonlyMap<string, readonly string[]>
+}
+
+/** A struct's fields by their JSON names in the order of declaration, inlined structs in place. */
+function goFieldsOf(struct: GoStruct | undefined, facts: GoFacts): GoField[] {
+  return (struct?.fields ?? []).flatMap((field): GoField[] => {
+    if (field.json) return [field]
+    if (field.type.endsWith('TypeMeta')) return ['kind', 'apiVersion'].map((json) => ({ json, type: 'string', number: 0, omits: 'omitempty' }))
+    return goFieldsOf(facts.structs.get(field.type.replace(/^.*\./, '')), facts)
   })
 }
 
-function publishedType(openapi: string, schema: OpenApiSchema, order: readonly string[], numbers: Numbers): ModelType {
+const CAN_BE_ZERO = new Set<FieldType>(['string', 'int32', 'int64', 'double', 'boolean', 'quantity', 'intOrString', 'message'])
+
+/** How Go treats emptiness: a pointer tells zero from absent; what is no pointer and not omitted is always written. */
+function emptinessOf(field: GoField | undefined, value: Value): Pick<Field, 'isPointer' | 'isAlwaysWritten'> {
+  if (!field || value.container) return {}
+  if (field.type.startsWith('*')) return { isPointer: true }
+  const isOmitted = value.type === 'message' ? field.omits === 'omitzero' : field.omits !== undefined
+  return CAN_BE_ZERO.has(value.type) && !isOmitted ? { isAlwaysWritten: true } : {}
+}
+
+const ZEROS = new Set(['{}', '""', '0', 'false'])
+
+/** OpenAPI publishes Go's zero values as defaults; those are told by isAlwaysWritten. */
+const isRealDefault = (value: unknown): boolean => value !== undefined && !ZEROS.has(JSON.stringify(value))
+
+function publishedType(openapi: string, schema: OpenApiSchema, goFields: readonly GoField[], facts: GoFacts, places: ReadonlyMap<string, Place>): ModelType {
   const required = new Set(schema.required)
-  const rank = new Map(order.map((name, index) => [name, index]))
+  const rank = new Map(goFields.map((field, index) => [field.json, index]))
+  const goField = new Map(goFields.map((field) => [field.json, field]))
   const names = Object.keys(schema.properties ?? {}).toSorted((a, b) => (rank.get(a) ?? 1e9) - (rank.get(b) ?? 1e9))
   const fields = names.map((name): Field => {
     const property = schema.properties?.[name] ?? {}
-    const place = numbers.get(name)
+    const place = places.get(name)
     const strategy = property['x-kubernetes-patch-strategy']
+    const value = valueOf(property, `${openapi}.${name}`)
+    const values = value.container ? undefined : facts.enums.get(goField.get(name)?.type.replace(/^\*/, '') ?? '')
     return {
       name,
-      number: place?.number ?? 0,
-      ...valueOf(property, `${openapi}.${name}`),
-      ...(place?.embedded ? { embedded: place.embedded } : {}),
+      // Names that protobuf cannot spell ("$ref", "x-kubernetes-...") have their number from Go's tag.
+      number: place?.number ?? goField.get(name)?.number ?? 0,
+      ...value,
+      ...emptinessOf(goField.get(name), value),
+      ...(place?.embedded.length ? { embedded: place.embedded } : {}),
       ...(required.has(name) ? { required: true } : {}),
-      ...(property.enum ? { enum: property.enum } : {}),
-      ...(property.default === undefined ? {} : { default: property.default }),
+      ...(values?.length ? { enum: values.toSorted() } : {}),
+      ...(isRealDefault(property.default) ? { default: property.default } : {}),
       ...(property['x-kubernetes-list-type'] ? { listType: property['x-kubernetes-list-type'] } : {}),
       ...(property['x-kubernetes-list-map-keys'] ? { mapKeys: property['x-kubernetes-list-map-keys'] } : {}),
       ...(property['x-kubernetes-map-type'] === 'atomic' ? { atomicMap: true } : {}),
@@ -155,22 +186,28 @@ function publishedType(openapi: string, schema: OpenApiSchema, order: readonly s
 const isListWrapper = (message: ProtoMessage | undefined): boolean =>
   message?.fields.length === 1 && message.fields[0]?.name === 'items' && message.fields[0].type === 'string'
 
-function protoValue(field: ProtoField, messages: ReadonlyMap<string, ProtoMessage>): Value {
+function protoValue(field: ProtoField, messages: Messages): Value {
   const scalar = PROTO_SCALARS[field.type]
   if (scalar) return { type: scalar, ...(field.container ? { container: field.container } : {}) }
   if (isListWrapper(messages.get(field.type))) return { type: 'string', container: field.container === 'map' ? 'mapOfLists' : 'list' }
   return { ...referenceTo(openapiNameOf(field.type)), ...(field.container ? { container: field.container } : {}) }
 }
 
-function protoOnlyType(proto: string, message: ProtoMessage, struct: GoStruct | undefined, messages: ReadonlyMap<string, ProtoMessage>): ModelType {
+function protoOnlyType(proto: string, message: ProtoMessage, facts: GoFacts, messages: Messages): ModelType {
+  const struct = facts.structs.get(message.name)
   const openapi = openapiNameOf(proto)
   const [group = '', version = ''] = openapi.split('.').slice(-3)
   const isRoot = struct?.fields.some((field) => field.type.endsWith('TypeMeta')) ?? false
+  const goField = new Map(goFieldsOf(struct, facts).map((field) => [field.json, field]))
+  const toField = (field: ProtoField): Field => {
+    const value = protoValue(field, messages)
+    return { name: field.name, number: field.number, ...value, ...emptinessOf(goField.get(field.name), value) }
+  }
   const typeMeta: Field[] = isRoot ? ['kind', 'apiVersion'].map((name) => ({ name, number: 0, type: 'string' })) : []
   return {
     name: typeNameOf(openapi),
     openapi,
-    fields: [...typeMeta, ...message.fields.map((field): Field => ({ name: field.name, number: field.number, ...protoValue(field, messages) }))],
+    fields: [...typeMeta, ...message.fields.map(toField)],
     kind: isRoot ? { group: group === 'admission' ? 'admission.k8s.io' : group === 'core' ? '' : 'meta.k8s.io', version, kind: message.name } : undefined,
     isAtomic: false,
     isPublished: false,
@@ -180,9 +217,13 @@ function protoOnlyType(proto: string, message: ProtoMessage, struct: GoStruct | 
 /** All types, sorted by name. */
 export function buildModel(upstream: Upstream): ModelType[] {
   const messages = new Map(upstream.packages.flatMap(({ proto }) => (proto ? [...parseProto(proto)] : [])))
-  const structs = new Map(
-    upstream.packages.map((pack) => [pack.openapi, new Map(pack.goFiles.flatMap(parseGoStructs).map((struct) => [struct.name, struct]))]),
+  const go = new Map(
+    upstream.packages.map((pack): [string, GoFacts] => [
+      pack.openapi,
+      { structs: new Map(pack.goFiles.flatMap(parseGoStructs).map((struct) => [struct.name, struct])), enums: parseGoEnums(pack.goFiles) },
+    ]),
   )
+  const none: GoFacts = { structs: new Map(), enums: new Map() }
   const schemas = new Map<string, OpenApiSchema>()
   // The core document first: a kind that every group repeats (DeleteOptions) is known by its first name.
   const documents = [...upstream.openapi].toSorted(([a], [b]) => Number(b.startsWith('api__v1')) - Number(a.startsWith('api__v1')))
@@ -195,16 +236,16 @@ export function buildModel(upstream: Upstream): ModelType[] {
     if (SPECIAL[openapi]) continue
     const packageName = openapi.slice(0, openapi.lastIndexOf('.'))
     packages.add(packageName)
-    const own = structs.get(packageName)
-    const order = orderOf(own?.get(openapi.slice(packageName.length + 1)), own ?? new Map())
-    types.push(publishedType(openapi, schema, order, numbersOf(messages.get(protoNameOf(openapi)), schema, messages)))
+    const facts = go.get(packageName) ?? none
+    const goFields = goFieldsOf(facts.structs.get(openapi.slice(packageName.length + 1)), facts)
+    types.push(publishedType(openapi, schema, goFields, facts, placesOf(messages.get(protoNameOf(openapi)), schema, messages)))
   }
   const known = new Set(types.map((type) => type.openapi))
   for (const [proto, message] of messages) {
     const openapi = openapiNameOf(proto)
     const packageName = openapi.slice(0, openapi.lastIndexOf('.'))
     if (known.has(openapi) || SPECIAL[openapi] || !packages.has(packageName) || isListWrapper(message)) continue
-    types.push(protoOnlyType(proto, message, structs.get(packageName)?.get(message.name), messages))
+    types.push(protoOnlyType(proto, message, go.get(packageName) ?? none, messages))
   }
   return types.toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }

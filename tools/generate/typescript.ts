@@ -71,16 +71,15 @@ function fieldType(field: Field, imports: Imports): string {
   const [file, type] = field.type === 'message' ? splitTypeName(field.ref ?? '') : ['meta/v1', scalar]
   const isImported = field.type === 'message' || ALIAS_TYPES.has(scalar)
   const value = isImported ? imports.use(file, type) : type
-  const element = field.enum ? field.enum.map((item) => `'${item}'`).join(' | ') : value
   switch (field.container) {
     case 'list':
-      return `readonly ${field.enum ? `(${element})` : element}[]`
+      return `readonly ${value}[]`
     case 'map':
-      return `Readonly<Record<string, ${element}>>`
+      return `Readonly<Record<string, ${value}>>`
     case 'mapOfLists':
-      return `Readonly<Record<string, readonly ${element}[]>>`
+      return `Readonly<Record<string, readonly ${value}[]>>`
     default:
-      return element
+      return value
   }
 }
 

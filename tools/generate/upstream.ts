@@ -101,6 +101,40 @@ function readApiPackages(module: string, prefix: string, folder = ''): GoPackage
     .flatMap(({ name: group }) => versions(group).map((version) => readPackage(join(root, group, version), `${prefix}.${group}.${version}`)))
 }
 
+/** An APIResourceList: subresources stand beside their resources as "pods/status". */
+interface ResourceList {
+  readonly resources: readonly {
+    readonly name: string
+    readonly singularName: string
+    readonly namespaced: boolean
+    readonly kind: string
+    readonly group?: string
+    readonly version?: string
+    readonly verbs: readonly string[]
+    readonly shortNames?: readonly string[]
+    readonly categories?: readonly string[]
+  }[]
+}
+
+/** The core group is published in the old form only; this gives it the new one. */
+function nestSubresources({ resources }: ResourceList): DiscoveryResource[] {
+  const kindOf = (entry: ResourceList['resources'][number]) => ({ group: entry.group ?? '', version: entry.version ?? '', kind: entry.kind })
+  return resources
+    .filter(({ name }) => !name.includes('/'))
+    .map((entry) => ({
+      resource: entry.name,
+      singularResource: entry.singularName,
+      responseKind: kindOf(entry),
+      scope: entry.namespaced ? 'Namespaced' : 'Cluster',
+      verbs: entry.verbs,
+      ...(entry.shortNames ? { shortNames: entry.shortNames } : {}),
+      ...(entry.categories ? { categories: entry.categories } : {}),
+      subresources: resources
+        .filter(({ name }) => name.startsWith(`${entry.name}/`))
+        .map((sub) => ({ subresource: sub.name.slice(entry.name.length + 1), responseKind: kindOf(sub), verbs: sub.verbs })),
+    }))
+}
+
 /** Reads everything that the generator uses. */
 export function readUpstream(): Upstream {
   const kubernetes = moduleDirectory('k8s.io/kubernetes')
@@ -111,10 +145,11 @@ export function readUpstream(): Upstream {
       .map((name) => [name, JSON.parse(readFileSync(join(v3, name), 'utf8')) as OpenApiDocument]),
   )
   // The core group stands in a file of its own: /api beside /apis.
-  const discovery = JSON.parse(readFileSync(join(kubernetes, 'api/discovery/aggregated_v2.json'), 'utf8')) as DiscoveryDocument
+  const groups = JSON.parse(readFileSync(join(kubernetes, 'api/discovery/aggregated_v2.json'), 'utf8')) as DiscoveryDocument
+  const core = JSON.parse(readFileSync(join(kubernetes, 'api/discovery/api__v1.json'), 'utf8')) as ResourceList
   return {
     openapi,
-    discovery,
+    discovery: { items: [{ metadata: {}, versions: [{ version: 'v1', resources: nestSubresources(core) }] }, ...groups.items] },
     packages: [
       ...readApiPackages('k8s.io/api', 'io.k8s.api'),
       ...readApiPackages('k8s.io/apimachinery', 'io.k8s.apimachinery.pkg.apis', 'pkg/apis'),
