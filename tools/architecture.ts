@@ -20,7 +20,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   server: { purpose: 'the API server: pipeline, access, watch cache, resources', imports: ['base', 'api', 'store'] },
   'server/http': { purpose: 'sockets, TLS, upgrades, tokens', imports: ['base', 'api', 'server'], packages: ['ws', 'jose'], isAdapter: true },
   client: { purpose: 'typed client, informers, work queue, direct transport', imports: ['base', 'api'] },
-  'client/http': { purpose: 'the HTTPS transport and kubeconfig', imports: ['base', 'api', 'client'], isAdapter: true },
+  'client/http': { purpose: 'the HTTPS transport and kubeconfig', imports: ['base', 'api', 'client'], packages: ['yaml'], isAdapter: true },
   controllers: { purpose: 'a folder a control loop', imports: ['base', 'api', 'client'] },
   scheduler: { purpose: 'queue, snapshot, framework, plugins', imports: ['base', 'api', 'client'] },
   node: { purpose: 'the node agent over the interfaces it declares; simulated runtime', imports: ['base', 'api', 'client'] },
@@ -33,5 +33,5 @@ export const folders: Readonly<Record<string, Folder>> = {
     imports: ['base', 'api', 'store', 'server', 'client', 'controllers', 'scheduler', 'node', 'network'],
   },
   cluster: { purpose: 'puts the parts together: every part on one page; certificates, data directory', imports: ['*'], packages: ['*'], isAdapter: true },
-  cli: { purpose: 'the proa command', imports: ['base', 'api', 'client', 'cluster'], packages: ['commander', 'yaml'], isAdapter: true },
+  cli: { purpose: 'the proa command', imports: ['base', 'api', 'client', 'client/http', 'cluster'], packages: ['commander', 'yaml'], isAdapter: true },
 }

@@ -1,0 +1,155 @@
+/** The real kubectl against proa with simulated nodes: its everyday verbs, without a warning. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { eventually, noKubectl, startCluster } from './harness.ts'
+
+const deployment = (replicas: number, image = 'example.test/web:1') => `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: ${replicas}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: ${image}
+        ports: [{containerPort: 80, name: http}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+`
+
+test('everyday kubectl', { skip: noKubectl() }, async (t) => {
+  const cluster = await startCluster(t, ['--runtime=simulated', '--nodes=2'])
+  const file = join(cluster.dataDir, 'web.yaml')
+  const { kubectl } = cluster
+
+  await t.test('version, cluster-info, api-resources', async () => {
+    assert.match(await kubectl('version'), /Server Version: v1\.36\.3/)
+    assert.match(await kubectl('api-resources'), /^deployments +deploy +apps\/v1 +true +Deployment/m)
+    assert.match(await kubectl('get', '--raw', '/readyz'), /^ok/)
+  })
+
+  await t.test('diff shows what apply would make', async () => {
+    writeFileSync(file, deployment(3))
+    const result = await cluster.tryKubectl(['diff', '-f', file])
+    assert.equal(result.code, 1, result.stderr)
+    assert.match(result.stdout, /\+ +replicas: 3/)
+    assert.equal(result.stderr, '')
+  })
+
+  await t.test('apply, rollout status, get', async () => {
+    assert.match(await kubectl('apply', '-f', file), /deployment.apps\/web created\nservice\/web created/)
+    assert.match(await kubectl('rollout', 'status', 'deployment/web', '--timeout=30s'), /successfully rolled out/)
+    assert.match(await kubectl('get', 'deployments'), /NAME +READY +UP-TO-DATE +AVAILABLE +AGE\nweb +3\/3 +3 +3 /)
+    const pods = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'wide')
+    assert.match(pods, /NAME +READY +STATUS +RESTARTS +AGE +IP +NODE +NOMINATED NODE +READINESS GATES/)
+    assert.equal(pods.match(/1\/1 +Running +0 /g)?.length, 3)
+    assert.match(await kubectl('get', 'nodes'), / Ready .*v1\.36/)
+    assert.match(await kubectl('get', 'service', 'web'), /ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP/)
+    assert.match(await kubectl('get', 'all'), /replicaset.apps\/web-/)
+    assert.equal((await kubectl('get', 'endpointslices', '-l', 'kubernetes.io/service-name=web', '-o', 'jsonpath={.items[*].endpoints[*].addresses[0]}')).split(' ').length, 3)
+  })
+
+  await t.test('applying the same again changes nothing; a change is patched', async () => {
+    assert.match(await kubectl('apply', '-f', file), /deployment.apps\/web unchanged\nservice\/web unchanged/)
+    writeFileSync(file, deployment(3, 'example.test/web:2'))
+    assert.match(await kubectl('apply', '-f', file), /deployment.apps\/web configured\nservice\/web unchanged/)
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=30s')
+    assert.match(await kubectl('rollout', 'history', 'deployment/web'), /REVISION +CHANGE-CAUSE\n1 +<none>\n2 +<none>/)
+    assert.match(await kubectl('rollout', 'undo', 'deployment/web'), /rolled back/)
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=30s')
+    assert.equal(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.template.spec.containers[0].image}'), 'example.test/web:1')
+  })
+
+  await t.test('describe', async () => {
+    const text = await kubectl('describe', 'deployment', 'web')
+    assert.match(text, /Replicas: +3 desired \| 3 updated \| 3 total \| 3 available \| 0 unavailable/)
+    assert.match(text, /ScalingReplicaSet/)
+    const pod = await kubectl('describe', 'pod', '-l', 'app=web')
+    assert.match(pod, /Successfully assigned default\/web-/)
+    assert.match(pod, /Started/)
+    assert.match(await kubectl('describe', 'node'), /Allocated resources:/)
+    assert.match(await kubectl('describe', 'service', 'web'), /Endpoints: +10\./)
+  })
+
+  await t.test('scale and wait', async () => {
+    assert.match(await kubectl('scale', 'deployment/web', '--replicas=5'), /scaled/)
+    await kubectl('wait', 'deployment/web', '--for=jsonpath={.status.readyReplicas}=5', '--timeout=30s')
+    await kubectl('wait', 'pods', '-l', 'app=web', '--for=condition=Ready', '--timeout=30s')
+  })
+
+  await t.test('logs and exec on a simulated container', async () => {
+    const pod = (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[0].metadata.name}')).trim()
+    assert.equal((await cluster.tryKubectl(['logs', pod])).code, 0)
+    assert.equal((await cluster.tryKubectl(['exec', pod, '--', 'echo', 'hello'])).code, 0)
+  })
+
+  await t.test('edit, label, annotate, patch, set', async () => {
+    const editor = join(cluster.dataDir, 'editor.sh')
+    writeFileSync(editor, '#!/bin/sh\nsed -i "s/replicas: 5/replicas: 2/" "$1"\n', { mode: 0o755 })
+    process.env.KUBE_EDITOR = editor
+    t.after(() => delete process.env.KUBE_EDITOR)
+    assert.match(await kubectl('edit', 'deployment', 'web'), /edited/)
+    await kubectl('wait', 'deployment/web', '--for=jsonpath={.status.replicas}=2', '--timeout=30s')
+    await kubectl('label', 'deployment', 'web', 'tier=front')
+    await kubectl('annotate', 'deployment', 'web', 'note=yes')
+    await kubectl('set', 'image', 'deployment/web', 'web=example.test/web:3')
+    for (const [type, patch] of [
+      ['strategic', '{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"A","value":"1"}]}]}}}}'],
+      ['merge', '{"metadata":{"labels":{"merged":"yes"}}}'],
+      ['json', '[{"op":"add","path":"/metadata/labels/json","value":"yes"}]'],
+    ] as const) {
+      assert.match(await kubectl('patch', 'deployment', 'web', `--type=${type}`, '-p', patch), /patched/)
+    }
+    const labels = JSON.parse(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.metadata.labels}'))
+    assert.deepEqual(labels, { app: 'web', tier: 'front', merged: 'yes', json: 'yes' })
+    assert.match(await kubectl('get', 'deployment', 'web', '-o', 'yaml'), /- env:\n +- name: A\n +value: "1"\n +image: example.test\/web:3/)
+  })
+
+  await t.test('explain', async () => {
+    const text = await kubectl('explain', 'deployment.spec.strategy')
+    assert.match(text, /GROUP: +apps\nKIND: +Deployment\nVERSION: +v1/)
+    assert.match(text, /rollingUpdate\s+<RollingUpdateDeployment>/)
+    assert.match(await kubectl('explain', 'pod.spec.containers.image'), /FIELD: image <string>/)
+    assert.match(await kubectl('explain', 'pods', '--recursive'), /terminationGracePeriodSeconds/)
+  })
+
+  await t.test('create with generators', async () => {
+    await kubectl('create', 'namespace', 'extra')
+    await kubectl('create', 'configmap', 'settings', '--from-literal=a=1', '-n', 'extra')
+    await kubectl('create', 'secret', 'generic', 'key', '--from-literal=k=v', '-n', 'extra')
+    assert.match(await kubectl('get', 'configmap,secret', '-n', 'extra'), /configmap\/settings +1 [\s\S]*secret\/key +Opaque +1 /)
+    await kubectl('create', 'deployment', 'made', '--image=example.test/made:1', '--replicas=2', '-n', 'extra')
+    await kubectl('rollout', 'status', 'deployment/made', '-n', 'extra', '--timeout=30s')
+    await kubectl('expose', 'deployment', 'made', '--port=80', '-n', 'extra')
+    await kubectl('run', 'once', '--image=example.test/once:1', '--restart=Never', '-n', 'extra', '--', 'true')
+    await kubectl('wait', 'pod/once', '-n', 'extra', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=30s')
+    assert.match(await kubectl('get', 'events', '-n', 'extra'), /SuccessfulCreate/)
+    assert.match(await kubectl('auth', 'can-i', 'create', 'pods'), /yes/)
+  })
+
+  await t.test('watch', async () => {
+    const watch = cluster.spawnKubectl('get', 'pods', '-w', '-o', 'name')
+    let seen = ''
+    watch.stdout.on('data', (data: Buffer) => (seen += data.toString()))
+    await eventually('the watch begins', () => seen.includes('pod/web-'))
+    await kubectl('create', 'configmap', 'unrelated')
+    await kubectl('run', 'seen', '--image=example.test/seen:1')
+    await eventually('the watch tells of the new pod', () => seen.includes('pod/seen'))
+  })
+
+  await t.test('delete, and namespace deletion', async () => {
+    assert.match(await kubectl('delete', '-f', file), /deployment.apps "web" deleted/)
+    await kubectl('wait', 'pods', '-l', 'app=web', '--for=delete', '--timeout=30s')
+    assert.match(await kubectl('delete', 'namespace', 'extra', '--timeout=30s'), /namespace "extra" deleted/)
+    const gone = await cluster.tryKubectl(['get', 'namespace', 'extra'])
+    assert.equal(gone.stderr, 'Error from server (NotFound): namespaces "extra" not found\n')
+  })
+})
