@@ -28,6 +28,9 @@ export interface Change {
   readonly decoded?: unknown
 }
 
+/** Most changes that one commit may hold. */
+export const MAX_CHANGES = 4096
+
 /** A change that took effect. */
 export interface StoreEvent {
   readonly key: string
@@ -83,16 +86,25 @@ export class FutureRevision extends Error {
   override readonly name = 'FutureRevision'
 }
 
+/** Thrown by every call when the store is closed, and by commit when the disk cannot take the write (which then did not happen). */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable'
+}
+
 export interface Store {
   /** The newest revision that reads can see. */
   readonly revision: number
   get(key: string, at?: number): Promise<Entry | undefined>
   range(prefix: string, options?: RangeOptions): Promise<Page>
-  /** Applies all changes or none, at one new revision. Resolves when durable, and only then are they seen by reads and watches. */
+  /**
+   * Applies all changes or none, at one new revision; each key at most once. Resolves when durable, and only then are they seen by
+   * reads and watches. Deleting what does not exist is no change; a commit without any answers the current revision.
+   */
   commit(changes: readonly Change[]): Promise<Committed | StoreConflict>
   /**
    * Every change under the prefix with a revision above `after`, in order, in batches that never split a revision. Ends when the
-   * signal aborts. A watcher that does not read for so long that its backlog passes a bound is ended with Compacted.
+   * signal aborts or the store closes. It starts with the call, not with the first read; what fails to start rejects the first read.
+   * For one reader. A watcher that does not read for so long that its backlog passes a bound is ended with Compacted.
    */
   watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoreEvent[]>
   /** Forgets what was overwritten or deleted at or before `revision`. */
