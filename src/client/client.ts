@@ -6,6 +6,7 @@
 import type { Kinds } from '../api/generated/kinds.ts'
 import type { WatchEventType } from '../api/exchange.ts'
 import type { KubeObject, ObjectKey } from '../api/object.ts'
+import type { ResourceInfo } from '../api/schema.ts'
 import type { ListMeta, Status } from '../api/generated/meta/v1.ts'
 
 export type KindName = keyof Kinds | (string & {})
@@ -63,6 +64,15 @@ export interface TypedWatchEvent<T> {
   readonly object: T
 }
 
+/** What discovery tells: every resource that the server serves, in every version, and the group versions it could not tell of. */
+export interface Discovery {
+  readonly resources: readonly ResourceInfo[]
+  /** One resource per group and plural, in the version that the server prefers. */
+  readonly preferred: readonly ResourceInfo[]
+  /** "apps/v1" and why it is not known: an aggregated server that does not answer. */
+  readonly failures: ReadonlyMap<string, string>
+}
+
 /** Every call rejects with ApiError on failure. `namespace` in a key is required for namespaced kinds. */
 export interface Client {
   get<K extends KindName>(kind: K, key: ObjectKey, options?: { readonly subresource?: string }): Promise<ObjectOf<K>>
@@ -76,4 +86,8 @@ export interface Client {
   deleteCollection<K extends KindName>(kind: K, options?: ListOptions & DeleteOptions): Promise<void>
   /** POSTs to a subresource whose body and answer are of another kind: binding, eviction, token, scale. */
   createSubresource(kind: KindName, key: ObjectKey, subresource: string, body: KubeObject): Promise<KubeObject>
+  /** The resource of a kind, from the schema or by discovery; rejects with UnknownKind when the server does not serve it. */
+  resourceOf(kind: KindName): Promise<ResourceInfo>
+  /** Asks the server anew what it serves. */
+  discover(): Promise<Discovery>
 }
