@@ -1,0 +1,25 @@
+/** Objects beside nodes and pods that scheduling depends on, as plugins see them: live, read-only, never asked of the server. */
+import type { Namespace, ReplicationController, Service } from '../api/generated/core/v1.ts'
+import type { ReplicaSet, StatefulSet } from '../api/generated/apps/v1.ts'
+import type { PodDisruptionBudget } from '../api/generated/policy/v1.ts'
+
+export interface ClusterView {
+  namespace(name: string): Namespace | undefined
+  namespaces(): Iterable<Namespace>
+  services(namespace: string): readonly Service[]
+  replicationController(namespace: string, name: string): ReplicationController | undefined
+  replicaSet(namespace: string, name: string): ReplicaSet | undefined
+  statefulSet(namespace: string, name: string): StatefulSet | undefined
+  disruptionBudgets(): Iterable<PodDisruptionBudget>
+}
+
+/** Nothing there: for simulations of nodes and pods alone. */
+export const emptyView: ClusterView = {
+  namespace: () => undefined,
+  namespaces: () => [],
+  services: () => [],
+  replicationController: () => undefined,
+  replicaSet: () => undefined,
+  statefulSet: () => undefined,
+  disruptionBudgets: () => [],
+}

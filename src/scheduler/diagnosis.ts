@@ -1,0 +1,39 @@
+/** Why a pod fits nowhere, in the text that `kubectl describe` shows and that tools parse (upstream FitError.Error). */
+import type { Rejection } from './framework.ts'
+
+export interface Diagnosis {
+  readonly nodeCount: number
+  readonly rejections: ReadonlyMap<string, Rejection>
+  /** Stands for every node without an entry. */
+  readonly absent: Rejection | undefined
+  /** Set when a preFilter refused the pod on all nodes at once. */
+  readonly preFilterMessage: string
+  readonly postFilterMessage: string
+}
+
+export const rejectionMessage = (rejection: Rejection): string => rejection.reasons.join(', ')
+
+/** Counts each reason over the nodes: "2 Insufficient cpu, 1 node(s) were unschedulable". */
+function histogram(diagnosis: Diagnosis): string {
+  const counts = new Map<string, number>()
+  const count = (rejection: Rejection, times: number) => {
+    for (const reason of rejection.reasons) counts.set(reason, (counts.get(reason) ?? 0) + times)
+  }
+  for (const rejection of diagnosis.rejections.values()) count(rejection, 1)
+  const absentCount = diagnosis.nodeCount - diagnosis.rejections.size
+  if (diagnosis.absent && absentCount > 0) count(diagnosis.absent, absentCount)
+  // Sorted as texts, so that "10 ..." comes before "2 ...": what upstream prints.
+  return [...counts]
+    .map(([reason, times]) => `${times} ${reason}`)
+    .sort()
+    .join(', ')
+}
+
+export function describeDiagnosis(diagnosis: Diagnosis): string {
+  let message = `0/${diagnosis.nodeCount} nodes are available:`
+  const why = diagnosis.preFilterMessage || histogram(diagnosis)
+  if (why) message += ` ${why}.`
+  if (diagnosis.postFilterMessage) message += ` ${diagnosis.postFilterMessage}`
+  return message
+}
+

@@ -1,0 +1,115 @@
+/**
+ * What the scheduler needs to know of a pod, worked out once for each revision: its requests, ports and affinity terms with their
+ * selectors compiled. Nodes hold these, so that a decision over thousands of pods parses nothing.
+ */
+import type { LabelSelector } from '../api/generated/meta/v1.ts'
+import type { ContainerPort, Pod, PodAffinityTerm, WeightedPodAffinityTerm } from '../api/generated/core/v1.ts'
+import { keyOf } from '../api/object.ts'
+import { compileSelector, MATCHES_NOTHING } from './label-selector.ts'
+import type { Labels, LabelMatcher } from './label-selector.ts'
+import { requestsOf } from './resources.ts'
+import type { Resources } from './resources.ts'
+
+export interface HostPort {
+  readonly ip: string
+  readonly protocol: string
+  readonly port: number
+}
+
+/** A PodAffinityTerm ready to match. */
+export interface AffinityTerm {
+  readonly topologyKey: string
+  readonly namespaces: ReadonlySet<string>
+  readonly namespaceSelector: LabelMatcher
+  readonly selector: LabelMatcher
+}
+
+export interface WeightedTerm {
+  readonly term: AffinityTerm
+  readonly weight: number
+}
+
+export interface PodInfo {
+  readonly pod: Pod
+  readonly uid: string
+  readonly key: string
+  readonly namespace: string
+  readonly labels: Labels
+  readonly priority: number
+  readonly requests: Resources
+  readonly nonZeroCpuMilli: number
+  readonly nonZeroMemoryBytes: number
+  readonly hostPorts: readonly HostPort[]
+  readonly requiredAffinity: readonly AffinityTerm[]
+  readonly requiredAntiAffinity: readonly AffinityTerm[]
+  readonly preferredAffinity: readonly WeightedTerm[]
+  readonly preferredAntiAffinity: readonly WeightedTerm[]
+  /** True when any of the four lists above holds a term. */
+  readonly hasAffinity: boolean
+}
+
+const NO_LABELS: Labels = {}
+const NONE: readonly never[] = []
+
+/** The namespace of the pod itself is meant when neither namespaces nor a selector are given. */
+function compileTerm(pod: Pod, term: PodAffinityTerm): AffinityTerm {
+  const isOwnNamespace = !term.namespaces?.length && !term.namespaceSelector
+  return {
+    topologyKey: term.topologyKey,
+    namespaces: new Set(isOwnNamespace ? [pod.metadata?.namespace ?? ''] : term.namespaces),
+    namespaceSelector: selectorOrNothing(term.namespaceSelector),
+    selector: selectorOrNothing(term.labelSelector),
+  }
+}
+
+const selectorOrNothing = (selector: LabelSelector | undefined): LabelMatcher => (selector ? compileSelector(selector) : MATCHES_NOTHING)
+
+const compileTerms = (pod: Pod, terms: readonly PodAffinityTerm[] | undefined): readonly AffinityTerm[] =>
+  terms?.length ? terms.map((term) => compileTerm(pod, term)) : NONE
+
+const compileWeighted = (pod: Pod, terms: readonly WeightedPodAffinityTerm[] | undefined): readonly WeightedTerm[] =>
+  terms?.length ? terms.map(({ weight, podAffinityTerm }) => ({ weight, term: compileTerm(pod, podAffinityTerm) })) : NONE
+
+/** Host ports that stay taken while the pod runs: those of containers and of sidecars. */
+function hostPortsOf(pod: Pod): readonly HostPort[] {
+  let ports: HostPort[] | undefined
+  const add = (list: readonly ContainerPort[] | undefined) => {
+    for (const { hostPort, hostIP, protocol } of list ?? [])
+      if (hostPort && hostPort > 0) (ports ??= []).push({ ip: hostIP || '0.0.0.0', protocol: protocol || 'TCP', port: hostPort })
+  }
+  for (const container of pod.spec?.initContainers ?? []) if (container.restartPolicy === 'Always') add(container.ports)
+  for (const container of pod.spec?.containers ?? []) add(container.ports)
+  return ports ?? NONE
+}
+
+export const priorityOf = (pod: Pod): number => pod.spec?.priority ?? 0
+
+export function podInfoOf(pod: Pod): PodInfo {
+  const { requests, nonZeroCpuMilli, nonZeroMemoryBytes } = requestsOf(pod)
+  const affinity = pod.spec?.affinity
+  const requiredAffinity = compileTerms(pod, affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution)
+  const requiredAntiAffinity = compileTerms(pod, affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution)
+  const preferredAffinity = compileWeighted(pod, affinity?.podAffinity?.preferredDuringSchedulingIgnoredDuringExecution)
+  const preferredAntiAffinity = compileWeighted(pod, affinity?.podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution)
+  return {
+    pod,
+    uid: pod.metadata?.uid ?? '',
+    key: keyOf(pod),
+    namespace: pod.metadata?.namespace ?? '',
+    labels: pod.metadata?.labels ?? NO_LABELS,
+    priority: priorityOf(pod),
+    requests,
+    nonZeroCpuMilli,
+    nonZeroMemoryBytes,
+    hostPorts: hostPortsOf(pod),
+    requiredAffinity,
+    requiredAntiAffinity,
+    preferredAffinity,
+    preferredAntiAffinity,
+    hasAffinity: requiredAffinity.length + requiredAntiAffinity.length + preferredAffinity.length + preferredAntiAffinity.length > 0,
+  }
+}
+
+/** Does the term select this pod, whose namespace has these labels? */
+export const termMatches = (term: AffinityTerm, pod: PodInfo, namespaceLabels: Labels): boolean =>
+  (term.namespaces.has(pod.namespace) || term.namespaceSelector(namespaceLabels)) && term.selector(pod.labels)

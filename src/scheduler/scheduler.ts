@@ -1,0 +1,224 @@
+/**
+ * The scheduler: takes pods off the queue one by one, decides on a snapshot, assumes the pod on its node and binds it while the
+ * next pod is decided. Decisions are in schedule-one.ts; this is their wiring to the server.
+ *
+ * What stays true: a pod's room is counted from the moment of the decision until the binding has failed or the pod is gone, so
+ * that no node gets more than it can hold; and every popped pod is settled: bound, given back to the queue, or found gone.
+ */
+import { sleep } from '../base/clock.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Pod } from '../api/generated/core/v1.ts'
+import type { Client } from '../client/client.ts'
+import type { EventRecorder } from '../client/events.ts'
+import type { Informers } from '../client/informers.ts'
+import { referenceTo } from '../client/object-reference.ts'
+import { awaitPermission, preBindAndBind, reserveAndPermit, unreserve } from './binding.ts'
+import type { Refusal, Waiting } from './binding.ts'
+import { describeDiagnosis } from './diagnosis.ts'
+import { namespaceHandlers, nodeHandlers, podHandlers } from './event-handlers.ts'
+import type { BindContext, Profile } from './framework.ts'
+import { clusterViewOf } from './informer-view.ts'
+import { createLimiter } from './limiter.ts'
+import { patchPodStatus } from './pod-condition.ts'
+import type { StatusChange } from './pod-condition.ts'
+import type { PodInfo } from './pod-info.ts'
+import { evict } from './preemption.ts'
+import { defaultProfile } from './profile.ts'
+import { createSchedulingQueue } from './queue.ts'
+import type { Failure, QueuedPod } from './queue.ts'
+import { scheduleOne } from './schedule-one.ts'
+import type { Decision } from './schedule-one.ts'
+import { createClusterState } from './snapshot.ts'
+
+export interface SchedulerOptions {
+  readonly informers: Informers
+  readonly events: EventRecorder
+  /** Default: the default profile alone. Pods of other schedulerNames are left alone. */
+  readonly profiles?: readonly Profile[]
+}
+
+/** Bindings and status patches under way. */
+const MAXIMUM_IN_FLIGHT = 128
+/** How long decisions may keep the thread before others get a turn. */
+const SLICE_MS = 8
+/** A bound pod that the server has not shown by then is looked up, so that one deleted meanwhile gives its room back. */
+const CONFIRMATION_MS = 30_000
+/** Events hold at most this (upstream NoteLengthLimit). */
+const MAXIMUM_NOTE_LENGTH = 1024
+
+const NO_NAMES: ReadonlySet<string> = new Set()
+const ERROR: Failure = { rejectedBy: NO_NAMES, pendingFor: NO_NAMES, isError: true }
+
+const truncated = (message: string): string => (message.length <= MAXIMUM_NOTE_LENGTH ? message : `${message.slice(0, MAXIMUM_NOTE_LENGTH - 4)} ...`)
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Runs until the signal aborts. The informers are run by their owner. */
+export async function runScheduler(runtime: Runtime, client: Client, options: SchedulerOptions, signal: AbortSignal): Promise<void> {
+  const { clock, random } = runtime
+  const log = runtime.log.with({ component: 'scheduler' })
+  const { informers, events } = options
+  const profiles = new Map((options.profiles ?? [defaultProfile]).map((profile) => [profile.schedulerName, profile]))
+  const pods = informers.of('v1/Pod')
+  const state = createClusterState(clusterViewOf(informers))
+  const queue = createSchedulingQueue(clock, profiles)
+  const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
+  const context: BindContext = { runtime, client, signal }
+  let start = 0
+  let sweep: (() => void) | undefined
+
+  /** The pod as the server has it now, if it is still the same one and without a node. */
+  function stillWaiting(info: PodInfo): Pod | undefined {
+    const current = pods.cache.get(info.key)
+    return current?.metadata?.uid === info.uid && !current.spec?.nodeName ? current : undefined
+  }
+
+  function record(info: PodInfo, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    events.record(referenceTo('v1/Pod', info.pod), type, reason, truncated(message))
+  }
+
+  function writeStatus(pod: Pod, change: StatusChange): void {
+    limiter.start(async () => {
+      try {
+        await patchPodStatus(clock, client, pod, change)
+      } catch (error) {
+        if (!signal.aborted && pods.cache.get(`${pod.metadata?.namespace}/${pod.metadata?.name}`)) {
+          log.warn('pod status not written', { pod: pod.metadata?.name, namespace: pod.metadata?.namespace, error: textOf(error) })
+        }
+      }
+    })
+  }
+
+  /** Gives the pod back to the queue and tells why, unless it is gone or has found a node without us. */
+  function failed(entry: QueuedPod, failure: Failure, message: string, nominatedNodeName?: string | null): void {
+    const current = stillWaiting(entry.info)
+    if (!current) return queue.done(entry)
+    queue.giveBack(entry, current, failure)
+    record(entry.info, 'Warning', 'FailedScheduling', message)
+    const reason = failure.isError ? 'SchedulerError' : 'Unschedulable'
+    writeStatus(current, {
+      condition: { type: 'PodScheduled', status: 'False', reason, message },
+      ...(nominatedNodeName === undefined ? {} : { nominatedNodeName }),
+    })
+  }
+
+  function refused(entry: QueuedPod, nodeName: string, { plugin, rejection }: Refusal): void {
+    if (state.forget(entry.info.uid)) queue.happened({ kind: 'pod-deleted', pod: entry.info }, (other) => other.uid !== entry.info.uid)
+    const message = describeDiagnosis({
+      nodeCount: 1,
+      rejections: new Map([[nodeName, rejection]]),
+      absent: undefined,
+      preFilterMessage: '',
+      postFilterMessage: '',
+    })
+    const names = new Set([plugin])
+    failed(entry, { rejectedBy: rejection.isPending ? NO_NAMES : names, pendingFor: rejection.isPending ? names : NO_NAMES, isError: false }, message, null)
+  }
+
+  function scheduleSweep(): void {
+    sweep ??= clock.setTimeout(() => {
+      sweep = undefined
+      for (const info of state.overdue(clock.now())) {
+        if (stillWaiting(info)) state.bound(info.uid, clock.now() + CONFIRMATION_MS)
+        else if (state.forget(info.uid)) {
+          log.info('assumed pod is gone', { pod: info.key })
+          queue.happened({ kind: 'pod-deleted', pod: info })
+        }
+      }
+      if (state.hasAssumed) scheduleSweep()
+    }, CONFIRMATION_MS)
+  }
+
+  async function bind(entry: QueuedPod, profile: Profile, nodeName: string, waiting: readonly Waiting[]): Promise<void> {
+    const { info } = entry
+    const plugins = profile.plugins.map(({ plugin }) => plugin)
+    try {
+      const refusal = await awaitPermission(waiting, context)
+      if (refusal) {
+        unreserve(plugins, info, nodeName)
+        refused(entry, nodeName, refusal)
+        return
+      }
+      await preBindAndBind(plugins, info, nodeName, context)
+    } catch (error) {
+      unreserve(plugins, info, nodeName)
+      if (state.forget(info.uid)) queue.happened({ kind: 'pod-deleted', pod: info })
+      if (signal.aborted) return
+      log.warn('pod not bound', { pod: info.key, node: nodeName, error: textOf(error) })
+      failed(entry, ERROR, textOf(error), null)
+      return
+    }
+    state.bound(info.uid, clock.now() + CONFIRMATION_MS)
+    scheduleSweep()
+    queue.done(entry)
+    log.debug('pod bound', { pod: info.key, node: nodeName })
+    record(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${nodeName}`)
+  }
+
+  function rejected(entry: QueuedPod, decision: Extract<Decision, { kind: 'none' }>): void {
+    const { info } = entry
+    const { preemption, rejectedBy, pendingFor } = decision
+    if (preemption) {
+      state.nominate(info, preemption.nominate)
+      const { nominate: node, victims } = preemption
+      limiter.start(async () => {
+        if (!(await evict({ runtime, client, events, preemptor: info, node, victims }))) queue.retry(info.uid)
+      })
+    } else if (decision.clearNomination) state.clearNomination(info.uid)
+    const nomination = preemption?.nominate ?? (decision.clearNomination ? null : undefined)
+    failed(entry, { rejectedBy, pendingFor, isError: false }, decision.message, nomination)
+  }
+
+  function attempt(entry: QueuedPod): void {
+    const { info } = entry
+    const profile = profiles.get(info.pod.spec?.schedulerName ?? '')
+    if (!profile || state.isAssumed(info.uid)) return queue.done(entry)
+    if (info.pod.metadata?.deletionTimestamp) {
+      record(info, 'Warning', 'FailedScheduling', `skip schedule deleting pod: ${info.key}`)
+      return queue.done(entry)
+    }
+    try {
+      const decision = scheduleOne(state.snapshot(), info, profile, random, { start, nominatedNode: state.nominationOf(info.uid) })
+      start = decision.nextStart
+      if (decision.kind === 'none') return rejected(entry, decision)
+      const { nodeName } = decision
+      state.assume(info, nodeName)
+      const permits = reserveAndPermit(
+        profile.plugins.map(({ plugin }) => plugin),
+        info,
+        nodeName,
+      )
+      if ('rejection' in permits) return refused(entry, nodeName, permits)
+      limiter.start(() => bind(entry, profile, nodeName, permits))
+    } catch (error) {
+      // A plugin's bug must not stop the others' pods.
+      state.forget(info.uid)
+      log.error('scheduling failed', { pod: info.key, error })
+      failed(entry, ERROR, textOf(error), null)
+    }
+  }
+
+  // Nodes and what runs on them must be known before the first decision.
+  await Promise.race([informers.synced(), new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))])
+  const removals = [
+    informers.of('v1/Node').addHandlers(nodeHandlers(state, queue)),
+    pods.addHandlers(podHandlers({ state, queue, isOurs: (pod) => profiles.has(pod.spec?.schedulerName ?? '') })),
+    informers.of('v1/Namespace').addHandlers(namespaceHandlers(queue)),
+  ]
+  try {
+    let sliceStartMs = clock.monotonic()
+    while (!signal.aborted) {
+      await limiter.room()
+      const entry = await queue.pop(signal)
+      if (!entry) break
+      attempt(entry)
+      if (clock.monotonic() - sliceStartMs < SLICE_MS) continue
+      await sleep(clock, 0)
+      sliceStartMs = clock.monotonic()
+    }
+  } finally {
+    for (const remove of removals) remove()
+    sweep?.()
+    await limiter.idle()
+  }
+}
