@@ -48,9 +48,10 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** The version in which it is stored and in which every hook sees it. */
   readonly version: string
   readonly kind: string
-  /** After Name (always first) and before Age where `age` is not false. */
+  /** Every column in upstream's order, Name and Age among them (events begin with Last Seen, nodes end with Version). Default: Name and Age. */
   readonly columns?: readonly Column<T>[]
-  readonly age?: false
+  /** TableRow.conditions: set for pods that have ended. */
+  rowConditions?(object: T): readonly { readonly type: string; readonly status: string; readonly reason: string; readonly message: string }[]
   /** Values for `fieldSelector` beyond metadata.name and metadata.namespace, by path. */
   readonly fieldSelectors?: Readonly<Record<string, (object: T) => string>>
   /** False where the kind has no generation that counts spec changes (ConfigMap, Secret, Event...). Default: true when it has a spec. */
@@ -58,6 +59,8 @@ export interface Resource<T extends KubeObject = KubeObject> {
 
   /** Fills what upstream's defaulting functions fill, beyond the defaults of the schema. Runs on every write, before admission and again after. */
   setDefaults?(object: T): T
+  /** What is wrong with a name of this kind, as texts (api/names.ts). Default: a DNS subdomain. */
+  readonly nameFormat?: (name: string) => readonly string[]
   /** Runs after decoding, before defaulting: resets what a client may not set. The general rule already drops status on create. */
   prepareForCreate?(object: T, context: WriteContext): T
   prepareForUpdate?(next: T, old: T, context: WriteContext): T
