@@ -1,0 +1,280 @@
+/**
+ * JSON values to objects of the API, driven by the schema: types are checked with the errors of Go's decoder, unknown fields are
+ * dropped and told, null is absent, quantities and times take their canonical form. What needs no change is shared, not copied.
+ */
+import type { Field, TypeSchema } from './schema.ts'
+import type { Json, KubeObject } from './object.ts'
+import { canonicalQuantity } from './quantity.ts'
+import { builtInSchemas, type Schemas } from './schema-table.ts'
+import { canonicalMicroTime, canonicalTime } from './time.ts'
+
+/** A value that its type cannot hold; the message is Go's: "json: cannot unmarshal string into Go struct field ...". */
+export class DecodeError extends Error {
+  override readonly name = 'DecodeError'
+}
+
+export interface Decoded {
+  readonly object: KubeObject
+  /** Paths of fields that the type does not have: "spec.containers[0].imag". */
+  readonly unknown: readonly string[]
+}
+
+/** Unknown fields beyond this are dropped without being told. */
+const MAX_UNKNOWN = 100
+
+type JsonObject = Readonly<Record<string, Json | undefined>>
+
+const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function set(target: Record<string, unknown>, key: string, value: unknown): void {
+  // A plain assignment would change the prototype.
+  if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  else target[key] = value
+}
+
+function copyOf(source: JsonObject, keys: readonly string[], count: number): Record<string, unknown> {
+  const copy: Record<string, unknown> = {}
+  for (let index = 0; index < count; index++) set(copy, keys[index] ?? '', source[keys[index] ?? ''])
+  return copy
+}
+
+const goName = (typeName: string): string => typeName.slice(typeName.lastIndexOf('.') + 1)
+
+/** "core/v1.PodSpec" -> "v1.PodSpec" */
+const goTypeName = (typeName: string): string => typeName.slice(typeName.lastIndexOf('/') + 1)
+
+const GO_SCALARS: Readonly<Record<string, string>> = {
+  string: 'string',
+  int32: 'int32',
+  int64: 'int64',
+  double: 'float64',
+  boolean: 'bool',
+  bytes: '[]uint8',
+  time: 'string',
+  microTime: 'string',
+  duration: 'string',
+  quantity: 'resource.Quantity',
+  intOrString: 'int32',
+}
+
+function goElementType({ type, ref = '' }: Field): string {
+  return type === 'message' ? goTypeName(ref) : (GO_SCALARS[type] ?? 'interface {}')
+}
+
+function goType(field: Field): string {
+  const prefix = { list: '[]', map: 'map[string]', mapOfLists: 'map[string][]' }
+  return `${field.container ? prefix[field.container] : ''}${goElementType(field)}`
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value)) return 'array'
+  return typeof value === 'boolean' ? 'bool' : typeof value
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Go names the byte at which base64 breaks. */
+function checkBase64(text: string): void {
+  if (BASE64.test(text)) return
+  const bad = /[^A-Za-z0-9+/]/.exec(text)?.index ?? text.length - (text.length % 4)
+  throw new DecodeError(`illegal base64 data at input byte ${bad}`)
+}
+
+class Decoder {
+  readonly unknown: string[] = []
+  readonly #schemas: Schemas
+  /** Where the reader is: names, indexes and keys. */
+  readonly #path: (string | number)[] = []
+  /** The same in names of Go's fields alone, as its errors have it. */
+  readonly #fields: string[] = []
+  #struct = ''
+
+  constructor(schemas: Schemas) {
+    this.#schemas = schemas
+  }
+
+  message(value: Json, type: TypeSchema): JsonObject | undefined {
+    if (!isObject(value)) this.#mismatch(describe(value), goTypeName(type.name))
+    const keys = Object.keys(value)
+    const outer = this.#struct
+    let copy: Record<string, unknown> | undefined
+    for (let index = 0; index < keys.length; index++) {
+      const key = keys[index] ?? ''
+      const given = value[key]
+      const field = type.fields.get(key)
+      this.#struct = type.name
+      const decoded = field ? this.#field(given, field) : this.#unknown(key)
+      if (decoded === given) {
+        if (copy && decoded !== undefined) set(copy, key, decoded)
+        continue
+      }
+      copy ??= copyOf(value, keys, index)
+      if (decoded !== undefined) set(copy, key, decoded)
+    }
+    this.#struct = outer
+    return (copy as JsonObject | undefined) ?? value
+  }
+
+  #unknown(key: string): undefined {
+    if (this.unknown.length >= MAX_UNKNOWN) return
+    this.#path.push(key)
+    this.unknown.push(this.#pathText())
+    this.#path.pop()
+  }
+
+  #pathText(): string {
+    return this.#path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part), '')
+  }
+
+  #mismatch(value: string, type: string): never {
+    const target = this.#fields.length > 0 ? `Go struct field ${goName(this.#struct)}.${this.#fields.join('.')}` : 'Go value'
+    throw new DecodeError(`json: cannot unmarshal ${value} into ${target} of type ${type}`)
+  }
+
+  #field(value: Json | undefined, field: Field): unknown {
+    if (value === null || value === undefined) return undefined
+    this.#path.push(field.name)
+    this.#fields.push(field.name)
+    const decoded = this.#contained(value, field)
+    this.#path.pop()
+    this.#fields.pop()
+    return decoded
+  }
+
+  #contained(value: Json, field: Field): unknown {
+    switch (field.container) {
+      case undefined:
+        return this.#single(value, field)
+      case 'list':
+        return this.#list(value, field)
+      case 'map':
+        return this.#map(value, field, (item) => (item === null ? zeroOf(field) : this.#single(item, field)))
+      case 'mapOfLists':
+        return this.#map(value, field, (item) => (item === null ? [] : this.#list(item, field)))
+    }
+  }
+
+  #list(value: Json, field: Field): unknown {
+    if (!Array.isArray(value)) this.#mismatch(describe(value), `[]${goElementType(field)}`)
+    const items = value as readonly Json[]
+    let copy: unknown[] | undefined
+    for (let index = 0; index < items.length; index++) {
+      const item = items[index] ?? null
+      this.#path.push(index)
+      const decoded = item === null ? zeroOf(field) : this.#single(item, field)
+      this.#path.pop()
+      if (copy) copy.push(decoded)
+      else if (decoded !== item) copy = [...items.slice(0, index), decoded]
+    }
+    return copy ?? items
+  }
+
+  #map(value: Json, field: Field, decode: (item: Json) => unknown): unknown {
+    if (!isObject(value)) this.#mismatch(describe(value), goType(field))
+    const keys = Object.keys(value)
+    let copy: Record<string, unknown> | undefined
+    for (let index = 0; index < keys.length; index++) {
+      const key = keys[index] ?? ''
+      const item = value[key] ?? null
+      this.#path.push(key)
+      const decoded = decode(item)
+      this.#path.pop()
+      if (decoded !== item) copy ??= copyOf(value, keys, index)
+      if (copy) set(copy, key, decoded)
+    }
+    return copy ?? value
+  }
+
+  #single(value: Json, field: Field): unknown {
+    switch (field.type) {
+      case 'message': {
+        const type = this.#schemas.schemaOf(field.ref ?? '')
+        return type ? this.message(value, type) : value
+      }
+      case 'json':
+        return value
+      case 'string':
+      case 'duration':
+        return this.#string(value, field)
+      case 'boolean':
+        if (typeof value !== 'boolean') this.#mismatch(describe(value), 'bool')
+        return value
+      case 'double':
+        if (typeof value !== 'number') this.#mismatch(describe(value), 'float64')
+        return value
+      case 'int32':
+        return this.#integer(value, field, 2 ** 31)
+      case 'int64':
+        return this.#integer(value, field, 2 ** 63)
+      case 'intOrString':
+        return typeof value === 'string' ? value : this.#integer(value, field, 2 ** 31)
+      case 'bytes':
+        checkBase64(this.#string(value, field))
+        return value
+      case 'quantity':
+        return canonical(canonicalQuantity, (typeof value === 'number' ? String(value) : this.#string(value, field)).trim())
+      case 'time':
+        return canonical(canonicalTime, this.#string(value, field))
+      case 'microTime':
+        return canonical(canonicalMicroTime, this.#string(value, field))
+    }
+  }
+
+  #string(value: Json, field: Field): string {
+    return typeof value === 'string' ? value : this.#mismatch(describe(value), goElementType(field))
+  }
+
+  #integer(value: Json, field: Field, limit: number): number {
+    if (typeof value !== 'number') return this.#mismatch(describe(value), goElementType(field))
+    if (!Number.isInteger(value) || value >= limit || value < -limit) this.#mismatch(`number ${value}`, goElementType(field))
+    return value
+  }
+}
+
+function canonical(convert: (text: string) => string, text: string): string {
+  try {
+    return convert(text)
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new DecodeError(cause.message, { cause })
+    throw cause
+  }
+}
+
+/** What a null within a list or map becomes. */
+function zeroOf({ type }: Field): unknown {
+  switch (type) {
+    case 'message':
+      return {}
+    case 'boolean':
+      return false
+    case 'int32':
+    case 'int64':
+    case 'double':
+    case 'intOrString':
+      return 0
+    case 'quantity':
+      return '0'
+    case 'json':
+    case 'time':
+    case 'microTime':
+      return null
+    default:
+      return ''
+  }
+}
+
+/** Decodes a JSON value as an object of a type. Throws a DecodeError. */
+export function decodeObject(value: Json, type: TypeSchema, schemas: Schemas = builtInSchemas): Decoded {
+  const decoder = new Decoder(schemas)
+  const object = decoder.message(value, type) as KubeObject
+  return { object, unknown: decoder.unknown }
+}
+
+/** The faults that strict field validation tells, duplicates first as they are found while reading. */
+export const strictFaults = (unknown: readonly string[], duplicates: readonly string[]): readonly string[] => [
+  ...duplicates.map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`)),
+  ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+]
+
+/** Upstream's text for all of them: what `fieldValidation=Strict` answers. */
+export const strictDecodingMessage = (faults: readonly string[]): string => `strict decoding error: ${faults.join(', ')}`
