@@ -45,7 +45,7 @@ export async function awaitPermission(waiting: readonly Waiting[], { runtime, si
   for (const { plugin, wait } of waiting) {
     const over = new AbortController()
     const timeout = sleep(runtime.clock, wait.timeoutMs, AbortSignal.any([signal, over.signal])).then((): Rejection => ({
-      reasons: [`rejected due to timeout after waiting ${wait.timeoutMs}ms at plugin ${plugin}`],
+      reasons: [`rejected due to timeout after waiting ${wait.timeoutMs / 1000}s at plugin ${plugin}`],
       canPreempt: true,
     }))
     // Losing the race is no failure.

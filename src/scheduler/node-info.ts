@@ -3,7 +3,7 @@
  * references, and trying out a preemption is the same two functions on a value nobody else sees.
  */
 import type { Node, Taint } from '../api/generated/core/v1.ts'
-import type { Labels } from './label-selector.ts'
+import type { Labels } from '../api/selectors.ts'
 import type { PodInfo } from './pod-info.ts'
 import { addResources, NOTHING, podLimitOf, resourcesOf } from './resources.ts'
 import type { Resources } from './resources.ts'

@@ -2,11 +2,10 @@
  * What the scheduler needs to know of a pod, worked out once for each revision: its requests, ports and affinity terms with their
  * selectors compiled. Nodes hold these, so that a decision over thousands of pods parses nothing.
  */
-import type { LabelSelector } from '../api/generated/meta/v1.ts'
 import type { ContainerPort, Pod, PodAffinityTerm, WeightedPodAffinityTerm } from '../api/generated/core/v1.ts'
 import { keyOf } from '../api/object.ts'
-import { compileSelector, MATCHES_NOTHING } from './label-selector.ts'
-import type { Labels, LabelMatcher } from './label-selector.ts'
+import { compileLabelSelector } from '../api/selectors.ts'
+import type { LabelMatcher, Labels } from '../api/selectors.ts'
 import { requestsOf } from './resources.ts'
 import type { Resources } from './resources.ts'
 
@@ -57,12 +56,10 @@ function compileTerm(pod: Pod, term: PodAffinityTerm): AffinityTerm {
   return {
     topologyKey: term.topologyKey,
     namespaces: new Set(isOwnNamespace ? [pod.metadata?.namespace ?? ''] : term.namespaces),
-    namespaceSelector: selectorOrNothing(term.namespaceSelector),
-    selector: selectorOrNothing(term.labelSelector),
+    namespaceSelector: compileLabelSelector(term.namespaceSelector),
+    selector: compileLabelSelector(term.labelSelector),
   }
 }
-
-const selectorOrNothing = (selector: LabelSelector | undefined): LabelMatcher => (selector ? compileSelector(selector) : MATCHES_NOTHING)
 
 const compileTerms = (pod: Pod, terms: readonly PodAffinityTerm[] | undefined): readonly AffinityTerm[] =>
   terms?.length ? terms.map((term) => compileTerm(pod, term)) : NONE

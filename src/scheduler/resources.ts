@@ -4,7 +4,7 @@
  * requests ever comes out smaller than what the containers may use.
  */
 import type { Container, ContainerStatus, Pod } from '../api/generated/core/v1.ts'
-import { milliValueOf } from './quantity.ts'
+import { toMilli } from '../api/quantity.ts'
 
 export interface Resources {
   readonly cpuMilli: number
@@ -33,7 +33,7 @@ function isScalar(name: string): boolean {
 type Sum = Map<string, number>
 
 function addList(sum: Sum, list: ResourceList | undefined): void {
-  for (const name in list) sum.set(name, (sum.get(name) ?? 0) + milliValueOf(list[name]!))
+  for (const name in list) sum.set(name, (sum.get(name) ?? 0) + toMilli(list[name]!))
 }
 
 function addSum(sum: Sum, other: Sum): void {
@@ -65,7 +65,7 @@ export function resourcesOf(list: ResourceList | undefined): Resources {
 
 /** How many pods a node admits: status.allocatable.pods. */
 export const podLimitOf = (allocatable: ResourceList | undefined): number =>
-  allocatable?.['pods'] === undefined ? 0 : Math.ceil(milliValueOf(allocatable['pods']) / 1000)
+  allocatable?.['pods'] === undefined ? 0 : Math.ceil(toMilli(allocatable['pods']) / 1000)
 
 /** The larger of what is asked for, allotted and in force: a resize (KEP-1287) counts until it has shrunk for good. */
 function effectiveRequests(container: Container, status: ContainerStatus | undefined, isInfeasible: boolean): Sum {
@@ -127,7 +127,7 @@ const isPodLevel = (name: string): boolean => name === 'cpu' || name === 'memory
 function podRequests(pod: Pod, filling: Filling | undefined): Sum {
   const total = containerRequests(pod, filling)
   const podLevel = pod.spec?.resources?.requests
-  for (const name in podLevel) if (isPodLevel(name)) total.set(name, milliValueOf(podLevel[name]!))
+  for (const name in podLevel) if (isPodLevel(name)) total.set(name, toMilli(podLevel[name]!))
   addList(total, pod.spec?.overhead)
   return total
 }

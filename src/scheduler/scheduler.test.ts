@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ApiRequest, Transport } from '../api/exchange.ts'
+import type { Event, Pod } from '../api/generated/core/v1.ts'
+import { failure } from '../api/status.ts'
+import { silentLog } from '../base/log.ts'
+import { seededRandom } from '../base/random.ts'
+import { createClient } from '../client/create-client.ts'
+import { createEventRecorder } from '../client/events.ts'
+import { createFakeClock } from '../client/fake-clock.test-support.ts'
+import { createFakeServer } from '../client/fake-server.test-support.ts'
+import { createInformers } from '../client/informers.ts'
+import type { Profile } from './framework.ts'
+import { definePlugin, insufficient } from './framework.ts'
+import { makeNode, makePod } from './objects.test-support.ts'
+import type { PodOptions } from './objects.test-support.ts'
+import { defaultProfile } from './profile.ts'
+import { runScheduler } from './scheduler.ts'
+
+/** A scheduler on a small server, whose bindings work as the real server's do. */
+async function start(profiles: readonly Profile[] = [defaultProfile]) {
+  const clock = createFakeClock()
+  const server = createFakeServer(clock)
+  let refuseBinding: ((request: ApiRequest) => boolean) | undefined
+  const transport: Transport = async (request) => {
+    if (!request.path.endsWith('/binding')) return server.transport(request)
+    if (refuseBinding?.(request)) {
+      const { status } = failure('InternalError', 'no luck')
+      return { type: 'object', status: 500, stored: { object: status, bytes: new Uint8Array() } }
+    }
+    const body = request.body as { object: { target: { name: string } } }
+    return server.transport({ ...request, method: 'PATCH', path: request.path.slice(0, -'/binding'.length), body: { object: { spec: { nodeName: body.object.target.name } } } })
+  }
+  const runtime = { clock, random: seededRandom(1), log: silentLog }
+  const client = createClient(transport)
+  const informers = createInformers(runtime, client)
+  const events = createEventRecorder(runtime, client, { component: 'default-scheduler' })
+  const stop = new AbortController()
+  const running = Promise.all([runScheduler(runtime, client, { informers, events, profiles }, stop.signal), informers.run(stop.signal)])
+  return {
+    clock,
+    client,
+    server,
+    refuseBindings: (condition: ((request: ApiRequest) => boolean) | undefined) => (refuseBinding = condition),
+    create: (name: string, options?: PodOptions) => client.create('v1/Pod', makePod(name, options)),
+    pod: (name: string) => server.objects('v1/Pod').find((pod) => pod.metadata?.name === name) as Pod | undefined,
+    events: () => (server.objects('v1/Event') as readonly Event[]).map(({ type, reason, message, involvedObject }) => `${type} ${reason} ${involvedObject.name}: ${message}`),
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await clock.advance(0)
+      await running
+    },
+  }
+}
+
+const conditionOf = (pod: Pod | undefined) => {
+  const { type, status, reason, message } = pod?.status?.conditions?.[0] ?? {}
+  return { type, status, reason, message }
+}
+
+test('a pod is bound and its event told', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.create('a')
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+  assert.deepEqual(cluster.events(), ['Normal Scheduled a: Successfully assigned default/a to n1'])
+})
+
+test('a pod without a node is told why, and bound when a node comes', async () => {
+  await using cluster = await start()
+  await cluster.create('a')
+  await cluster.clock.advance(10)
+  assert.deepEqual(conditionOf(cluster.pod('a')), { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'no nodes available to schedule pods' })
+  await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
+  await cluster.clock.advance(2_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+})
+
+test('too little cpu is told in upstream words, and room made by a deletion is used', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
+  await cluster.create('a', { requests: { cpu: '700m' } })
+  await cluster.clock.advance(10)
+  await cluster.create('b', { requests: { cpu: '700m' } })
+  await cluster.clock.advance(10)
+  const { reason, message } = conditionOf(cluster.pod('b'))
+  assert.equal(reason, 'Unschedulable')
+  assert.match(message!, /^0\/1 nodes are available: 1 Insufficient cpu\./)
+  assert.match(cluster.events().join('\n'), /Warning FailedScheduling b: 0\/1 nodes are available: 1 Insufficient cpu\./)
+  await cluster.client.delete('v1/Pod', { namespace: 'default', name: 'a' })
+  await cluster.clock.advance(2_000)
+  assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
+})
+
+test('a finished pod gives its room back', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
+  await cluster.create('a', { requests: { cpu: '1' } })
+  await cluster.clock.advance(10)
+  await cluster.create('b', { requests: { cpu: '1' } })
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('b')?.spec?.nodeName, undefined)
+  await cluster.client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'merge', { status: { phase: 'Succeeded' } }, { subresource: 'status' })
+  await cluster.clock.advance(2_000)
+  assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
+})
+
+test('a gated pod is left alone until its gates are gone', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.create('a', { spec: { schedulingGates: [{ name: 'wait' }] } })
+  await cluster.clock.advance(60_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, undefined)
+  assert.deepEqual(cluster.events(), [])
+  await cluster.client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'merge', { spec: { schedulingGates: null } })
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+})
+
+test('pods of another scheduler are left alone but take their room', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
+  await cluster.create('other', { spec: { schedulerName: 'mine' } })
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('other')?.spec?.nodeName, undefined)
+  await cluster.client.patch('v1/Pod', { namespace: 'default', name: 'other' }, 'merge', { spec: { nodeName: 'n1' } })
+  await cluster.create('a')
+  await cluster.clock.advance(10)
+  assert.match(conditionOf(cluster.pod('a')).message!, /1 Too many pods/)
+})
+
+test('a binding that fails gives the room back and is tried again with growing back-off', async () => {
+  await using cluster = await start()
+  await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
+  const tries: number[] = []
+  const startMs = cluster.clock.monotonic()
+  cluster.refuseBindings((request) => request.path.includes('/a/') && tries.push(cluster.clock.monotonic() - startMs) <= 4)
+  await cluster.create('a')
+  await cluster.clock.advance(60_000)
+  assert.deepEqual(tries, [0, 1_000, 3_000, 7_000, 15_000])
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+  assert.match(cluster.events().join('\n'), /FailedScheduling a: running Bind plugin "DefaultBinder": no luck/)
+})
+
+test('pods are taken by priority, then by age', async () => {
+  const order: string[] = []
+  const watcher = definePlugin({
+    name: 'Watcher',
+    reserve: (pod) => {
+      order.push(pod.pod.metadata!.name!)
+      return undefined
+    },
+  })
+  const gate = definePlugin({ name: 'NotYet', filter: () => undefined })
+  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: watcher }, { plugin: gate }] }])
+  await cluster.create('old', { priority: 0 })
+  await cluster.create('new', { priority: 0 })
+  await cluster.create('urgent', { priority: 1000 })
+  await cluster.clock.advance(10)
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.clock.advance(20_000)
+  assert.deepEqual(order, ['urgent', 'old', 'new'])
+})
+
+test('all extension points run in their order', async () => {
+  const calls: string[] = []
+  const note = <T>(name: string, result: T): T => {
+    calls.push(name)
+    return result
+  }
+  const spy = definePlugin({
+    name: 'Spy',
+    preEnqueue: () => note('preEnqueue', undefined),
+    preFilter: () => note('preFilter', { state: undefined }),
+    filter: () => note('filter', undefined),
+    preScore: () => note('preScore', { state: undefined }),
+    score: () => note('score', 1),
+    normalise: () => note('normalise', undefined),
+    reserve: () => note('reserve', undefined),
+    permit: () => note('permit', { timeoutMs: 1_000, decided: Promise.resolve(undefined) }),
+    preBind: async () => note('preBind', undefined),
+    bind: async () => note('bind', false),
+    postBind: () => note('postBind', undefined),
+  })
+  await using cluster = await start([{ ...defaultProfile, plugins: [{ plugin: spy }, ...defaultProfile.plugins] }])
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.client.create('v1/Node', makeNode('n2'))
+  await cluster.clock.advance(10)
+  await cluster.create('a')
+  await cluster.clock.advance(10)
+  assert.deepEqual(calls, ['preEnqueue', 'preFilter', 'filter', 'filter', 'preScore', 'score', 'score', 'normalise', 'reserve', 'permit', 'preBind', 'bind', 'postBind'])
+})
+
+test('a permit that times out undoes the reservation and frees the node', async () => {
+  let undone = 0
+  let isOpen = false
+  const slow = definePlugin({
+    name: 'Slow',
+    permit: () => (isOpen ? undefined : { timeoutMs: 5_000, decided: new Promise(() => undefined) }),
+    unreserve: () => void undone++,
+    requeueOn: [{ on: ['pod-deleted'] }],
+  })
+  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: slow }] }])
+  await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
+  await cluster.create('a')
+  await cluster.clock.advance(4_000)
+  assert.equal(undone, 0)
+  await cluster.clock.advance(1_500)
+  assert.equal(undone, 1)
+  assert.match(conditionOf(cluster.pod('a')).message!, /rejected due to timeout after waiting 5s at plugin Slow/)
+  isOpen = true
+  await cluster.create('b')
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
+})
+
+test('a plugin that throws costs its pod a back-off and nobody else anything', async () => {
+  let failures = 2
+  const broken = definePlugin({
+    name: 'Broken',
+    filter(_state, pod) {
+      if (pod.pod.metadata?.name === 'a' && failures-- > 0) throw new Error('bug')
+      return undefined
+    },
+  })
+  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: broken }] }])
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.create('a')
+  await cluster.create('b')
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
+  assert.deepEqual(conditionOf(cluster.pod('a')), { type: 'PodScheduled', status: 'False', reason: 'SchedulerError', message: 'bug' })
+  await cluster.clock.advance(5_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+})
+
+test('an unschedulable pod is tried once more after five minutes without any event', async () => {
+  let tries = 0
+  const never = definePlugin({
+    name: 'Never',
+    filter() {
+      tries++
+      return insufficient('never')
+    },
+  })
+  await using cluster = await start([{ ...defaultProfile, plugins: [{ plugin: never }] }])
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  await cluster.create('a')
+  await cluster.clock.advance(299_000)
+  assert.equal(tries, 1)
+  await cluster.clock.advance(2_000)
+  assert.equal(tries, 2)
+})
