@@ -36,7 +36,7 @@ export interface InternalWriter {
 
 export interface AdmissionAttributes {
   readonly operation: AdmissionOperation
-  /** The resource as it was asked for; `object` and `oldObject` are in its version. */
+  /** The resource as it was asked for. `object` and `oldObject` are in the version that is stored (see Resource.version). */
   readonly resource: ResourceInfo
   readonly subresource: string | undefined
   /** Undefined for cluster-scoped resources. For a Namespace itself: its own name, as upstream has it. */

@@ -1,0 +1,219 @@
+/**
+ * The API server: puts its parts together and gives two roads to them. `transport(user)` is for components in the same process
+ * (no sockets, nothing serialised), `handle(request, credentials)` for the HTTP adapter. Both go through the same authorisation
+ * and the same pipeline.
+ */
+import type { ApiRequest, ApiResponse, Transport, UserInfo } from '../api/exchange.ts'
+import type { NodeConnector } from '../api/node-service.ts'
+import type { KubeObject } from '../api/object.ts'
+import type { ResourceInfo } from '../api/schema.ts'
+import { failure, isApiError, type ApiError } from '../api/status.ts'
+import { every } from '../base/clock.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Store } from '../store/store.ts'
+import type { AdmissionPlugin } from './admission.ts'
+import { createAuthenticator, withAuthenticated, type Credentials, type TokenAuthenticator } from './authentication/authenticator.ts'
+import { impersonate } from './authentication/impersonation.ts'
+import { createServiceAccountTokens, type TokenSigner } from './authentication/tokens.ts'
+import { authorizeOrThrow, type Authorizer } from './authorization/authorizer.ts'
+import { createRbacAuthorizer } from './authorization/rbac.ts'
+import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
+import { builtinRules } from './builtin-rules.ts'
+import type { Call, Core } from './core.ts'
+import { Metrics } from './metrics.ts'
+import { createReader, createWriter } from './reader.ts'
+import { requestInfo, type RequestInfo } from './request-info.ts'
+import type { Resource } from './resource.ts'
+import { createResourceRegistry, type ResourceRegistry } from './resource-registry.ts'
+import { Computed } from './revision.ts'
+import { route, type PathHandler } from './router.ts'
+import { serverPaths, type Health } from './server-paths.ts'
+import { WatchCaches } from './watch-cache.ts'
+
+export interface ApiServerOptions {
+  readonly store: Store
+  /** Every built-in resource and version that is served. */
+  readonly infos: readonly ResourceInfo[]
+  /** What is particular to kinds; kinds without one follow the general rules. */
+  readonly resources: readonly Resource[]
+  readonly admission: readonly AdmissionPlugin[]
+  readonly nodeConnector: NodeConnector
+  /** Absent: no service account tokens. */
+  readonly tokenSigner?: TokenSigner
+  /** Other kinds of bearer tokens: static ones, bootstrap tokens. */
+  readonly tokenAuthenticators?: readonly TokenAuthenticator[]
+  /** Default: RBAC over the roles and bindings that are stored. */
+  readonly authorizer?: Authorizer
+  /** Discovery, OpenAPI and other paths that are no resources. */
+  readonly paths?: readonly PathHandler[]
+}
+
+export interface ApiServer {
+  /** A road for a component of this process, as this user. */
+  transport(user: UserInfo): Transport
+  /** Answers a request from outside. Failures are answers with a Status; never rejects. */
+  handle(request: ApiRequest, credentials: Credentials): Promise<ApiResponse>
+  /** True from when the caches are filled and the bootstrap roles there, until the server stops. */
+  ready(): boolean
+  /** Resolves when ready; rejects when the start fails. */
+  readonly started: Promise<void>
+  /** Serves until the signal aborts. Watches end then; what is under way is answered. */
+  run(signal: AbortSignal): Promise<void>
+  readonly core: Core
+  readonly registry: ResourceRegistry
+  readonly metrics: Metrics
+}
+
+/** Upstream sends a bookmark about once a minute to each watch that asked for them. */
+const BOOKMARK_PERIOD_MS = 60_000
+
+const LONG_RUNNING: ReadonlySet<string> = new Set(['watch'])
+
+export function createApiServer(runtime: Runtime, options: ApiServerOptions): ApiServer {
+  const { store } = options
+  const caches = new WatchCaches(runtime, store)
+  caches.indexBy('', 'pods', 'spec.nodeName', (pod) => (pod.spec?.nodeName as string | undefined) ?? '')
+  const registry = createResourceRegistry(caches)
+  addBuiltins(registry, options)
+  const reader = createReader(registry)
+  const metrics = new Metrics()
+  const signer = options.tokenSigner
+  const tokens = [...(options.tokenAuthenticators ?? []), ...(signer ? [createServiceAccountTokens(runtime.clock, signer, reader)] : [])]
+  const core: Core = {
+    runtime,
+    store,
+    caches,
+    registry,
+    admission: options.admission,
+    authenticator: createAuthenticator(tokens, signer?.audiences ?? []),
+    authorizer: options.authorizer ?? createRbacAuthorizer(caches),
+    reader,
+    writer: createWriter(registry, store, caches),
+    nodes: options.nodeConnector,
+    tokens: signer,
+    metrics,
+  }
+  metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
+  metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
+  const health: Health = { isReady: false, isStopping: false }
+  const paths = [serverPaths(health), ...(options.paths ?? [])]
+  const begun = Promise.withResolvers<void>()
+  begun.promise.catch(() => {})
+
+  const answer = async (request: ApiRequest, who: () => UserInfo): Promise<ApiResponse> => {
+    const startMs = runtime.clock.monotonic()
+    const isMutating = request.method !== 'GET' && request.method !== 'HEAD'
+    metrics.begin(isMutating)
+    let info: RequestInfo | undefined
+    let response: ApiResponse
+    try {
+      const asked = who()
+      info = requestInfo(request)
+      response = await answerAs(core, request, info, asked, paths)
+    } catch (error) {
+      response = failed(runtime, request, error)
+    }
+    metrics.end(isMutating)
+    observe(metrics, request, info, response.status, (runtime.clock.monotonic() - startMs) / 1000)
+    return response
+  }
+
+  return {
+    core,
+    registry,
+    metrics,
+    started: begun.promise,
+    ready: () => health.isReady && !health.isStopping,
+    transport(user) {
+      const caller = withAuthenticated(user)
+      return (request) => answer(request, () => caller)
+    },
+    handle: (request, credentials) => answer(request, () => core.authenticator.authenticate(credentials)),
+    async run(signal) {
+      try {
+        await caches.load()
+        const feed = caches.run(signal)
+        await Promise.race([ensureBootstrapRoles(core), feed])
+        health.isReady = true
+        begun.resolve()
+        const stop = () => {
+          health.isStopping = true
+          caches.endWatches()
+        }
+        signal.addEventListener('abort', stop, { once: true })
+        await Promise.race([feed, every(runtime.clock, BOOKMARK_PERIOD_MS, signal, () => caches.bookmark())])
+        await feed
+      } catch (error) {
+        begun.reject(error)
+        throw error
+      } finally {
+        health.isReady = false
+        caches.endWatches()
+      }
+    },
+  }
+}
+
+async function answerAs(core: Core, request: ApiRequest, info: RequestInfo, asked: UserInfo, paths: readonly PathHandler[]): Promise<ApiResponse> {
+  const user = impersonate(core.authorizer, asked, request.headers)
+  const call: Call = { request, info, user, warnings: [] }
+  authorizeOrThrow(core.authorizer, { ...info, user })
+  const response = await route(core, call, paths)
+  return call.warnings.length === 0 ? response : { ...response, warnings: [...(response.warnings ?? []), ...new Set(call.warnings)] }
+}
+
+/** An error as an answer; one that is nobody's request's fault is logged, and the server lives on. */
+function failed(runtime: Runtime, request: ApiRequest, error: unknown): ApiResponse {
+  const status = isApiError(error) ? error : internalError(error)
+  if (status.code >= 500 && !isApiError(error)) {
+    runtime.log.error('a request failed unexpectedly', { method: request.method, path: request.path, error: error instanceof Error ? error.stack : String(error) })
+  }
+  const seconds = status.status.details?.retryAfterSeconds
+  return {
+    type: 'object',
+    status: status.code,
+    stored: new Computed(status.status as KubeObject),
+    ...(seconds ? { headers: { 'Retry-After': String(seconds) } } : {}),
+  }
+}
+
+export function internalError(error: unknown): ApiError {
+  const message = error instanceof Error ? error.message : String(error)
+  return failure('InternalError', `Internal error occurred: ${message}`, { details: { causes: [{ message }] } })
+}
+
+const GROUP_PREFERENCE = (infos: readonly ResourceInfo[], group: string, resource: string): ResourceInfo =>
+  infos.find((info) => info.group === group && info.resource === resource)!
+
+/** Each group and resource once, with all its versions; stored under its definition's version or else the first listed. */
+function addBuiltins(registry: ResourceRegistry, { infos, resources }: ApiServerOptions): void {
+  const definitions = new Map(resources.map((resource) => [`${resource.group}/${resource.kind}`, resource]))
+  const groups = Map.groupBy(infos, (info) => `${info.group}/${info.resource}`)
+  for (const versions of groups.values()) {
+    const { group, kind, resource } = versions[0]!
+    const preferred = GROUP_PREFERENCE(infos, group, resource)
+    const definition = definitions.get(`${group}/${kind}`) ?? { group, version: preferred.version, kind }
+    registry.add(definition, versions.map((info) => ({ info, rules: builtinRules(info) })))
+  }
+}
+
+function* objectCounts(registry: ResourceRegistry): Iterable<readonly [string, number]> {
+  for (const { group, resource, cache } of registry.all()) yield [`resource="${group ? `${resource}.${group}` : resource}"`, cache.size]
+}
+
+function* watchCounts(registry: ResourceRegistry): Iterable<readonly [string, number]> {
+  for (const { group, resource, cache } of registry.all()) {
+    const count = cache.watcherCount
+    if (count > 0) yield [`group="${group}",resource="${resource}",verb="WATCH"`, count]
+  }
+}
+
+function observe(metrics: Metrics, request: ApiRequest, info: RequestInfo | undefined, code: number, durationS: number): void {
+  const verb = info?.isResource ? info.verb.toUpperCase() : request.method
+  const scope = !info?.isResource ? '' : info.name ? 'resource' : info.namespace ? 'namespace' : 'cluster'
+  // A watch counts as answered when it begins: its duration is the client's choice.
+  const seconds = info && LONG_RUNNING.has(info.verb) ? 0 : durationS
+  const { group = '', version = '', resource = '', subresource = '' } = info ?? {}
+  const isKnown = code !== 404 && code !== 403 && code !== 401
+  metrics.observe(isKnown ? { verb, group, version, resource, subresource, scope } : { verb, group: '', version: '', resource: '', subresource: '', scope }, code, seconds)
+}

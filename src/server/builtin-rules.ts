@@ -1,0 +1,36 @@
+/** The rules of a built-in kind, out of the schema table; each kind's are made when it is first asked for. */
+import { applyDefaults } from '../api/defaults.ts'
+import { decodeObject, strictFaults } from '../api/decode.ts'
+import type { Json, KubeObject } from '../api/object.ts'
+import type { ResourceInfo, TypeSchema } from '../api/schema.ts'
+import { schemaOf } from '../api/schema-table.ts'
+import { assert } from '../base/assert.ts'
+import type { KindRules } from './kind-rules.ts'
+
+export const builtinRules = (info: ResourceInfo): KindRules => typeRules(info.type ?? '')
+
+const known = new Map<string, KindRules>()
+
+/** The rules of a type by its name, "core/v1.Pod". */
+export function typeRules(typeName: string): KindRules {
+  let rules = known.get(typeName)
+  if (!rules) known.set(typeName, (rules = makeRules(typeName)))
+  return rules
+}
+
+function makeRules(typeName: string): KindRules {
+  let type: TypeSchema | undefined
+  const schema = (): TypeSchema => {
+    type ??= schemaOf(typeName)
+    assert(type, `no schema of ${typeName}`)
+    return type
+  }
+  return {
+    decode(value, duplicates = []) {
+      const { object, unknown } = decodeObject(value as Json, schema())
+      return { object, strict: strictFaults(unknown, duplicates) }
+    },
+    defaults: (object: KubeObject) => applyDefaults(object, schema()),
+    validate: () => [],
+  }
+}

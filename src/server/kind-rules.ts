@@ -1,0 +1,23 @@
+/**
+ * What the pipeline asks of a kind's schema: one interface for the built-in kinds, whose rules come from the generated tables, and
+ * for custom resources, whose rules come from their definitions.
+ */
+import type { KubeObject } from '../api/object.ts'
+import type { FieldError } from '../api/status.ts'
+
+export interface Decoded {
+  readonly object: KubeObject
+  /** Unknown and duplicate fields, in the words of upstream's strict decoder: `unknown field "spec.foo"`. */
+  readonly strict: readonly string[]
+}
+
+export interface KindRules {
+  /** Takes JSON apart into an object of this kind, without what its schema does not know; throws an Error on a wrong type. */
+  decode(value: unknown, duplicates?: readonly string[]): Decoded
+  /** Fills the defaults of the schema. */
+  defaults(object: KubeObject): KubeObject
+  /** Required fields, enums, formats. */
+  validate(object: KubeObject): readonly FieldError[]
+  /** Absent where strategic merge patches are not supported: custom resources. */
+  strategicMerge?(current: KubeObject, patch: KubeObject): KubeObject
+}

@@ -1,0 +1,154 @@
+/**
+ * The query of lists, watches and collection deletes (metav1.ListOptions): parsed, checked against each other in upstream's words,
+ * and turned into what the cache understands: a scope and a predicate.
+ */
+import { parseFieldSelector, parseLabelSelector, type FieldRequirement } from '../api/selectors.ts'
+import { badRequest, invalid, type FieldError } from '../api/status.ts'
+import { isTrue } from './request-info.ts'
+import type { ServedResource } from './resource-registry.ts'
+import type { Predicate, WatchScope } from './watcher.ts'
+
+export interface ListOptions {
+  readonly isWatch: boolean
+  readonly labelSelector: string
+  readonly fieldSelector: string
+  readonly limit: number
+  readonly continue: string
+  readonly resourceVersion: string
+  readonly resourceVersionMatch: string
+  readonly sendInitialEvents: boolean | undefined
+  readonly allowWatchBookmarks: boolean
+  readonly timeoutSeconds: number | undefined
+}
+
+export function parseListOptions(query: URLSearchParams, isWatch: boolean): ListOptions {
+  const options = withInitialEvents({
+    isWatch,
+    labelSelector: query.get('labelSelector') ?? '',
+    fieldSelector: query.get('fieldSelector') ?? '',
+    limit: integer(query, 'limit') ?? 0,
+    continue: query.get('continue') ?? '',
+    resourceVersion: query.get('resourceVersion') ?? '',
+    resourceVersionMatch: query.get('resourceVersionMatch') ?? '',
+    sendInitialEvents: query.has('sendInitialEvents') ? isTrue(query.get('sendInitialEvents')) : undefined,
+    allowWatchBookmarks: isTrue(query.get('allowWatchBookmarks')),
+    timeoutSeconds: integer(query, 'timeoutSeconds'),
+  })
+  const errors = isWatch ? watchErrors(options) : listErrors(options)
+  if (errors.length > 0) throw invalid('meta.k8s.io', 'ListOptions', '', errors)
+  return options
+}
+
+/** A watch from nowhere or from 0 begins with what there is, as if it had said so (upstream's defaulting of ListOptions). */
+function withInitialEvents(options: ListOptions): ListOptions {
+  const isLegacy = options.isWatch && (options.resourceVersion === '' || options.resourceVersion === '0')
+  if (!isLegacy || options.sendInitialEvents !== undefined || options.resourceVersionMatch !== '') return options
+  return { ...options, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }
+}
+
+function integer(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name)
+  if (text === null || text === '') return undefined
+  if (!/^[+-]?\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
+  return Number(text)
+}
+
+const forbidden = (field: string, detail: string): FieldError => ({ type: 'FieldValueForbidden', field, detail: `Forbidden: ${detail}` })
+const notSupported = (field: string, value: string, supported: readonly string[]): FieldError => ({
+  type: 'FieldValueNotSupported',
+  field,
+  detail: `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported.map((text) => JSON.stringify(text)).join(', ')}`,
+})
+
+const MATCH = 'resourceVersionMatch'
+
+function listErrors(options: ListOptions): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const match = options.resourceVersionMatch
+  if (match !== '') {
+    if (options.resourceVersion === '') errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
+    if (options.continue !== '') errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden when continue is provided'))
+    if (match !== 'Exact' && match !== 'NotOlderThan') errors.push(notSupported(MATCH, match, ['Exact', 'NotOlderThan', '']))
+    if (match === 'Exact' && options.resourceVersion === '0')
+      errors.push(forbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+  }
+  if (options.sendInitialEvents !== undefined) errors.push(forbidden('sendInitialEvents', 'sendInitialEvents is forbidden for list'))
+  return errors
+}
+
+function watchErrors(options: ListOptions): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const match = options.resourceVersionMatch
+  if (options.sendInitialEvents !== undefined && match !== 'NotOlderThan')
+    errors.push(forbidden(MATCH, 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'))
+  if (match !== '') {
+    if (options.sendInitialEvents === undefined)
+      errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'))
+    if (match !== 'NotOlderThan') errors.push(notSupported(MATCH, match, ['NotOlderThan']))
+    if (options.continue !== '') errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden when continue is provided'))
+  }
+  return errors
+}
+
+/** A revision as the wire spells it; upstream's text for what is no number. */
+export function parseRevision(text: string): number {
+  if (text === '') return 0
+  if (!/^\d+$/.test(text)) {
+    const detail = `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`
+    throw invalid('', '', '', [{ type: 'FieldValueInvalid', field: 'resourceVersion', detail }])
+  }
+  return Number(text)
+}
+
+export interface Selection {
+  readonly scope: WatchScope
+  /** Absent when everything in the scope is selected. */
+  readonly predicate: Predicate | undefined
+  /** True when neither labels nor fields are selected: counts of what remains are exact. */
+  readonly isEverything: boolean
+}
+
+/** Selects within a namespace ("" is all), perhaps one name (a watch by path). */
+export function select(served: ServedResource, namespace: string, name: string, options: Pick<ListOptions, 'labelSelector' | 'fieldSelector'>): Selection {
+  const labels = options.labelSelector === '' ? undefined : parseLabelSelector(options.labelSelector)
+  const requirements = options.fieldSelector === '' ? [] : parseFieldSelector(options.fieldSelector)
+  const checks = requirements.map((requirement) => fieldCheck(served, requirement))
+  let space = namespace
+  let one = name
+  let field: WatchScope['field']
+  for (const { field: path, operator, value } of requirements) {
+    if (operator !== '=') continue
+    if (path === 'metadata.name') one = value
+    else if (path === 'metadata.namespace' && space === '' && served.stored.isNamespaced) space = value
+    else if (path !== 'metadata.namespace') field ??= { path, value }
+  }
+  if (name !== '' && one !== name) throw badRequest("fieldSelector metadata.name doesn't match requested name")
+  const prefix = served.stored.isNamespaced && space !== '' ? `${space}/` : ''
+  const isOneKey = one !== '' && (!served.stored.isNamespaced || space !== '')
+  if (one !== '' && !isOneKey && name !== '') checks.push((object) => object.metadata?.name === name)
+  const scope: WatchScope = { prefix, ...(isOneKey ? { key: `${prefix}${one}` } : {}), ...(field ? { field } : {}) }
+  const isEverything = !labels && checks.length === 0
+  const predicate: Predicate | undefined = isEverything
+    ? undefined
+    : (object) => checks.every((check) => check(object)) && (!labels || labels(object.metadata?.labels ?? {}))
+  return { scope, predicate, isEverything }
+}
+
+function fieldCheck(served: ServedResource, { field, operator, value }: FieldRequirement): Predicate {
+  const read = fieldReader(served, field)
+  return operator === '=' ? (object) => read(object) === value : (object) => read(object) !== value
+}
+
+function fieldReader(served: ServedResource, field: string): (object: Parameters<Predicate>[0]) => string {
+  if (field === 'metadata.name') return (object) => object.metadata?.name ?? ''
+  if (field === 'metadata.namespace' && served.stored.isNamespaced) return (object) => object.metadata?.namespace ?? ''
+  const reader = served.stored.definition.fieldSelectors?.[field]
+  if (reader) return reader
+  throw badRequest(served.stored.isCustom ? `field label not supported: ${field}` : unsupportedField(served, field))
+}
+
+/** Kinds with selectable fields of their own name themselves in the error upstream; the others speak of the label alone. */
+function unsupportedField(served: ServedResource, field: string): string {
+  const hasOwn = served.stored.definition.fieldSelectors !== undefined
+  return hasOwn ? `field label not supported: ${field}` : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
+}

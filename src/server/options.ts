@@ -1,0 +1,87 @@
+/** The options of writes (metav1.CreateOptions, UpdateOptions, PatchOptions, DeleteOptions) out of query and body. */
+import type { KubeObject } from '../api/object.ts'
+import { badRequest, invalid, type FieldError } from '../api/status.ts'
+import { rawBody } from './body.ts'
+import type { Call } from './core.ts'
+import { isTrue } from './request-info.ts'
+
+export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions'
+
+export function writeOptions(kind: WriteOptionsKind, query: URLSearchParams): KubeObject {
+  // The common case needs no look at each parameter.
+  if (query.size === 0) return EMPTY[kind]
+  const dryRun = query.getAll('dryRun').filter((value) => value !== '')
+  const errors = dryRunErrors(dryRun)
+  if (errors.length > 0) throw invalid('meta.k8s.io', kind, '', errors)
+  const fieldManager = query.get('fieldManager')
+  const fieldValidation = query.get('fieldValidation')
+  return {
+    ...EMPTY[kind],
+    ...(dryRun.length > 0 ? { dryRun } : {}),
+    ...(fieldManager ? { fieldManager } : {}),
+    ...(fieldValidation ? { fieldValidation } : {}),
+  }
+}
+
+const EMPTY: Readonly<Record<WriteOptionsKind | 'DeleteOptions', KubeObject>> = {
+  CreateOptions: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
+  UpdateOptions: { kind: 'UpdateOptions', apiVersion: 'meta.k8s.io/v1' },
+  PatchOptions: { kind: 'PatchOptions', apiVersion: 'meta.k8s.io/v1' },
+  DeleteOptions: { kind: 'DeleteOptions', apiVersion: 'meta.k8s.io/v1' },
+}
+
+export const isDryRun = (options: KubeObject): boolean => Array.isArray(options.dryRun) && options.dryRun.length > 0
+
+function dryRunErrors(dryRun: readonly string[]): readonly FieldError[] {
+  return dryRun
+    .filter((value) => value !== 'All')
+    .map((value) => ({ type: 'FieldValueNotSupported', field: 'dryRun', detail: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"` }))
+}
+
+export interface DeleteOptions extends KubeObject {
+  readonly gracePeriodSeconds?: number
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string }
+  readonly orphanDependents?: boolean
+  readonly propagationPolicy?: string
+  readonly dryRun?: readonly string[]
+}
+
+const POLICIES: ReadonlySet<string> = new Set(['Foreground', 'Background', 'Orphan'])
+
+/** From the body when there is one, else from the query. */
+export function deleteOptions(call: Call): DeleteOptions {
+  const raw = rawBody(call)
+  if (raw && (typeof raw.value !== 'object' || raw.value === null || Array.isArray(raw.value)))
+    throw badRequest('decoded object cannot be converted to DeleteOptions')
+  const given = raw ? (raw.value as DeleteOptions) : fromQuery(call.request.query)
+  if (given.kind !== undefined && given.kind !== 'DeleteOptions') throw badRequest('decoded object cannot be converted to DeleteOptions')
+  return checkedDeleteOptions(given)
+}
+
+export function checkedDeleteOptions(given: DeleteOptions): DeleteOptions {
+  const options: DeleteOptions = { ...given, ...EMPTY.DeleteOptions }
+  const errors = [...dryRunErrors(options.dryRun ?? [])]
+  if (options.propagationPolicy !== undefined && options.orphanDependents !== undefined) {
+    const detail = `Invalid value: ${JSON.stringify(options.propagationPolicy)}: orphanDependents and deletionPropagation cannot be both set`
+    errors.push({ type: 'FieldValueInvalid', field: 'propagationPolicy', detail })
+  }
+  if (options.propagationPolicy !== undefined && !POLICIES.has(options.propagationPolicy)) {
+    const detail = `Unsupported value: ${JSON.stringify(options.propagationPolicy)}: supported values: "Foreground", "Background", "Orphan", "nil"`
+    errors.push({ type: 'FieldValueNotSupported', field: 'propagationPolicy', detail })
+  }
+  if (errors.length > 0) throw invalid('meta.k8s.io', 'DeleteOptions', '', errors)
+  return options
+}
+
+function fromQuery(query: URLSearchParams): DeleteOptions {
+  const grace = query.get('gracePeriodSeconds')
+  if (grace !== null && !/^-?\d+$/.test(grace)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`)
+  const propagationPolicy = query.get('propagationPolicy')
+  const dryRun = query.getAll('dryRun').filter((value) => value !== '')
+  return {
+    ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
+    ...(propagationPolicy ? { propagationPolicy } : {}),
+    ...(query.has('orphanDependents') ? { orphanDependents: isTrue(query.get('orphanDependents')) } : {}),
+    ...(dryRun.length > 0 ? { dryRun } : {}),
+  }
+}

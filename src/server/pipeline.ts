@@ -1,0 +1,291 @@
+/**
+ * The way of a write, once the request is authenticated, authorised and decoded: default → mutating admission → prepare →
+ * validate → validating admission → claim → commit → watch cache. One function a step, in the order of `store`. Creates, updates,
+ * patches and the subresources that write all come through here; the direct transport and HTTPS alike.
+ */
+import type { KubeObject } from '../api/object.ts'
+import { failure, invalid, type FieldError } from '../api/status.ts'
+import { assert } from '../base/assert.ts'
+import type { AdmissionAttributes, AdmissionOperation } from './admission.ts'
+import type { Call, Core } from './core.ts'
+import { isEqual } from './equality.ts'
+import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
+import type { Claim, WriteContext } from './resource.ts'
+import type { ServedResource, StoredKind } from './resource-registry.ts'
+import { validateObjectMeta, validateObjectMetaUpdate } from './resources/object-meta.ts'
+import { Revision, serialise } from './revision.ts'
+import { keepsStatusOnCreate } from './write-policy.ts'
+
+/** What one write is about; `old` is undefined for a create. */
+export interface Write {
+  readonly call: Call
+  readonly served: ServedResource
+  /** "" for the resource itself. */
+  readonly subresource: string
+  readonly operation: AdmissionOperation
+  readonly namespace: string
+  readonly name: string
+  readonly old: Revision | undefined
+  readonly isDryRun: boolean
+  /** The decoded options, for admission. */
+  readonly options: KubeObject
+  /** Admission sees these in place of the stored objects, for subresources of another kind (Binding, Scale). */
+  readonly admitted?: { readonly object: KubeObject; readonly oldObject: KubeObject | undefined }
+}
+
+export type Outcome =
+  | { readonly type: 'stored'; readonly revision: Revision; readonly isUnchanged?: true }
+  /** Another write came between. */
+  | { readonly type: 'conflict'; readonly current: KubeObject | undefined }
+
+/** The largest value that is stored, etcd's default limit of a request. */
+const MAX_VALUE_BYTES = 1.5 * 1024 * 1024
+
+/** Takes a decoded object (in the stored version) all the way into the store. */
+export async function store(core: Core, write: Write, decoded: KubeObject): Promise<Outcome> {
+  const { old } = write
+  let next = applyDefaults(write, decoded)
+  next = await admit(core, write, next)
+  next = applyDefaults(write, next)
+  next = prepare(core, write, next)
+  validate(write, next)
+  warn(write, next)
+  const undo = await admitValidating(core, write, next)
+  try {
+    const claimed = claim(core, write, next)
+    next = claimed.object
+    if (old && isEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) && isEqualBody(next, old.object)) {
+      claimed.claim?.release()
+      return { type: 'stored', revision: old, isUnchanged: true }
+    }
+    const outcome = await commit(core, write, next).catch((error: unknown) => {
+      claimed.claim?.release()
+      throw error
+    })
+    if (outcome.type === 'stored' && !write.isDryRun) claimed.claim?.keep()
+    else claimed.claim?.release()
+    if (outcome.type === 'conflict') await undo()
+    return outcome
+  } catch (error) {
+    await undo()
+    throw error
+  }
+}
+
+const isEqualBody = (a: KubeObject, b: KubeObject): boolean => isEqual({ ...a, metadata: undefined }, { ...b, metadata: undefined })
+
+/** The schema's defaults, then the kind's own. */
+function applyDefaults({ served }: Write, object: KubeObject): KubeObject {
+  const { rules, definition } = served.stored
+  const defaulted = rules.defaults(object)
+  return definition.setDefaults ? definition.setDefaults(defaulted) : defaulted
+}
+
+function attributesOf(core: Core, write: Write, object: KubeObject | undefined): AdmissionAttributes {
+  const { call, served, old } = write
+  return {
+    operation: write.operation,
+    resource: served.info,
+    subresource: write.subresource || undefined,
+    namespace: write.namespace || undefined,
+    name: write.name,
+    object: write.admitted ? write.admitted.object : object,
+    oldObject: write.admitted ? write.admitted.oldObject : old?.object,
+    options: write.options,
+    user: call.user,
+    dryRun: write.isDryRun,
+    context: {
+      runtime: core.runtime,
+      read: core.reader,
+      write: core.writer,
+      warn: (text) => void call.warnings.push(text),
+    },
+  }
+}
+
+/** Mutating admission: each plugin sees what the one before made. */
+async function admit(core: Core, write: Write, object: KubeObject): Promise<KubeObject> {
+  let next = dedupOwners(object, (text) => void write.call.warnings.push(text))
+  for (const plugin of core.admission) {
+    if (!plugin.admit) continue
+    const attributes = attributesOf(core, write, next)
+    if (!plugin.handles(attributes)) continue
+    const made = plugin.admit(attributes)
+    const admitted = made instanceof Promise ? await made : made
+    if (admitted && !write.admitted) next = admitted
+  }
+  return next
+}
+
+/** What a client may not set is as it was; generations count changes of what is wanted. */
+function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
+  const { stored } = write.served
+  const context = writeContext(core, write)
+  if (!write.old) {
+    const fresh = hasStatusEndpoint(write.served) && !keepsStatusOnCreate(stored) ? without(object, 'status') : object
+    const prepared = stored.definition.prepareForCreate?.(fresh as KubeObject, context) ?? (fresh as KubeObject)
+    return hasGeneration(stored, prepared) ? withMetadata(prepared, { ...prepared.metadata, generation: 1 }) : prepared
+  }
+  const old = write.old.object
+  const kept = keepSystemFields(object, old)
+  const parted = write.subresource === 'status' ? statusOnly(stored, kept, old) : hasStatusEndpoint(write.served) && write.subresource === '' ? keepStatus(kept, old) : kept
+  const prepared = stored.definition.prepareForUpdate?.(parted, old, context) ?? parted
+  if (write.subresource === 'status' || !hasGeneration(stored, prepared) || !isWantedChanged(stored, prepared, old)) return prepared
+  return withMetadata(prepared, { ...prepared.metadata, generation: (old.metadata?.generation ?? 0) + 1 })
+}
+
+const hasStatusEndpoint = (served: ServedResource): boolean => served.subresources.has('status')
+
+const hasGeneration = ({ definition, isCustom }: StoredKind, object: KubeObject): boolean => isCustom || (definition.hasGeneration ?? object.spec !== undefined)
+
+/** A status write changes the status and, for built-in kinds, metadata; of a custom resource the status alone. */
+const statusOnly = ({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): KubeObject => ({
+  ...old,
+  metadata: isCustom ? { ...old.metadata } : next.metadata!,
+  ...(next.status === undefined ? {} : { status: next.status }),
+})
+
+function keepStatus(next: KubeObject, old: KubeObject): KubeObject {
+  if (old.status === undefined) return 'status' in next ? (without(next, 'status') as KubeObject) : next
+  return { ...next, status: old.status }
+}
+
+function isWantedChanged({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): boolean {
+  if (!isCustom) return !isEqual(next.spec, old.spec)
+  return !isEqual({ ...next, metadata: undefined, status: undefined }, { ...old, metadata: undefined, status: undefined })
+}
+
+export const writeContext = (core: Core, write: Pick<Write, 'call' | 'subresource' | 'isDryRun'>): WriteContext => ({
+  runtime: core.runtime,
+  user: write.call.user,
+  subresource: write.subresource || undefined,
+  dryRun: write.isDryRun,
+  read: core.reader,
+})
+
+/** The shape that the schema gives, then the kind's own rules; the errors of both in one answer. */
+function validate(write: Write, object: KubeObject): void {
+  const { stored } = write.served
+  const { definition, rules } = stored
+  const errors: FieldError[] = [...rules.validate(object)]
+  const old = write.old?.object
+  if (errors.length === 0) {
+    const isStatus = write.subresource === 'status' && definition.validateStatusUpdate !== undefined
+    if (!isStatus) {
+      if (definition.validate) errors.push(...definition.validate(object))
+      else errors.push(...validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced }))
+    }
+    if (old) errors.push(...updateErrors(write, object, old))
+  }
+  if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', unique(errors))
+}
+
+function updateErrors({ served, subresource }: Write, next: KubeObject, old: KubeObject): readonly FieldError[] {
+  const { definition } = served.stored
+  if (subresource === 'status' && definition.validateStatusUpdate) return definition.validateStatusUpdate(next, old)
+  return definition.validateUpdate?.(next, old) ?? validateObjectMetaUpdate(next.metadata, old.metadata)
+}
+
+/** Schema and kind may find the same fault. */
+function unique(errors: readonly FieldError[]): readonly FieldError[] {
+  const seen = new Set<string>()
+  return errors.filter(({ field, detail }) => {
+    const key = `${field}\n${detail}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
+}
+
+function warn({ call, served, subresource }: Write, object: KubeObject): void {
+  if (subresource === '') call.warnings.push(...(served.stored.definition.warnings?.(object) ?? []))
+}
+
+/** Validating admission. What it returns gives back what plugins took in advance, for a write that comes to nothing. */
+async function admitValidating(core: Core, write: Write, object: KubeObject | undefined): Promise<() => Promise<void>> {
+  const passed: (() => void | Promise<void>)[] = []
+  const undo = async () => {
+    for (const step of passed.toReversed()) await step()
+    passed.length = 0
+  }
+  const attributes = attributesOf(core, write, object)
+  const named = object ? { ...attributes, name: attributes.name || (object.metadata?.name ?? '') } : attributes
+  try {
+    for (const plugin of core.admission) {
+      if (!plugin.validate || !plugin.handles(named)) continue
+      const checked = plugin.validate(named)
+      if (checked instanceof Promise) await checked
+      if (plugin.undo) passed.push(() => plugin.undo!(named))
+    }
+  } catch (error) {
+    await undo()
+    throw error
+  }
+  return undo
+}
+
+/** Admission of what has no object to store: deletes and connects. */
+export async function admitOnly(core: Core, write: Write, object: KubeObject | undefined): Promise<() => Promise<void>> {
+  for (const plugin of core.admission) {
+    const attributes = attributesOf(core, write, object)
+    if (plugin.admit && plugin.handles(attributes)) await plugin.admit(attributes)
+  }
+  return admitValidating(core, write, object)
+}
+
+function claim(core: Core, write: Write, next: KubeObject): { readonly object: KubeObject; readonly claim?: Claim } {
+  const { definition } = write.served.stored
+  if (!definition.claim || write.subresource === 'status') return { object: next }
+  const claimed = definition.claim(next, write.old?.object, writeContext(core, write))
+  if (claimed instanceof Error) throw claimed
+  return claimed
+}
+
+/** Compares on the revision that was read, writes, and waits until the cache shows it. */
+async function commit(core: Core, write: Write, object: KubeObject): Promise<Outcome> {
+  const { stored } = write.served
+  const { metadata } = object
+  assert(metadata?.name, 'an object that is stored has a name')
+  const key = stored.isNamespaced ? `${metadata.namespace}/${metadata.name}` : metadata.name
+  const value = withMetadata(object, without(metadata, 'resourceVersion'))
+  const bytes = serialise(value)
+  if (bytes.length > MAX_VALUE_BYTES) throw failure('RequestEntityTooLarge', 'etcdserver: request is too large')
+  if (write.isDryRun) return dryRun(write, key, bytes, value)
+  return put(core, stored, key, bytes, value, write.old?.revision ?? 0)
+}
+
+function dryRun({ old, served }: Write, key: string, bytes: Uint8Array, value: KubeObject): Outcome {
+  if (old) return { type: 'stored', revision: new Revision(key, old.revision, bytes, value) }
+  const existing = served.stored.cache.get(key)
+  if (existing) return { type: 'conflict', current: existing.object }
+  return { type: 'stored', revision: new DryRunRevision(key, bytes, value) }
+}
+
+/** What a dry-run create answers: an object that was never stored has no resourceVersion. */
+class DryRunRevision extends Revision {
+  readonly #value: KubeObject
+  constructor(key: string, bytes: Uint8Array, value: KubeObject) {
+    super(key, 0, bytes)
+    this.#value = value
+  }
+  override get object(): KubeObject {
+    return this.#value
+  }
+  override get bytes(): Uint8Array {
+    return serialise(this.#value)
+  }
+}
+
+/** Writes a value, expecting the key at a revision (0: not there). */
+export async function put(core: Core, stored: StoredKind, key: string, bytes: Uint8Array, value: KubeObject, expected: number): Promise<Outcome> {
+  const outcome = await core.store.commit([{ key: stored.prefix + key, value: bytes, decoded: value, expected }])
+  if ('conflict' in outcome) {
+    const { current } = outcome
+    const object = current && new Revision(key, current.modRevision, current.value, current.decoded as KubeObject | undefined).object
+    return { type: 'conflict', current: object }
+  }
+  await core.caches.caughtUp(outcome.revision)
+  const cached = stored.cache.get(key)
+  const revision = cached?.revision === outcome.revision ? cached : new Revision(key, outcome.revision, bytes, value)
+  return { type: 'stored', revision }
+}

@@ -1,0 +1,255 @@
+/**
+ * Get, list and watch. Everything that is true now is answered from the watch cache; only a list of an exact older revision (the
+ * later pages of a long list) goes to the store. A read without a resourceVersion waits until the cache has seen all that the
+ * store had when the request came, so it never shows less than a write that was answered before.
+ */
+import type { ApiResponse, StoredObject, WatchEvent } from '../api/exchange.ts'
+import type { ListMeta } from '../api/generated/meta/v1.ts'
+import type { KubeObject } from '../api/object.ts'
+import { ApiError, badRequest, failure, isApiError, notFound } from '../api/status.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Store } from '../store/store.ts'
+import { parseRevision, select, type ListOptions, type Selection } from './list-options.ts'
+import type { ServedResource } from './resource-registry.ts'
+import { Computed, Happening, Revision, type View } from './revision.ts'
+import type { WatchCaches } from './watch-cache.ts'
+
+export interface Readable {
+  readonly runtime: Runtime
+  readonly store: Store
+  readonly caches: WatchCaches
+}
+
+/** How long a read waits for a revision that is still to come. */
+const FRESH_TIMEOUT_MS = 3000
+/** A watch without timeoutSeconds ends after this long, and up to twice as long, so that watches do not all end together. */
+const WATCH_TIMEOUT_S = 1800
+/** How many entries one read of the store fetches when a selection may drop most of them. */
+const STORE_PAGE = 1000
+
+/** The object, or NotFound. Immediate unless the cache is behind. */
+export async function get(server: Readable, served: ServedResource, key: string, name: string, resourceVersion: string): Promise<Revision> {
+  await fresh(server, resourceVersion)
+  const found = served.stored.cache.get(key)
+  if (!found) throw notFound(served.info.group, served.info.resource, name)
+  return found
+}
+
+/** Waits until reads at this resourceVersion ("" is now, "0" is whatever there is) can be answered. */
+async function fresh({ runtime, store, caches }: Readable, resourceVersion: string): Promise<void> {
+  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion)
+  if (wanted <= caches.revision) return
+  let cancel = () => {}
+  const late = new Promise<'late'>((resolve) => (cancel = runtime.clock.setTimeout(() => resolve('late'), FRESH_TIMEOUT_MS)))
+  const outcome = await Promise.race([caches.caughtUp(wanted), late])
+  cancel()
+  if (outcome === 'late') throw tooLarge(wanted, caches.revision)
+}
+
+const tooLarge = (wanted: number, current: number): ApiError =>
+  failure('Timeout', `Timeout: Too large resource version: ${wanted}, current: ${current}`, {
+    details: { retryAfterSeconds: 1, causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }] },
+  })
+
+interface Page {
+  readonly items: readonly Revision[]
+  readonly revision: number
+  /** The key after which the next page begins; undefined on the last page. */
+  readonly lastKey: string | undefined
+  readonly remaining: number | undefined
+}
+
+export async function list(server: Readable, served: ServedResource, namespace: string, name: string, options: ListOptions, view: View): Promise<ApiResponse> {
+  const selection = select(served, namespace, name, options)
+  const page = await readPage(server, served, selection, options)
+  const metadata: ListMeta = {
+    resourceVersion: String(page.revision),
+    ...(page.lastKey === undefined ? {} : { continue: encodeContinue(page.revision, page.lastKey, selection.scope.prefix) }),
+    ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
+  }
+  const items: readonly StoredObject[] = view.convert ? page.items.map((item) => item.in(view)) : page.items
+  return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: `${served.info.kind}List`, metadata, items }
+}
+
+/** The selected revisions themselves, for a collection delete. */
+export async function readPage(server: Readable, served: ServedResource, selection: Selection, options: ListOptions): Promise<Page> {
+  const { cache } = served.stored
+  if (options.continue !== '') {
+    if (options.resourceVersion !== '' && options.resourceVersion !== '0')
+      throw badRequest('specifying resource version is not allowed when using continue')
+    const from = decodeContinue(options.continue, selection.scope.prefix)
+    if (from.revision < 0) {
+      await fresh(server, '')
+      return pageOfCache(served, selection, options.limit, from.after, server.caches.revision)
+    }
+    if (cache.lastChange <= from.revision && from.revision <= server.caches.revision)
+      return pageOfCache(served, selection, options.limit, from.after, from.revision)
+    return pageOfStore(server, served, selection, options.limit, from.after, from.revision)
+  }
+  const { resourceVersion, resourceVersionMatch, limit } = options
+  const isExact = resourceVersionMatch === 'Exact' || (resourceVersionMatch === '' && limit > 0 && resourceVersion !== '' && resourceVersion !== '0')
+  await fresh(server, resourceVersion)
+  const wanted = parseRevision(resourceVersion)
+  // Upstream answers a list of "0" from its cache whole, whatever the limit.
+  if (!isExact) return pageOfCache(served, selection, resourceVersion === '0' ? 0 : limit, undefined, server.caches.revision)
+  if (cache.lastChange <= wanted) return pageOfCache(served, selection, limit, undefined, wanted)
+  return pageOfStore(server, served, selection, limit, undefined, wanted)
+}
+
+function pageOfCache(
+  served: ServedResource,
+  { scope, predicate, isEverything }: Selection,
+  limit: number,
+  after: string | undefined,
+  revision: number,
+): Page {
+  const { cache } = served.stored
+  const items: Revision[] = []
+  const take = (item: Revision) => {
+    if (!predicate || predicate(item.object)) items.push(item)
+  }
+  const candidates = scope.key === undefined ? scope.field && cache.indexed(scope.field.path, scope.field.value) : one(cache.get(scope.key))
+  if (candidates && limit === 0 && after === undefined) {
+    for (const item of candidates) if (item.key.startsWith(scope.prefix)) take(item)
+    return { items, revision, lastKey: undefined, remaining: undefined }
+  }
+  let lastKey: string | undefined
+  let remaining = 0
+  cache.walk(scope.prefix, after, (item) => {
+    if (limit === 0 || items.length < limit) {
+      take(item)
+      lastKey = item.key
+      return true
+    }
+    remaining++
+    // Only a list of everything tells how many remain; for another, knowing that there are more is enough.
+    return isEverything
+  })
+  return { items, revision, lastKey: remaining > 0 ? lastKey : undefined, remaining: remaining > 0 && isEverything ? remaining : undefined }
+}
+
+const one = (item: Revision | undefined): readonly Revision[] => (item ? [item] : [])
+
+async function pageOfStore(
+  { store }: Readable,
+  served: ServedResource,
+  { scope, predicate, isEverything }: Selection,
+  limit: number,
+  after: string | undefined,
+  revision: number,
+): Promise<Page> {
+  const { prefix } = served.stored
+  const items: Revision[] = []
+  let from = after
+  try {
+    for (;;) {
+      const wanted = limit === 0 ? STORE_PAGE : predicate ? STORE_PAGE : limit - items.length
+      const page = await store.range(prefix + scope.prefix, { at: revision, limit: wanted, ...(from === undefined ? {} : { after: prefix + from }) })
+      for (const [index, entry] of page.entries.entries()) {
+        const item = new Revision(entry.key.slice(prefix.length), entry.modRevision, entry.value, entry.decoded as KubeObject | undefined)
+        from = item.key
+        if (!predicate || predicate(item.object)) items.push(item)
+        const left = page.entries.length - index - 1 + page.remaining
+        if (limit > 0 && items.length === limit && left > 0)
+          return { items, revision, lastKey: item.key, remaining: isEverything ? left : undefined }
+      }
+      if (!page.more) return { items, revision, lastKey: undefined, remaining: undefined }
+    }
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'Compacted') throw error
+    throw after === undefined ? failure('Expired', 'The resourceVersion for the provided list is too old.') : expiredContinue(after, scope.prefix)
+  }
+}
+
+/** 410 with a token by which the rest can be read as it is now (upstream's words: clients show them). */
+function expiredContinue(after: string, prefix: string): ApiError {
+  const error = failure(
+    'Expired',
+    'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, ' +
+      'or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an ' +
+      'inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.',
+  )
+  return new ApiError({ ...error.status, metadata: { continue: encodeContinue(-1, after, prefix) } })
+}
+
+function encodeContinue(revision: number, lastKey: string, prefix: string): string {
+  const token = JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start: `${lastKey.slice(prefix.length)}\u0000` })
+  return btoa(token).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
+function decodeContinue(text: string, prefix: string): { readonly revision: number; readonly after: string } {
+  const token = parseToken(text)
+  if (token.v !== 'meta.k8s.io/v1') throw badRequest(`continue key is not valid: server does not recognize this encoded version ${String(token.v)}`)
+  if (typeof token.rv !== 'number' || token.rv === 0)
+    throw badRequest('continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+  if (typeof token.start !== 'string' || token.start === '') throw badRequest('continue key is not valid: encoded start key empty (version meta.k8s.io/v1)')
+  if (token.start.split('/').some((part) => part === '..' || part === '.' || part === '')) throw badRequest(`continue key is not valid: ${token.start}`)
+  return { revision: token.rv, after: prefix + token.start.replace(/\0$/, '') }
+}
+
+function parseToken(text: string): { readonly v?: unknown; readonly rv?: unknown; readonly start?: unknown } {
+  try {
+    const value: unknown = JSON.parse(atob(text.replaceAll('-', '+').replaceAll('_', '/')))
+    if (typeof value === 'object' && value !== null) return value
+  } catch (error) {
+    throw badRequest(`continue key is not valid: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  throw badRequest('continue key is not valid')
+}
+
+export interface WatchRequest {
+  readonly namespace: string
+  readonly name: string
+  readonly options: ListOptions
+  readonly view: View
+  /** Makes each event's object into what was asked for (a Table); absent when the view suffices. */
+  readonly shape?: ((event: WatchEvent) => WatchEvent) | undefined
+  readonly bookmarkKind: { readonly apiVersion: string; readonly kind: string }
+  readonly signal: AbortSignal
+}
+
+export async function watch(server: Readable, served: ServedResource, request: WatchRequest): Promise<ApiResponse> {
+  const { options, view, signal } = request
+  const selection = select(served, request.namespace, request.name, options)
+  const wanted = parseRevision(options.resourceVersion)
+  const isFromStart = options.sendInitialEvents === true
+  if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
+  const isFromNow = options.sendInitialEvents === false && wanted === 0
+  const { runtime } = server
+  try {
+    const watcher = served.stored.cache.watch(selection.scope, selection.predicate, view, {
+      ...(isFromNow ? {} : { after: isFromStart ? 0 : wanted }),
+      ...(options.allowWatchBookmarks ? { bookmarks: request.bookmarkKind, isInitialEndTold: isFromStart } : {}),
+    })
+    const seconds = options.timeoutSeconds || WATCH_TIMEOUT_S * (1 + runtime.random.next())
+    const cancel = runtime.clock.setTimeout(() => watcher.end(), seconds * 1000)
+    const end = () => watcher.end()
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) watcher.end()
+    const done = () => {
+      cancel()
+      signal.removeEventListener('abort', end)
+    }
+    return { type: 'watch', status: 200, events: shaped(watcher, request.shape, done) }
+  } catch (error) {
+    // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old).
+    if (!isApiError(error, 'Expired')) throw error
+    return { type: 'watch', status: 200, events: once([new Happening('ERROR', new Computed(error.status as KubeObject))]) }
+  }
+}
+
+async function* once(events: readonly WatchEvent[]): AsyncGenerator<readonly WatchEvent[]> {
+  yield events
+}
+
+async function* shaped(
+  events: AsyncIterable<readonly WatchEvent[]>,
+  shape: ((event: WatchEvent) => WatchEvent) | undefined,
+  done: () => void,
+): AsyncGenerator<readonly WatchEvent[]> {
+  try {
+    for await (const batch of events) yield shape ? batch.map(shape) : batch
+  } finally {
+    done()
+  }
+}

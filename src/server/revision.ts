@@ -1,0 +1,150 @@
+/**
+ * One revision of one stored object, and the event that it makes: the object and its bytes, each made at most once and shared by
+ * every reader and watcher. The stored bytes have no resourceVersion (the store knows it), so it is spliced in: as a copy of
+ * bytes where the value begins as this server writes it, by serialising anew where another program wrote it.
+ */
+import type { StoredObject, WatchEvent, WatchEventType } from '../api/exchange.ts'
+import type { KubeObject } from '../api/object.ts'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** How a version of a kind is shown; `convert` is absent for the version that is stored. */
+export interface View {
+  readonly apiVersion: string
+  readonly convert?: (object: KubeObject) => KubeObject
+}
+
+/** JSON with apiVersion, kind and metadata first, as every value in the store begins. */
+export function serialise(object: KubeObject): Uint8Array {
+  const { apiVersion, kind, metadata, ...rest } = object
+  return encoder.encode(JSON.stringify({ apiVersion, kind, metadata, ...rest }))
+}
+
+export const parseBytes = (bytes: Uint8Array): KubeObject => JSON.parse(decoder.decode(bytes)) as KubeObject
+
+/** The same object with another metadata.resourceVersion; everything else is shared. */
+export const withResourceVersion = (object: KubeObject, resourceVersion: string): KubeObject => ({
+  ...object,
+  metadata: { ...object.metadata, resourceVersion },
+})
+
+/** A value that is not in the store (a Status, a review, a converted object), as answers want it. */
+export class Computed implements StoredObject {
+  readonly object: KubeObject
+  #bytes: Uint8Array | undefined
+  constructor(object: KubeObject) {
+    this.object = object
+  }
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= encoder.encode(JSON.stringify(this.object)))
+  }
+}
+
+export class Revision implements StoredObject {
+  /** "namespace/name" or "name". */
+  readonly key: string
+  readonly revision: number
+  readonly #value: Uint8Array
+  #object: KubeObject | undefined
+  #bytes: Uint8Array | undefined
+  #views: Map<View, StoredObject> | undefined
+
+  /** `value` is what is stored; `decoded`, where the writer was this process, the same as an object. */
+  constructor(key: string, revision: number, value: Uint8Array, decoded?: KubeObject) {
+    this.key = key
+    this.revision = revision
+    this.#value = value
+    if (decoded) this.#object = withResourceVersion(decoded, String(revision))
+  }
+
+  get object(): KubeObject {
+    return (this.#object ??= withResourceVersion(parseBytes(this.#value), String(this.revision)))
+  }
+
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= this.#splice())
+  }
+
+  #splice(): Uint8Array {
+    const value = this.#value
+    const at = afterMetadataBrace(value)
+    if (at < 0) return encoder.encode(JSON.stringify(this.object))
+    const text = `"resourceVersion":"${this.revision}",`
+    const bytes = new Uint8Array(value.length + text.length)
+    bytes.set(value.subarray(0, at))
+    for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i)
+    bytes.set(value.subarray(at), at + text.length)
+    return bytes
+  }
+
+  in(view: View): StoredObject {
+    if (!view.convert) return this
+    const known = this.#views?.get(view)
+    if (known) return known
+    const made = new Computed(view.convert(this.object))
+    ;(this.#views ??= new Map()).set(view, made)
+    return made
+  }
+
+  /** The same value told at a later revision: what a DELETED event carries. */
+  at(revision: number): Revision {
+    return new Revision(this.key, revision, this.#value, this.#object)
+  }
+}
+
+const METADATA = encoder.encode('"metadata":{"')
+
+/** The index after `"metadata":{` when it is the third field of a value as this server writes it, else -1. */
+function afterMetadataBrace(value: Uint8Array): number {
+  // {"apiVersion":"...","kind":"...","metadata":{" : the third comma-separated field begins after two values without escapes.
+  let quotes = 0
+  let i = 1
+  for (; i < 400 && i < value.length && quotes < 8; i++) {
+    if (value[i] === 0x5c) return -1
+    if (value[i] === 0x22) quotes++
+  }
+  i++
+  if (value[0] !== 0x7b || value[1] !== 0x22 || value[2] !== 0x61 || value[3] !== 0x70 || value[i - 1] !== 0x2c) return -1
+  for (let j = 0; j < METADATA.length; j++) if (value[i + j] !== METADATA[j]) return -1
+  return i + METADATA.length - 1
+}
+
+const LINE_END = encoder.encode('}\n')
+const LINE_START: Readonly<Record<WatchEventType, Uint8Array>> = {
+  ADDED: encoder.encode('{"type":"ADDED","object":'),
+  MODIFIED: encoder.encode('{"type":"MODIFIED","object":'),
+  DELETED: encoder.encode('{"type":"DELETED","object":'),
+  BOOKMARK: encoder.encode('{"type":"BOOKMARK","object":'),
+  ERROR: encoder.encode('{"type":"ERROR","object":'),
+}
+
+/** An event for a watcher; its line is made on first use. */
+export class Happening implements WatchEvent {
+  readonly type: WatchEventType
+  readonly stored: StoredObject
+  #line: Uint8Array | undefined
+
+  constructor(type: WatchEventType, stored: StoredObject) {
+    this.type = type
+    this.stored = stored
+  }
+
+  get object(): KubeObject {
+    return this.stored.object
+  }
+
+  get line(): Uint8Array {
+    return (this.#line ??= this.#make())
+  }
+
+  #make(): Uint8Array {
+    const start = LINE_START[this.type]
+    const { bytes } = this.stored
+    const line = new Uint8Array(start.length + bytes.length + LINE_END.length)
+    line.set(start)
+    line.set(bytes, start.length)
+    line.set(LINE_END, start.length + bytes.length)
+    return line
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * From a request that is allowed to the function that answers it: by path for what is no resource, by verb for resources, by name
+ * for subresources.
+ */
+import type { ApiResponse } from '../api/exchange.ts'
+import { failure, notFound, qualifiedResource, type ApiError } from '../api/status.ts'
+import type { Verb } from '../api/schema.ts'
+import type { Call, Core, ResourceCall } from './core.ts'
+import { create } from './create.ts'
+import { remove, removeCollection } from './delete.ts'
+import { parseListOptions } from './list-options.ts'
+import { negotiate, notAcceptable } from './negotiation.ts'
+import { get, list, watch } from './read.ts'
+import { isTrue } from './request-info.ts'
+import type { ServedResource } from './resource-registry.ts'
+import type { View } from './revision.ts'
+import { findSubresource } from './subresources/index.ts'
+import { shapeAnswer, tableEvents, type TableShape } from './table.ts'
+import { keyIn, patch, update } from './update.ts'
+
+/** Answers what is no resource (health, version, discovery, OpenAPI); undefined when the path is not its own. */
+export type PathHandler = (core: Core, call: Call) => ApiResponse | undefined | Promise<ApiResponse | undefined>
+
+export async function route(core: Core, call: Call, paths: readonly PathHandler[]): Promise<ApiResponse> {
+  const { info } = call
+  const served = info.isResource ? core.registry.find(info.group, info.version, info.resource) : undefined
+  if (served) return routeResource(core, { ...call, served })
+  for (const handler of paths) {
+    const answer = await handler(core, call)
+    if (answer) return answer
+  }
+  throw pathNotFound()
+}
+
+/** Upstream answers unknown paths so, in plain text; as a Status for those that read one. */
+export const pathNotFound = (): ApiError => failure('NotFound', 'the server could not find the requested resource')
+
+async function routeResource(core: Core, call: ResourceCall): Promise<ApiResponse> {
+  const { served, info, request } = call
+  // A namespaced resource is written in a namespace; lists and watches may look across all.
+  if (served.info.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch' && info.verb !== 'deletecollection') throw pathNotFound()
+  if (!served.info.namespaced && info.namespace !== '' && served.info.resource !== 'namespaces') throw pathNotFound()
+  if (info.subresource !== '') {
+    const handler = findSubresource(served, info.subresource)
+    if (!handler) throw pathNotFound()
+    const answer = await handler(core, call)
+    return shaped(core, call, answer)
+  }
+  const verb = info.verb as Verb
+  if (!served.info.verbs.includes(verb)) throw methodNotAllowed(served, verb, info.name)
+  switch (verb) {
+    case 'get': {
+      const key = keyIn(served.info.namespaced, info.namespace, info.name)
+      const found = await get(core, served, key, info.name, request.query.get('resourceVersion') ?? '')
+      return shaped(core, call, { type: 'object', status: 200, stored: found.in(served.view) })
+    }
+    case 'list':
+      return readCollection(core, call, isTrue(request.query.get('watch')))
+    case 'watch':
+      return readCollection(core, call, true)
+    case 'create':
+      if (info.name !== '') throw methodNotAllowed(served, verb, info.name)
+      return shaped(core, call, await create(core, call))
+    case 'update':
+      return shaped(core, call, await update(core, call))
+    case 'patch':
+      return shaped(core, call, await patch(core, call))
+    case 'delete':
+      return shaped(core, call, await remove(core, call))
+    case 'deletecollection':
+      return shaped(core, call, await removeCollection(core, call))
+  }
+}
+
+export function methodNotAllowed(served: ServedResource, verb: string, name: string): ApiError {
+  const { group, resource } = served.info
+  // A POST to an object and a PUT to a collection meet no route at all upstream: the text is of the HTTP library.
+  if (verb === '' || (verb === 'create' && name !== '') || ((verb === 'update' || verb === 'patch') && name === ''))
+    return failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
+  return failure('MethodNotAllowed', `${verb} is not supported on resources of kind "${qualifiedResource(group, resource)}"`, {
+    details: { ...(group ? { group } : {}), kind: resource },
+  })
+}
+
+function tableShape(core: Core, { served, request }: ResourceCall): TableShape | undefined {
+  const accepted = negotiate(request.headers.accept)
+  if (!accepted) throw notAcceptable()
+  return accepted.as ? { served, accepted, query: request.query, nowMs: core.runtime.clock.now() } : undefined
+}
+
+function shaped(core: Core, call: ResourceCall, answer: ApiResponse): ApiResponse {
+  const shape = tableShape(core, call)
+  return shape ? shapeAnswer(shape, answer) : answer
+}
+
+async function readCollection(core: Core, call: ResourceCall, isWatch: boolean): Promise<ApiResponse> {
+  const { served, info, request } = call
+  const options = parseListOptions(request.query, isWatch)
+  const shape = tableShape(core, call)
+  if (!isWatch) {
+    const answer = await list(core, served, info.namespace, info.name, options, served.view)
+    return shape ? shapeAnswer(shape, answer) : answer
+  }
+  const isPartial = shape?.accepted.as === 'PartialObjectMetadata'
+  if (shape && !isPartial && shape.accepted.as !== 'Table') throw failure('NotAcceptable', 'a watch is of PartialObjectMetadata or Table')
+  const view: View = isPartial ? served.partialView : served.view
+  return watch(core, served, {
+    namespace: info.namespace,
+    name: info.name,
+    options,
+    view,
+    shape: shape && !isPartial ? tableEvents(shape) : undefined,
+    bookmarkKind: isPartial ? { apiVersion: 'meta.k8s.io/v1', kind: 'PartialObjectMetadata' } : { apiVersion: served.apiVersion, kind: served.info.kind },
+    signal: request.signal,
+  })
+}
+
+export const nameNotFound = (served: ServedResource, name: string): ApiError => notFound(served.info.group, served.info.resource, name)

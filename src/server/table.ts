@@ -1,0 +1,109 @@
+/**
+ * Tables and bare metadata, as kubectl and the metadata client ask for them instead of objects.
+ */
+import type { ApiResponse, StoredObject, WatchEvent } from '../api/exchange.ts'
+import type { KubeObject } from '../api/object.ts'
+import { badRequest, failure } from '../api/status.ts'
+import type { Accepted } from './negotiation.ts'
+import type { Column } from './resource.ts'
+import type { ServedResource } from './resource-registry.ts'
+import { Computed, Happening } from './revision.ts'
+
+const DEFAULT_COLUMNS: readonly Column[] = [
+  { name: 'Name', type: 'string', format: 'name', description: 'The name of the object.', cell: (object) => object.metadata?.name ?? '' },
+  {
+    name: 'Created At',
+    type: 'date',
+    description: 'When the object was created, as the server wrote it down.',
+    cell: (object) => object.metadata?.creationTimestamp ?? null,
+  },
+]
+
+type IncludeObject = 'None' | 'Metadata' | 'Object'
+
+function includeObject(query: URLSearchParams): IncludeObject {
+  const value = query.get('includeObject') || 'Metadata'
+  if (value === 'None' || value === 'Metadata' || value === 'Object') return value
+  throw badRequest(
+    `Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(value)}: must be 'Metadata', 'Object', 'None', or empty`,
+  )
+}
+
+const columnDefinitions = (columns: readonly Column[]) =>
+  columns.map(({ name, type, format, description, wide }) => ({ name, type, format: format ?? '', description, priority: wide ? 1 : 0 }))
+
+export interface TableShape {
+  readonly served: ServedResource
+  readonly accepted: Accepted
+  readonly query: URLSearchParams
+  readonly nowMs: number
+}
+
+const columnsOf = (served: ServedResource): readonly Column[] => served.stored.definition.columns ?? DEFAULT_COLUMNS
+
+/** `items` are in the served version; cells are computed from it, as columns read fields that all versions of a kind share. */
+function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): KubeObject {
+  const include = includeObject(shape.query)
+  const columns = columnsOf(shape.served)
+  const rows = items.map(({ object }) => ({
+    cells: columns.map((column) => column.cell(object, shape.nowMs)),
+    ...conditionsOf(shape.served, object),
+    object: include === 'Object' ? object : include === 'None' ? null : partial(object, shape.accepted),
+  }))
+  return {
+    kind: 'Table',
+    apiVersion: apiVersion(shape.accepted),
+    metadata,
+    columnDefinitions: isHeadless ? null : columnDefinitions(columns),
+    rows,
+  }
+}
+
+function conditionsOf(served: ServedResource, object: KubeObject): { readonly conditions?: readonly unknown[] } {
+  const conditions = served.stored.definition.rowConditions?.(object) ?? []
+  return conditions.length > 0 ? { conditions } : {}
+}
+
+const apiVersion = (accepted: Accepted): string => `meta.k8s.io/${accepted.asVersion ?? 'v1'}`
+
+const partial = (object: KubeObject, accepted: Accepted): KubeObject => ({
+  kind: 'PartialObjectMetadata',
+  apiVersion: apiVersion(accepted),
+  metadata: object.metadata!,
+})
+
+/** Gives an answer about a resource the shape that was asked for; Status answers stay as they are. */
+export function shapeAnswer(shape: TableShape, answer: ApiResponse): ApiResponse {
+  const { accepted, query } = shape
+  if (answer.type === 'list') {
+    if (accepted.as === 'Table') return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata, isTrueHeaders(query))) }
+    if (accepted.as === 'PartialObjectMetadataList') {
+      const items = answer.items.map(({ object }) => new Computed(partial(object, accepted)))
+      return { ...answer, apiVersion: apiVersion(accepted), kind: 'PartialObjectMetadataList', items }
+    }
+    throw failure('NotAcceptable', 'you requested PartialObjectMetadata, but the requested object is a list')
+  }
+  if (answer.type !== 'object' || answer.stored.object.kind === 'Status') return answer
+  if (accepted.as === 'Table') {
+    const { resourceVersion } = answer.stored.object.metadata ?? {}
+    const made = table(shape, [answer.stored], resourceVersion === undefined ? {} : { resourceVersion }, isTrueHeaders(query))
+    return { ...answer, stored: new Computed(made) }
+  }
+  if (accepted.as === 'PartialObjectMetadata') return { ...answer, stored: new Computed(partial(answer.stored.object, accepted)) }
+  throw failure('NotAcceptable', 'you requested PartialObjectMetadataList, but the requested object is not a list')
+}
+
+const isTrueHeaders = (query: URLSearchParams): boolean => query.get('noHeaders') === 'true'
+
+/** Makes the events of one watch into Tables; only the first carries the column definitions, as upstream's. */
+export function tableEvents(shape: TableShape): (event: WatchEvent) => WatchEvent {
+  let isHeadless = isTrueHeaders(shape.query)
+  return (event) => {
+    if (event.type === 'ERROR') return event
+    const { object } = event
+    const metadata = { resourceVersion: object.metadata?.resourceVersion ?? '' }
+    const made = table(shape, [new Computed(object)], metadata, isHeadless)
+    isHeadless = true
+    return new Happening(event.type, new Computed(made))
+  }
+}

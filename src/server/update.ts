@@ -1,0 +1,111 @@
+/**
+ * PUT and PATCH: a new object is made from the current one, and stored if nothing came between. What was asked for without a
+ * resourceVersion is made again from the newer object; what was asked for with one is a Conflict.
+ */
+import type { ApiResponse } from '../api/exchange.ts'
+import type { KubeObject } from '../api/object.ts'
+import { badRequest, conflict, invalid, modifiedConflict, notFound } from '../api/status.ts'
+import { decodeBody } from './body.ts'
+import type { Core, ResourceCall } from './core.ts'
+import { createObject } from './create.ts'
+import { authorizeOrThrow } from './authorization/authorizer.ts'
+import { deleteFinalized } from './delete.ts'
+import { inNamespace, wipeSystemFields } from './metadata.ts'
+import { isDryRun, writeOptions } from './options.ts'
+import { patcherOf } from './patch.ts'
+import { store, type Write } from './pipeline.ts'
+import { get } from './read.ts'
+import type { Revision } from './revision.ts'
+import { createsOnUpdate, needsResourceVersion } from './write-policy.ts'
+
+/** How often a write that needs no particular revision is tried against newer ones (upstream's patch: 5; more does not help). */
+const ATTEMPTS = 5
+
+export const keyIn = (namespaced: boolean, namespace: string, name: string): string => (namespaced ? `${namespace}/${name}` : name)
+
+export async function update(core: Core, call: ResourceCall): Promise<ApiResponse> {
+  const { served, info } = call
+  const { stored } = served
+  const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
+  const object = inNamespace(served.toStored(body), stored.isNamespaced ? info.namespace : '')
+  const name = object.metadata?.name ?? ''
+  if (name === '') throw badRequest(`the name of the object (${info.name} based on URL) was undeterminable: name must be provided`)
+  if (name !== info.name) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
+  const options = writeOptions('UpdateOptions', call.request.query)
+  if (createsOnUpdate(stored) && info.subresource === '' && !stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) {
+    await core.caches.caughtUp(core.store.revision)
+    if (!stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) return createByUpdate(core, call, object)
+  }
+  const revision = await change(core, call, () => object, { options })
+  return { type: 'object', status: 200, stored: revision.in(served.view) }
+}
+
+async function createByUpdate(core: Core, call: ResourceCall, object: KubeObject): Promise<ApiResponse> {
+  authorizeOrThrow(core.authorizer, { ...call.info, user: call.user, verb: 'create' })
+  const options = writeOptions('CreateOptions', call.request.query)
+  const created = await createObject(core, call, wipeSystemFields(object), { options, isDryRun: isDryRun(options) })
+  return { type: 'object', status: 201, stored: created.in(call.served.view) }
+}
+
+export async function patch(core: Core, call: ResourceCall): Promise<ApiResponse> {
+  const { served } = call
+  const apply = patcherOf(call, served)
+  const options = writeOptions('PatchOptions', call.request.query)
+  const revision = await change(core, call, (old) => apply(old), { options, isFromOld: true })
+  return { type: 'object', status: 200, stored: revision.in(served.view) }
+}
+
+export interface ChangeOptions {
+  readonly options: KubeObject
+  /** The new object is made from the old: then without a resourceVersion of its own it fits whatever there is. */
+  readonly isFromOld?: boolean
+  readonly admitted?: (next: KubeObject, old: KubeObject) => Write['admitted']
+}
+
+/** Replaces the object that the call names by what `make` makes of it, in the stored version. */
+export async function change(core: Core, call: ResourceCall, make: (old: KubeObject) => KubeObject, changeOptions: ChangeOptions): Promise<Revision> {
+  const { served, info } = call
+  const { stored } = served
+  const { group, resource } = served.info
+  const key = keyIn(stored.isNamespaced, info.namespace, info.name)
+  const dry = isDryRun(changeOptions.options)
+  for (let attempt = 1; ; attempt++) {
+    const old = await get(core, served, key, info.name, '')
+    const next = make(old.object)
+    checkPreconditions(call, next, old, changeOptions.isFromOld ?? false)
+    const write: Write = {
+      call,
+      served,
+      subresource: info.subresource,
+      operation: 'UPDATE',
+      namespace: info.namespace,
+      name: info.name,
+      old,
+      isDryRun: dry,
+      options: changeOptions.options,
+      ...(changeOptions.admitted ? { admitted: changeOptions.admitted(next, old.object)! } : {}),
+    }
+    const outcome = await store(core, write, next)
+    if (outcome.type === 'stored') return deleteFinalized(core, call, old, outcome.revision, dry)
+    if (!outcome.current) throw notFound(group, resource, info.name)
+    const isConditional = changeOptions.isFromOld ? next.metadata?.resourceVersion !== old.object.metadata?.resourceVersion : Boolean(next.metadata?.resourceVersion)
+    if (isConditional || attempt >= ATTEMPTS) throw modifiedConflict(group, resource, info.name)
+  }
+}
+
+function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, old: Revision, isFromOld: boolean): void {
+  const { group, resource } = served.info
+  const { uid, resourceVersion } = next.metadata ?? {}
+  const before = old.object.metadata!
+  if (!isFromOld && uid && uid !== before.uid) {
+    const why = `StorageError: invalid object, Code: 4, Key: ${served.stored.prefix}${old.key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.uid}`
+    throw conflict(group, resource, info.name, why)
+  }
+  if (!resourceVersion || resourceVersion === '0') {
+    if (!needsResourceVersion(served.stored)) return
+    throw invalid(group, resource, info.name, [
+      { type: 'FieldValueInvalid', field: 'metadata.resourceVersion', detail: 'Invalid value: 0: must be specified for an update' },
+    ])
+  }
+  if (resourceVersion !== before.resourceVersion) throw modifiedConflict(group, resource, info.name)
+}
