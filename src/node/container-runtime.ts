@@ -31,6 +31,8 @@ export interface NamespaceOptions {
   readonly network: 'POD' | 'NODE'
   readonly pid: 'POD' | 'CONTAINER' | 'NODE'
   readonly ipc: 'POD' | 'NODE'
+  /** Shares the processes of this container of the pod instead (CRI's TARGET): ephemeral containers that debug another. */
+  readonly targetContainerId?: string
 }
 
 export interface SecurityContext {
@@ -165,7 +167,7 @@ export interface RuntimeEvent {
 /** A failure of the runtime; `code` is the gRPC status name where there is one. */
 export class RuntimeError extends Error {
   override readonly name = 'RuntimeError'
-  readonly code: 'NotFound' | 'DeadlineExceeded' | 'Unavailable' | 'Unknown' | 'AlreadyExists' | 'InvalidArgument'
+  readonly code: 'NotFound' | 'DeadlineExceeded' | 'Unavailable' | 'Unknown' | 'AlreadyExists' | 'InvalidArgument' | 'Unimplemented'
   constructor(code: RuntimeError['code'], message: string) {
     super(message)
     this.code = code
@@ -174,6 +176,8 @@ export class RuntimeError extends Error {
 
 export interface ContainerRuntime {
   version(): Promise<{ readonly name: string; readonly version: string }>
+  /** Told once the node's range of pod addresses is known (CRI's UpdateRuntimeConfig); runtimes that need not know leave it out. */
+  setPodCidr?(cidr: string): Promise<void>
   /** Whether the runtime and its network are ready, with the reason when not. */
   status(): Promise<{ readonly runtimeReady: boolean; readonly networkReady: boolean; readonly message: string }>
 

@@ -1,0 +1,73 @@
+/** CRI's words to ours: pure translation of what a runtime answers. */
+import type { ContainerStatus, ContainerState, ContainerSummary, Image, SandboxStatus } from '../container-runtime.ts'
+import type { WireContainer, WireContainerState, WireContainerStatus, WireImage, WireSandbox, WireSandboxStatus } from './cri-messages.ts'
+
+const STATES: Readonly<Record<WireContainerState, ContainerState>> = {
+  CONTAINER_CREATED: 'CREATED',
+  CONTAINER_RUNNING: 'RUNNING',
+  CONTAINER_EXITED: 'EXITED',
+  CONTAINER_UNKNOWN: 'UNKNOWN',
+}
+
+/** 0 stays 0: it has not happened. */
+export const millisecondsOf = (nanoseconds: string): number => Number(BigInt(nanoseconds) / 1_000_000n)
+
+export function sandboxSummaryOf(sandbox: WireSandbox): Omit<SandboxStatus, 'ips'> {
+  const { name, namespace, uid, attempt } = sandbox.metadata
+  return {
+    id: sandbox.id,
+    metadata: { name, namespace, uid, attempt },
+    isReady: sandbox.state === 'SANDBOX_READY',
+    createdAtMs: millisecondsOf(sandbox.created_at),
+    labels: sandbox.labels,
+    annotations: sandbox.annotations,
+  }
+}
+
+export function sandboxStatusOf(status: WireSandboxStatus): SandboxStatus {
+  const { network } = status
+  const ips = network?.ip ? [network.ip, ...network.additional_ips.map(({ ip }) => ip)] : []
+  return { ...sandboxSummaryOf(status), ips }
+}
+
+export function containerSummaryOf(container: WireContainer): ContainerSummary {
+  return {
+    id: container.id,
+    sandboxId: container.pod_sandbox_id,
+    metadata: { name: container.metadata.name, attempt: container.metadata.attempt },
+    state: STATES[container.state],
+    createdAtMs: millisecondsOf(container.created_at),
+    labels: container.labels,
+    annotations: container.annotations,
+  }
+}
+
+export function containerStatusOf(status: WireContainerStatus): ContainerStatus {
+  return {
+    id: status.id,
+    metadata: { name: status.metadata.name, attempt: status.metadata.attempt },
+    state: STATES[status.state],
+    createdAtMs: millisecondsOf(status.created_at),
+    startedAtMs: millisecondsOf(status.started_at),
+    finishedAtMs: millisecondsOf(status.finished_at),
+    exitCode: status.exit_code,
+    reason: status.reason,
+    message: status.message,
+    image: status.image?.image ?? '',
+    imageRef: status.image_ref,
+    labels: status.labels,
+    annotations: status.annotations,
+    logPath: status.log_path,
+  }
+}
+
+export function imageOf(image: WireImage): Image {
+  return {
+    id: image.id,
+    tags: image.repo_tags,
+    digests: image.repo_digests,
+    sizeBytes: Number(image.size),
+    ...(image.uid ? { uid: Number(image.uid.value) } : {}),
+    ...(image.username === '' ? {} : { username: image.username }),
+  }
+}
