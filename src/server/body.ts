@@ -27,12 +27,12 @@ export interface ExpectedKind {
 }
 
 /** The body as JSON with its apiVersion and kind filled in; undefined when the request has none. */
-export function rawBody(call: Call): { readonly value: unknown; readonly duplicates: readonly string[]; readonly text: () => string } | undefined {
-  const { body, headers } = call.request
+export function rawBody(call: Call, contentType = call.request.headers['content-type']): { readonly value: unknown; readonly duplicates: readonly string[]; readonly text: () => string } | undefined {
+  const { body } = call.request
   if (!body) return undefined
   if ('object' in body) return { value: body.object, duplicates: [], text: () => JSON.stringify(body.object) }
   if (body.bytes.length === 0) return undefined
-  return decodeBytes(body.bytes, headers['content-type'])
+  return decodeBytes(body.bytes, contentType)
 }
 
 export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
@@ -68,7 +68,7 @@ function decodeOr<T>(told: (why: string) => Error, decode: () => T): T {
   try {
     return decode()
   } catch (error) {
-    if (!(error instanceof Error) || error.name === 'ApiError' || error.name === 'AssertionFailure' || error instanceof TypeError) throw error
+    if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
     throw told(error.message)
   }
 }

@@ -3,6 +3,7 @@ import { applyDefaults } from '../api/defaults.ts'
 import { decodeObject, strictFaults } from '../api/decode.ts'
 import type { Json, KubeObject } from '../api/object.ts'
 import type { ResourceInfo, TypeSchema } from '../api/schema.ts'
+import { applyStrategicMerge } from '../api/strategic-merge.ts'
 import { schemaOf } from '../api/schema-table.ts'
 import { assert } from '../base/assert.ts'
 import type { KindRules } from './kind-rules.ts'
@@ -32,5 +33,6 @@ function makeRules(typeName: string): KindRules {
     },
     defaults: (object: KubeObject) => applyDefaults(object, schema()),
     validate: () => [],
+    strategicMerge: (current, patch) => applyStrategicMerge(current, patch as Json, schema()),
   }
 }

@@ -12,7 +12,7 @@ export interface Decoded {
 }
 
 export interface KindRules {
-  /** Takes JSON apart into an object of this kind, without what its schema does not know; throws an Error on a wrong type. */
+  /** Takes JSON apart into an object of this kind, without what its schema does not know; throws a DecodeError on a wrong type. */
   decode(value: unknown, duplicates?: readonly string[]): Decoded
   /** Fills the defaults of the schema. */
   defaults(object: KubeObject): KubeObject

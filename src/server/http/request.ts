@@ -1,0 +1,110 @@
+/**
+ * A request off the wire in the terms of the core. What costs and is rarely used (the abort signal) is made when asked for: a
+ * plain GET makes none of it.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import type { ApiRequest } from '../../api/exchange.ts'
+import { badRequest, failure } from '../../api/status.ts'
+import type { Credentials } from '../authentication/authenticator.ts'
+
+export type WireRequest = IncomingMessage | Http2ServerRequest
+export type WireResponse = ServerResponse | Http2ServerResponse
+
+/** The largest body that is taken (upstream's MaxRequestBodyBytes). */
+export const MAX_BODY_BYTES = 3 * 1024 * 1024
+
+export class HttpRequest implements ApiRequest {
+  readonly method: ApiRequest['method']
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body?: { readonly bytes: Uint8Array }
+  readonly #onGone: (callback: () => void) => void
+  #abort: AbortController | undefined
+
+  constructor(request: WireRequest, bytes: Uint8Array | undefined, onGone: (callback: () => void) => void) {
+    const url = request.url ?? '/'
+    const mark = url.indexOf('?')
+    this.method = request.method as ApiRequest['method']
+    this.path = decodePath(mark < 0 ? url : url.slice(0, mark))
+    this.query = mark < 0 ? NO_QUERY : new URLSearchParams(url.slice(mark + 1))
+    this.headers = request.headers as Readonly<Record<string, string | undefined>>
+    if (bytes) this.body = { bytes }
+    this.#onGone = onGone
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      const abort = new AbortController()
+      this.#abort = abort
+      this.#onGone(() => abort.abort())
+    }
+    return this.#abort.signal
+  }
+}
+
+/** Shared by all requests without a query; nobody writes to a request's query. */
+const NO_QUERY = new URLSearchParams()
+
+function decodePath(path: string): string {
+  if (!path.includes('%')) return path
+  try {
+    return decodeURIComponent(path)
+  } catch (error) {
+    throw badRequest(`the path cannot be decoded: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+const EMPTY = new Uint8Array(0)
+
+/** The whole body; rejects with 413 once it is too large, without reading on. */
+export async function readBody(request: WireRequest): Promise<Uint8Array> {
+  const declared = Number(request.headers['content-length'] ?? -1)
+  if (declared > MAX_BODY_BYTES) throw tooLarge()
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > MAX_BODY_BYTES) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return chunks.length === 0 ? EMPTY : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+}
+
+const tooLarge = () => failure('RequestEntityTooLarge', `Request entity too large: limit is ${MAX_BODY_BYTES}`)
+
+type Certificate = Credentials['certificate']
+
+/** The subject of each connection's client certificate, read once. */
+const certificates = new WeakMap<object, { readonly certificate: Certificate; readonly isBad: boolean }>()
+
+/** What the connection and the headers prove. `isBad`: a certificate was given that no known authority has signed. */
+export function credentialsOf(request: WireRequest): { readonly credentials: Credentials; readonly isBad: boolean } {
+  const { certificate, isBad } = certificateOf(request.socket as TLSSocket)
+  const authorization = request.headers.authorization
+  if (authorization === undefined && certificate) return { credentials: { certificate }, isBad }
+  const bearer = authorization === undefined ? undefined : /^Bearer +(\S+)\s*$/i.exec(authorization)?.[1]
+  return { credentials: { ...(certificate ? { certificate } : {}), ...(bearer === undefined ? {} : { bearerToken: bearer }) }, isBad }
+}
+
+function certificateOf(socket: TLSSocket): { readonly certificate: Certificate; readonly isBad: boolean } {
+  // Over HTTP/2 `socket` is a proxy of the session's socket, another for each session.
+  const known = certificates.get(socket)
+  if (known) return known
+  const peer = socket.getPeerCertificate?.()
+  const hasCertificate = peer !== undefined && peer !== null && peer.subject !== undefined
+  const read = {
+    certificate:
+      hasCertificate && socket.authorized
+        ? { commonName: first(peer.subject.CN), organizations: all(peer.subject.O), fingerprint: peer.fingerprint256.replaceAll(':', '').toLowerCase() }
+        : undefined,
+    isBad: hasCertificate && !socket.authorized,
+  }
+  certificates.set(socket, read)
+  return read
+}
+
+const all = (value: string | string[] | undefined): readonly string[] => (value === undefined ? [] : Array.isArray(value) ? value : [value])
+const first = (value: string | string[] | undefined): string => all(value)[0] ?? ''

@@ -1,0 +1,154 @@
+/**
+ * Answers onto the wire. Objects and lists are written as the bytes that the cache already has; a watch writes many events at
+ * once when they come fast, because one write costs the same for one event as for fifty.
+ */
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { constants, gzip } from 'node:zlib'
+import type { ApiResponse, StoredObject, WatchEvent } from '../../api/exchange.ts'
+import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
+import { encodings } from './encodings.ts'
+import type { WireRequest, WireResponse } from './request.ts'
+
+/** Smaller answers are not worth compressing (upstream's bound). */
+const GZIP_BYTES = 128 * 1024
+/** While events come faster than this, each watcher gets a write at most so often; the first after a pause goes at once. */
+const COALESCE_MS = 8
+
+const compress = promisify(gzip)
+
+type Headers = Record<string, string | number | readonly string[]>
+
+/** Headers that every answer has. */
+export function commonHeaders(auditId: string, answer: { readonly headers?: Readonly<Record<string, string>>; readonly warnings?: readonly string[] }): Headers {
+  const headers: Headers = { 'Audit-Id': auditId, 'Cache-Control': 'no-cache, private', ...answer.headers }
+  if (answer.warnings && answer.warnings.length > 0) headers.Warning = answer.warnings.slice(0, MAX_WARNINGS).map(warning)
+  return headers
+}
+
+const MAX_WARNINGS = 100
+/** RFC 7234 warn-text is a quoted string; control characters would end the header. */
+const warning = (text: string): string => `299 - "${text.replace(/[\\"]/g, '\\$&').replace(/[^\x20-\x7e]/g, ' ').slice(0, 1024)}"`
+
+export interface Exchange {
+  readonly request: WireRequest
+  readonly response: WireResponse
+  readonly accepted: Accepted
+  readonly auditId: string
+}
+
+export async function respond(exchange: Exchange, answer: ApiResponse): Promise<void> {
+  const headers = commonHeaders(exchange.auditId, answer)
+  switch (answer.type) {
+    case 'object':
+      return sendObject(exchange, answer.status, answer.stored, headers)
+    case 'list':
+      return sendList(exchange, answer, headers)
+    case 'watch':
+      return sendWatch(exchange, answer.events, headers)
+    case 'raw':
+      return sendRaw(exchange, answer, headers)
+    case 'upgrade': {
+      const message = 'Upgrade request required'
+      const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason: 'BadRequest', code: 400 }
+      return send(exchange, 400, MEDIA_TYPES.json, Buffer.from(JSON.stringify(status)), headers)
+    }
+  }
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+
+function sendObject(exchange: Exchange, status: number, stored: StoredObject, headers: Headers): Promise<void> | void {
+  const { encoding, isPretty } = exchange.accepted
+  if (encoding === 'json' && !isPretty) return send(exchange, status, MEDIA_TYPES.json, asBuffer(stored.bytes), headers)
+  const { contentType, bytes } = encodings(encoding, isPretty ?? false, stored.object)
+  return send(exchange, status, contentType, bytes, headers)
+}
+
+const COMMA = Buffer.from(',')
+const LIST_END = Buffer.from(']}')
+
+type ListAnswer = Extract<ApiResponse, { type: 'list' }>
+
+function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Promise<void> | void {
+  const { apiVersion, kind, metadata, items } = answer
+  const { encoding, isPretty } = exchange.accepted
+  if (encoding !== 'json' || isPretty) {
+    const { contentType, bytes } = encodings(encoding, isPretty ?? false, { kind, apiVersion, metadata, items: items.map(({ object }) => object) })
+    return send(exchange, 200, contentType, bytes, headers)
+  }
+  const start = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`)
+  return send(exchange, 200, MEDIA_TYPES.json, joinItems(start, items), headers)
+}
+
+function joinItems(start: Buffer, items: readonly StoredObject[]): Buffer {
+  let size = start.length + LIST_END.length + Math.max(0, items.length - 1)
+  for (const item of items) size += item.bytes.length
+  const whole = Buffer.allocUnsafe(size)
+  let at = start.copy(whole)
+  for (let i = 0; i < items.length; i++) {
+    if (i > 0) at += COMMA.copy(whole, at)
+    whole.set(items[i]!.bytes, at)
+    at += items[i]!.bytes.length
+  }
+  LIST_END.copy(whole, at)
+  return whole
+}
+
+/** Writes a whole body; compresses a large one for those who take it. */
+async function send({ request, response }: Exchange, status: number, contentType: string, body: Buffer, headers: Headers): Promise<void> {
+  headers['Content-Type'] = contentType
+  let bytes = body
+  if (body.length >= GZIP_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
+    bytes = await compress(body, { level: constants.Z_BEST_SPEED })
+    headers['Content-Encoding'] = 'gzip'
+    headers.Vary = 'Accept-Encoding'
+  }
+  headers['Content-Length'] = bytes.length
+  if (response.destroyed || response.writableEnded) return
+  writeHead(response, status, headers)
+  response.end(bytes)
+}
+
+/** The two responses agree on this call but not on its type. */
+function writeHead(response: WireResponse, status: number, headers: Headers): void {
+  ;(response as { writeHead(status: number, headers: Headers): unknown }).writeHead(status, headers)
+}
+
+async function sendRaw(exchange: Exchange, answer: Extract<ApiResponse, { type: 'raw' }>, headers: Headers): Promise<void> {
+  if (answer.body instanceof Uint8Array) return send(exchange, answer.status, answer.contentType, asBuffer(answer.body), headers)
+  const { response } = exchange
+  writeHead(response, answer.status, { ...headers, 'Content-Type': answer.contentType })
+  flushHeaders(response)
+  for await (const chunk of answer.body) if (!(await write(response, asBuffer(chunk)))) return
+  response.end()
+}
+
+function flushHeaders(response: WireResponse): void {
+  ;(response as { flushHeaders(): void }).flushHeaders()
+}
+
+/** Resolves when more may be written; false when the client has gone. */
+async function write(response: WireResponse, bytes: Buffer): Promise<boolean> {
+  if (response.destroyed || response.writableEnded) return false
+  if ((response as { write(bytes: Buffer): boolean }).write(bytes)) return true
+  const gone = new AbortController()
+  await Promise.race([once(response, 'drain', { signal: gone.signal }), once(response, 'close', { signal: gone.signal })]).finally(() => gone.abort())
+  return !response.destroyed
+}
+
+async function sendWatch({ response, accepted }: Exchange, events: AsyncIterable<readonly WatchEvent[]>, headers: Headers): Promise<void> {
+  // A client waits for the headers before it believes in the watch: they go before any event.
+  writeHead(response, 200, { ...headers, 'Content-Type': `${MEDIA_TYPES[accepted.encoding === 'protobuf' ? 'json' : accepted.encoding]}` })
+  flushHeaders(response)
+  let writtenMs = 0
+  for await (const batch of events) {
+    const waitMs = writtenMs + COALESCE_MS - performance.now()
+    if (waitMs > 0) await delay(waitMs)
+    const lines = batch.length === 1 ? asBuffer(batch[0]!.line) : Buffer.concat(batch.map((event) => event.line))
+    writtenMs = performance.now()
+    if (!(await write(response, lines))) break
+  }
+  if (!response.writableEnded) response.end()
+}

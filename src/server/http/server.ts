@@ -1,0 +1,190 @@
+/**
+ * The HTTPS side of the API server: sockets, TLS, limits and upgrades around `ApiServer.handle`. HTTP/1.1 and HTTP/2 on one port.
+ */
+import { randomUUID } from 'node:crypto'
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { ApiResponse } from '../../api/exchange.ts'
+import { isApiError, type ApiError } from '../../api/status.ts'
+import type { Runtime } from '../../base/runtime.ts'
+import { internalError, type ApiServer } from '../api-server.ts'
+import { unauthorized } from '../authentication/authenticator.ts'
+import { MEDIA_TYPES, negotiate, notAcceptable, type Accepted } from '../negotiation.ts'
+import { Computed } from '../revision.ts'
+import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
+import { commonHeaders, respond } from './respond.ts'
+import { acceptUpgrade } from './upgrade.ts'
+
+export interface HttpsServerOptions {
+  readonly host?: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** PEM. */
+  readonly key: string | Buffer
+  readonly cert: string | Buffer
+  /** PEM of the authorities whose client certificates count. */
+  readonly clientCa?: string | Buffer | readonly (string | Buffer)[]
+}
+
+export interface HttpsServer {
+  readonly port: number
+  /** Stops taking connections, lets what is under way end for a moment, then closes all. */
+  close(): Promise<void>
+}
+
+/** A header block may be this large: tokens and selectors are long, attacks longer. */
+const MAX_HEADER_BYTES = 256 * 1024
+/** How long a client may take over its headers, and over a whole request. */
+const HEADERS_TIMEOUT_MS = 30_000
+const REQUEST_TIMEOUT_MS = 60_000
+/** Longer than the 90 s for which Go's clients keep an idle connection, so that they close it and not we under their hands. */
+const KEEP_ALIVE_MS = 180_000
+const HANDSHAKE_TIMEOUT_MS = 10_000
+const MAX_CONNECTIONS = 20_000
+/** What one HTTP/2 connection may have open (upstream's default). */
+const MAX_STREAMS = 250
+/** How long close waits for answers under way. */
+const CLOSE_GRACE_MS = 2000
+
+const JSON_ONLY: Accepted = { encoding: 'json' }
+const HUMAN_AGENTS = /^(curl|Wget|Mozilla)\//
+
+export async function createHttpsServer(runtime: Runtime, api: ApiServer, options: HttpsServerOptions): Promise<HttpsServer> {
+  const server = createSecureServer({
+    allowHTTP1: true,
+    key: options.key,
+    cert: options.cert,
+    ...(options.clientCa === undefined ? {} : { ca: options.clientCa as string | Buffer | (string | Buffer)[] }),
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: 1024 * 1024 },
+    maxHeaderSize: MAX_HEADER_BYTES,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    noDelay: true,
+  } as Parameters<typeof createSecureServer>[0])
+  server.maxConnections = MAX_CONNECTIONS
+  const sockets = new Set<Socket>()
+  let isClosing = false
+
+  server.on('secureConnection', (socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    // A client that resets its connection is no event for anyone but itself.
+    socket.on('error', () => socket.destroy())
+  })
+  server.on('tlsClientError', (_error, socket) => void socket.destroy())
+  server.on('clientError', (_error, socket) => void socket.destroy())
+  server.on('sessionError', (error) => runtime.log.debug('an HTTP/2 session ended badly', { error: String(error) }))
+
+  server.on('request', (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
+    if (isClosing && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
+    answer(runtime, api, request, response).catch((error: unknown) => {
+      runtime.log.error('an answer could not be written', { error: error instanceof Error ? error.stack : String(error) })
+      response.destroy()
+    })
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    upgrade(api, request, socket, head).catch((error: unknown) => {
+      runtime.log.warn('an upgraded connection failed', { path: request.url?.split('?', 1)[0], error: error instanceof Error ? error.message : String(error) })
+      socket.destroy()
+    })
+  })
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.port, options.host ?? '127.0.0.1', () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      isClosing = true
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      const cancel = runtime.clock.setTimeout(() => {
+        for (const socket of sockets) socket.destroy()
+      }, CLOSE_GRACE_MS)
+      for (const socket of sockets) if (isIdle(socket)) socket.destroy()
+      await closed
+      cancel()
+    },
+  }
+}
+
+/** Node keeps the response under way on the socket of an HTTP/1.1 connection. */
+const isIdle = (socket: Socket): boolean => {
+  const { _httpMessage } = socket as Socket & { _httpMessage?: unknown }
+  return !_httpMessage
+}
+
+async function answer(runtime: Runtime, api: ApiServer, request: WireRequest, response: WireResponse): Promise<void> {
+  const given = request.headers['audit-id']
+  const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
+  const onGone = (callback: () => void) => void response.once('close', callback)
+  const accepted = negotiate(request.headers.accept) ?? JSON_ONLY
+  const shown = HUMAN_AGENTS.test(request.headers['user-agent'] ?? '') ? { ...accepted, isPretty: true } : accepted
+  const exchange = { request, response, accepted: shown, auditId }
+  let result: ApiResponse
+  try {
+    const { credentials, isBad } = credentialsOf(request)
+    if (isBad) throw unauthorized()
+    if (!negotiate(request.headers.accept) && !request.url?.startsWith('/openapi')) throw notAcceptable()
+    const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
+    const bytes = hasBody ? await readBody(request) : undefined
+    result = await api.handle(new HttpRequest(request, bytes, onGone), credentials)
+  } catch (error) {
+    if (request.destroyed && !request.complete) return
+    result = failed(runtime, error)
+    // What is left of the body is not read: the connection cannot be used again.
+    if (!request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
+  }
+  await respond(exchange, result)
+}
+
+function failed(runtime: Runtime, error: unknown): ApiResponse {
+  if (!isApiError(error)) runtime.log.error('a request could not be read', { error: error instanceof Error ? error.stack : String(error) })
+  const status: ApiError = isApiError(error) ? error : internalError(error)
+  return { type: 'object', status: status.code, stored: new Computed({ ...status.status }) }
+}
+
+async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  socket.on('error', () => socket.destroy())
+  const { credentials, isBad } = credentialsOf(request)
+  const onGone = (callback: () => void) => void socket.once('close', callback)
+  const result = isBad ? refused(unauthorized()) : await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
+  if (result.type !== 'upgrade') return refuse(socket, result)
+  const streams = await acceptUpgrade(request, socket, head, result.use)
+  if (streams) await result.serve(streams)
+}
+
+const refused = (error: ApiError): ApiResponse => ({ type: 'object', status: error.code, stored: new Computed({ ...error.status }) })
+
+const TOKEN_PROTOCOL = 'base64url.bearer.authorization.k8s.io.'
+
+/** Browsers cannot set headers on a WebSocket: they send the token as a subprotocol (upstream's websocket token authenticator). */
+function withProtocolToken(request: IncomingMessage, credentials: ReturnType<typeof credentialsOf>['credentials']) {
+  if (credentials.bearerToken !== undefined) return credentials
+  const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim())
+  const encoded = protocols.find((text) => text.startsWith(TOKEN_PROTOCOL))
+  if (encoded === undefined) return credentials
+  request.headers['sec-websocket-protocol'] = protocols.filter((text) => text !== encoded).join(', ')
+  return { ...credentials, bearerToken: Buffer.from(encoded.slice(TOKEN_PROTOCOL.length), 'base64url').toString() }
+}
+
+/** An answer to an upgrade request that is not upgraded, written by hand: the socket is already out of the HTTP server. */
+function refuse(socket: Duplex, result: ApiResponse): void {
+  const status = result.type === 'object' ? result.status : 400
+  const object = result.type === 'object' ? result.stored.object : { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'unable to upgrade', reason: 'BadRequest', code: 400 }
+  const body = Buffer.from(JSON.stringify(object))
+  const headers = { ...commonHeaders(randomUUID(), result), 'Content-Type': MEDIA_TYPES.json, 'Content-Length': body.length, Connection: 'close' }
+  const lines = Object.entries(headers).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => `${name}: ${String(one)}`))
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n`), body]))
+}
