@@ -38,7 +38,13 @@ export interface Host {
   readLog(path: string, options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal }): AsyncIterable<Uint8Array>
   fileSize(path: string): Promise<number | undefined>
   pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
+  /** Nothing happens when one is mounted there already. */
   mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>
+  /**
+   * The path to mount for a subPath of a volume: made as a directory when it does not exist, links resolved, and refused with an
+   * error when it leads out of the volume.
+   */
+  prepareSubPath(volumePath: string, subPath: string): Promise<string>
   /** Unmounts what is mounted below the path, then removes the tree. Nothing happens when it does not exist. */
   removeTree(path: string): Promise<void>
   listDirectory(path: string): Promise<readonly string[]>

@@ -1,0 +1,195 @@
+/**
+ * The node agent (upstream: kubelet): registers the machine, watches the pods that are bound to it, and has a worker for each.
+ * A restarted agent adopts what runs: workers find their sandboxes and containers by label, nothing is restarted, exits in
+ * between are reported, and what belongs to no pod any more is removed. Static pods are not built.
+ */
+import type { NodeAddress, Pod, Service, Taint } from '../api/generated/core/v1.ts'
+import type { NodeService } from '../api/node-service.ts'
+import { sleep } from '../base/clock.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Client } from '../client/client.ts'
+import { createEventRecorder, type EventRecorder } from '../client/events.ts'
+import { createInformer, type Informer } from '../client/informer.ts'
+import { orAborted } from './abort.ts'
+import type { ContainerRuntime } from './container-runtime.ts'
+import { parseResolvConf } from './dns.ts'
+import { createObjectFollower } from './followed-objects.ts'
+import type { Host } from './host.ts'
+import { createImageStore } from './images.ts'
+import type { NodeContext } from './node-context.ts'
+import { createNodeRegistration } from './node-registration.ts'
+import { createNodeService } from './node-service.ts'
+import { removeOrphans } from './orphans.ts'
+import { createPodWorker, type PodWorker } from './pod-worker.ts'
+
+export interface NodeAgentOptions {
+  readonly client: Client
+  readonly containers: ContainerRuntime
+  readonly host: Host
+  readonly nodeName: string
+  /** InternalIP first; the first two InternalIPs are the pods' host IPs. */
+  readonly addresses: readonly NodeAddress[]
+  /** Default: waits until the controllers assign one. */
+  readonly podCidr?: string
+  readonly clusterDns: readonly string[]
+  /** Default: cluster.local. */
+  readonly clusterDomain?: string
+  /** Pods' volumes and files: <dataDirectory>/pods/<uid>. */
+  readonly dataDirectory: string
+  /** Default: <dataDirectory>/logs. */
+  readonly logsDirectory?: string
+  /** Before "/kubepods" in the names of cgroups: tells apart several nodes on one machine. Default: none. */
+  readonly cgroupRoot?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly taints?: readonly Taint[]
+  /** Default: 110. */
+  readonly maxPods?: number
+  /** Default: v1.36.3. */
+  readonly kubeletVersion?: string
+  /** Where the node's own API listens, when it does. */
+  readonly kubeletPort?: number
+  /** Default: 10. */
+  readonly heartbeatSeconds?: number
+  /** The node's resolv.conf. Default: /etc/resolv.conf. */
+  readonly resolvConf?: string
+  /** Services of all namespaces, when something in the process watches them already. */
+  readonly services?: Informer<Service>
+  /** Default: one of its own. */
+  readonly events?: EventRecorder
+}
+
+export interface NodeAgent {
+  /** Logs, exec, attach and port-forward of the node's pods. */
+  readonly service: NodeService
+  /** Resolves when the node is registered and its pods are watched. */
+  readonly ready: Promise<void>
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** What is read of resolv.conf and /etc/hosts. */
+const MAX_FILE_BYTES = 1024 * 1024
+const RETRY_MS = 1000
+const decoder = new TextDecoder()
+
+export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): NodeAgent {
+  const log = runtime.log.with({ node: options.nodeName })
+  const workers = new Map<string, PodWorker>()
+  const ready = Promise.withResolvers<void>()
+  const { client, containers, host } = options
+
+  async function createContext(services: Informer<Service>, events: EventRecorder, signal: AbortSignal): Promise<NodeContext> {
+    const { dataDirectory } = options
+    const readText = async (path: string) => decoder.decode((await host.readTail(path, MAX_FILE_BYTES)) ?? new Uint8Array())
+    return {
+      runtime: { ...runtime, log },
+      client,
+      containers,
+      host,
+      images: createImageStore(runtime, containers),
+      objects: createObjectFollower(runtime, client, signal),
+      events,
+      facts: await host.facts(),
+      runtimeName: (await containers.version()).name,
+      nodeName: options.nodeName,
+      hostIPs: options.addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address).slice(0, 2),
+      clusterDns: options.clusterDns,
+      clusterDomain: options.clusterDomain ?? 'cluster.local',
+      dataDirectory,
+      logsDirectory: options.logsDirectory ?? `${dataDirectory}/logs`,
+      cgroupRoot: options.cgroupRoot ?? '',
+      nodeDns: parseResolvConf(await readText(options.resolvConf ?? '/etc/resolv.conf')),
+      nodeHosts: await readText('/etc/hosts'),
+      startedAtMs: runtime.clock.now(),
+      services: () => services.cache.values(),
+    }
+  }
+
+  /** Which pod an event is about: by the ids that workers know, else by its sandbox. */
+  function workerOf(id: string, sandboxId: string | undefined): PodWorker | undefined {
+    for (const worker of workers.values()) if (worker.owns(id) || (sandboxId !== undefined && worker.owns(sandboxId))) return worker
+    return undefined
+  }
+
+  async function followRuntime(signal: AbortSignal): Promise<void> {
+    for await (const event of containers.events(signal)) workerOf(event.id, event.sandboxId)?.observe(event)
+  }
+
+  function followPods(node: NodeContext, signal: AbortSignal): Informer<Pod> {
+    const informer = createInformer(runtime, client, 'v1/Pod', { fieldSelector: `spec.nodeName=${options.nodeName}` })
+    const start = (pod: Pod): void => {
+      const uid = pod.metadata?.uid ?? ''
+      const known = workers.get(uid)
+      if (known) return known.update(pod)
+      const worker = createPodWorker(node, pod, signal)
+      workers.set(uid, worker)
+      worker
+        .run()
+        .catch((error: unknown) => log.error('pod worker failed', { pod: pod.metadata?.name, error: String(error) }))
+        .finally(() => workers.delete(uid))
+    }
+    informer.addHandlers({
+      added: start,
+      updated(pod, old) {
+        // Deleted and made anew under the same name while no watch was open.
+        if (pod.metadata?.uid !== old.metadata?.uid) workers.get(old.metadata?.uid ?? '')?.removed(old)
+        start(pod)
+      },
+      deleted: (pod) => workers.get(pod.metadata?.uid ?? '')?.removed(pod),
+    })
+    return informer
+  }
+
+  async function retry(what: string, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        return await task()
+      } catch (error) {
+        if (signal.aborted) return
+        log.warn('node agent tries again', { what, error: String(error) })
+        await sleep(runtime.clock, RETRY_MS, signal).catch((reason: unknown) => {
+          if (!signal.aborted) throw reason
+        })
+      }
+    }
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    const events = options.events ?? createEventRecorder(runtime, client, { component: 'kubelet', host: options.nodeName })
+    const services = options.services ?? createInformer(runtime, client, 'v1/Service')
+    const running: Promise<void>[] = options.services ? [] : [services.run(signal)]
+    let node: NodeContext | undefined
+    await retry('start', async () => void (node = await createContext(services, events, signal)), signal)
+    if (!node) return
+    const context = node
+    const registration = createNodeRegistration(runtime, {
+      client,
+      containers,
+      events,
+      facts: context.facts,
+      nodeName: options.nodeName,
+      addresses: options.addresses,
+      labels: options.labels ?? {},
+      taints: options.taints ?? [],
+      maxPods: options.maxPods ?? 110,
+      kubeletVersion: options.kubeletVersion ?? 'v1.36.3',
+      kubeletPort: options.kubeletPort,
+      podCidr: options.podCidr,
+      heartbeatSeconds: options.heartbeatSeconds ?? 10,
+    })
+    running.push(registration.run(signal), retry('runtime events', () => followRuntime(signal), signal))
+    const cidr = await orAborted(registration.podCidr, signal)
+    if (cidr !== undefined) await retry('pod CIDR', async () => containers.setPodCidr?.(cidr), signal)
+    // Environment variables of services must be known before the first container starts.
+    await orAborted(services.synced, signal)
+    const pods = followPods(context, signal)
+    running.push(pods.run(signal))
+    await orAborted(pods.synced, signal)
+    if (!signal.aborted) ready.resolve()
+    await retry('orphans', () => removeOrphans(context, (uid) => workers.has(uid)), signal)
+    await Promise.all(running)
+    await Promise.all([...workers.values()].map((worker) => worker.finished))
+    if (!options.events) events.close()
+  }
+
+  return { service: createNodeService(runtime, options, workers), ready: ready.promise, run }
+}

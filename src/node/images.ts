@@ -1,0 +1,135 @@
+/**
+ * Sees to it that a container's image is on the machine: the pull policy, credentials, one pull at a time of the same image
+ * however many pods want it, and the back-off of pulls that fail. Failures are values with the reason that the container's status
+ * shows.
+ */
+import type { Container } from '../api/generated/core/v1.ts'
+import type { Runtime } from '../base/runtime.ts'
+import { backOffUntil, goDuration, raiseBackOff, type BackOff } from './back-off.ts'
+import type { ContainerRuntime, Image, RegistryCredentials } from './container-runtime.ts'
+import { parseImageName, withDefaultTag } from './image-name.ts'
+import type { ContainerEvents } from './pod-events.ts'
+
+export type ImageOutcome =
+  | { readonly image: Image }
+  | {
+      readonly reason: 'InvalidImageName' | 'ErrImageNeverPull' | 'ErrImagePull' | 'ImagePullBackOff' | 'ImageInspectError'
+      readonly message: string
+      /** When to try again; undefined when only another spec can help. */
+      readonly retryAtMs: number | undefined
+    }
+
+export interface ImageRequest {
+  readonly container: Container
+  readonly podUid: string
+  /** Those whose registry fits, to be tried in order. */
+  credentialsFor(repository: string): Promise<readonly RegistryCredentials[]>
+  readonly events: ContainerEvents
+  readonly signal: AbortSignal
+}
+
+export interface ImageStore {
+  ensure(request: ImageRequest): Promise<ImageOutcome>
+  /** Forgets what failed for a pod. */
+  forget(podUid: string): void
+}
+
+/** Failed pulls that are remembered; beyond that the oldest is forgotten, which only shortens its back-off. */
+const MAX_REMEMBERED = 4096
+/** How soon after a failure the status says that it waits: long enough to be seen failing. */
+const SHOW_FAILURE_MS = 2000
+const NEVER_PRESENT_RETRY_MS = 10_000
+
+interface Failure {
+  readonly backOff: BackOff
+  readonly message: string
+}
+
+export function createImageStore(runtime: Runtime, containers: ContainerRuntime): ImageStore {
+  const { clock } = runtime
+  const failures = new Map<string, Failure>()
+  const pulls = new Map<string, Promise<string>>()
+
+  /** Pods that want the same image with the same credentials share the pull, so it must not end with the first of them. */
+  function pullOnce(image: string, credentials: RegistryCredentials | undefined): Promise<string> {
+    const key = `${image} ${credentials?.username ?? ''} ${credentials?.password ?? ''}`
+    let pull = pulls.get(key)
+    if (!pull) {
+      pull = containers.pullImage(image, credentials, new AbortController().signal).finally(() => pulls.delete(key))
+      pulls.set(key, pull)
+    }
+    return pull
+  }
+
+  async function pull(image: string, request: ImageRequest, repository: string): Promise<ImageOutcome> {
+    const { events, podUid } = request
+    const key = `${podUid}_${image}`
+    const before = failures.get(key)
+    const nowMs = clock.now()
+    const untilMs = before && backOffUntil(before.backOff, before.backOff.updatedMs, nowMs)
+    if (before && untilMs !== undefined) {
+      events('Normal', 'BackOff', `Back-off pulling image "${image}"`)
+      return { reason: 'ImagePullBackOff', message: `Back-off pulling image "${image}": ${before.message}`, retryAtMs: untilMs }
+    }
+    events('Normal', 'Pulling', `Pulling image "${image}"`)
+    const startMs = clock.monotonic()
+    let failure = ''
+    const credentials = await request.credentialsFor(repository)
+    for (const credential of credentials.length > 0 ? credentials : [undefined]) {
+      try {
+        await pullOnce(image, credential)
+        const found = await containers.imageStatus(image)
+        if (!found) throw new Error(`image "${image}" is not there after its pull`)
+        const took = goDuration(clock.monotonic() - startMs)
+        events('Normal', 'Pulled', `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${found.sizeBytes} bytes.`)
+        failures.delete(key)
+        return { image: found }
+      } catch (error) {
+        failure = error instanceof Error ? error.message : String(error)
+      }
+    }
+    events('Warning', 'Failed', `Failed to pull image "${image}": ${failure}`)
+    const failedMs = clock.now()
+    if (failures.size >= MAX_REMEMBERED) failures.delete(failures.keys().next().value!)
+    failures.set(key, { backOff: raiseBackOff(before?.backOff, before?.backOff.updatedMs ?? failedMs, failedMs), message: `ErrImagePull: ${failure}` })
+    return { reason: 'ErrImagePull', message: failure, retryAtMs: failedMs + SHOW_FAILURE_MS }
+  }
+
+  return {
+    async ensure(request) {
+      const { container, events } = request
+      const requested = container.image ?? ''
+      const name = parseImageName(requested)
+      if (!name) {
+        const message = `Failed to apply default image tag "${requested}": couldn't parse image name "${requested}": invalid reference format`
+        events('Warning', 'InspectFailed', message)
+        return { reason: 'InvalidImageName', message, retryAtMs: undefined }
+      }
+      const image = withDefaultTag(requested, name)
+      const policy = container.imagePullPolicy ?? (name.tag === 'latest' ? 'Always' : 'IfNotPresent')
+      if (policy !== 'Always') {
+        let present: Image | undefined
+        try {
+          present = await containers.imageStatus(image)
+        } catch (error) {
+          const message = `Failed to inspect image "": ${error instanceof Error ? error.message : String(error)}`
+          events('Warning', 'InspectFailed', message)
+          return { reason: 'ImageInspectError', message, retryAtMs: clock.now() + NEVER_PRESENT_RETRY_MS }
+        }
+        if (present) {
+          events('Normal', 'Pulled', `Container image "${requested}" already present on machine and can be accessed by the pod`)
+          return { image: present }
+        }
+        if (policy === 'Never') {
+          const message = `Container image "${requested}" is not present with pull policy of Never`
+          events('Warning', 'ErrImageNeverPull', message)
+          return { reason: 'ErrImageNeverPull', message, retryAtMs: clock.now() + NEVER_PRESENT_RETRY_MS }
+        }
+      }
+      return pull(image, request, name.repository)
+    },
+    forget(podUid) {
+      for (const key of failures.keys()) if (key.startsWith(`${podUid}_`)) failures.delete(key)
+    },
+  }
+}

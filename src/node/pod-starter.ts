@@ -1,0 +1,173 @@
+/** Carries out what a pod's plan says to start: its sandbox and its containers. Failures are values that hold the next try back. */
+import type { Container, Pod } from '../api/generated/core/v1.ts'
+import { orAborted } from './abort.ts'
+import { containerConfig } from './container-config.ts'
+import { ConfigurationError } from './environment.ts'
+import type { FollowedObjects } from './followed-objects.ts'
+import { credentialsFor } from './credentials.ts'
+import { runHook } from './hooks.ts'
+import { describePod, identityOf, podLogDirectory, podCgroup } from './identity.ts'
+import type { ImageOutcome } from './images.ts'
+import type { NodeContext } from './node-context.ts'
+import { newestContainer } from './observation.ts'
+import type { PodEvents } from './pod-events.ts'
+import type { PodObserver } from './pod-observer.ts'
+import { planSandbox, type Hold, type PodAction } from './pod-plan.ts'
+import { killAll, killContainer, podGraceSeconds } from './pod-termination.ts'
+import { podCgroupResources, qosClass } from './resources.ts'
+import { sandboxConfig } from './sandbox-config.ts'
+import type { PodVolumes } from './volumes/pod-volumes.ts'
+
+export interface PodStarter {
+  /** Undefined when it worked. */
+  createSandbox(pod: Pod, attempt: number, signal: AbortSignal): Promise<Hold | undefined>
+  startContainer(pod: Pod, container: Container, action: Extract<PodAction, { do: 'start' }>, signal: AbortSignal): Promise<Hold | undefined>
+}
+
+export interface PodStarterOptions {
+  readonly node: NodeContext
+  readonly events: PodEvents
+  readonly observer: PodObserver
+  readonly volumes: PodVolumes
+  readonly objects: FollowedObjects
+}
+
+/** When a start that failed for no reason of its own is tried again, as upstream's sync loop does. */
+const RETRY_MS = 10_000
+/** Only another spec or another image can help. */
+const NEVER_MS = 24 * 3_600_000
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+export function createPodStarter({ node, events, observer, volumes, objects }: PodStarterOptions): PodStarter {
+  const { clock, log } = node.runtime
+  const hold = (reason: string, message: string, afterMs = RETRY_MS): Hold => ({ reason, message, untilMs: clock.now() + afterMs })
+
+  async function endOldSandboxes(pod: Pod): Promise<void> {
+    const { sandboxes, containers } = observer.current
+    if (sandboxes.length === 0) return
+    events.pod('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
+    const running = containers.filter((status) => status.state === 'RUNNING' || status.state === 'UNKNOWN')
+    const podIP = sandboxes[0]?.ips[0]
+    await killAll({ node, pod, events, graceSeconds: podGraceSeconds(pod), podIP, signal: new AbortController().signal }, running)
+    for (const sandbox of sandboxes) await node.containers.stopPodSandbox(sandbox.id)
+    await Promise.all(running.map((status) => observer.refreshContainer(status.id)))
+  }
+
+  function containerIps(pod: Pod): readonly string[] {
+    return pod.spec?.hostNetwork ? node.hostIPs : (observer.current.sandboxes[0]?.ips ?? [])
+  }
+
+  async function ensureImage(pod: Pod, container: Container, signal: AbortSignal): Promise<ImageOutcome> {
+    return node.images.ensure({
+      container,
+      podUid: pod.metadata?.uid ?? '',
+      events: events.container(container.name),
+      signal,
+      async credentialsFor(repository) {
+        const names = (pod.spec?.imagePullSecrets ?? []).map(({ name }) => name ?? '')
+        const secrets = await Promise.all(names.map((name) => objects.get('v1/Secret', name)))
+        return credentialsFor(
+          repository,
+          secrets.filter((secret) => secret !== undefined),
+        )
+      },
+    })
+  }
+
+  /** Dead runs of a container but for the last: upstream keeps one, for `logs --previous` and the last state. */
+  async function removeOldRuns(name: string): Promise<void> {
+    const dead = observer.current.containers.filter((status) => status.metadata.name === name && status.state === 'EXITED')
+    for (const old of dead.slice(1)) {
+      await node.containers.removeContainer(old.id)
+      if (old.logPath) await node.host.removeTree(old.logPath)
+      observer.forgetContainer(old.id)
+    }
+  }
+
+  async function postStart(pod: Pod, container: Container, id: string, signal: AbortSignal): Promise<Hold | undefined> {
+    const handler = container.lifecycle?.postStart
+    if (!handler) return undefined
+    const podIP = containerIps(pod)[0]
+    const failed = await orAborted(runHook(node, handler, { pod, container, containerId: id, podIP }, signal), signal)
+    if (failed === undefined || signal.aborted) return undefined
+    events.container(container.name)('Warning', 'FailedPostStartHook', 'PostStartHook failed')
+    const status = newestContainer(observer.current, container.name)
+    if (status)
+      await killContainer({ node, pod, events, status, message: 'FailedPostStartHook', graceSeconds: podGraceSeconds(pod), podIP, signal: new AbortController().signal })
+    await observer.refreshContainer(id)
+    return hold('PostStartHookError', failed, 0)
+  }
+
+  return {
+    async createSandbox(pod, attempt, signal) {
+      await endOldSandboxes(pod)
+      try {
+        const config = sandboxConfig(node, pod, attempt)
+        await node.host.createPodCgroup(podCgroup(node.cgroupRoot, pod.metadata?.uid ?? '', qosClass(pod)), podCgroupResources(pod))
+        await node.host.makeDirectory(podLogDirectory(node.logsDirectory, identityOf(pod)), 0o755)
+        const id = await node.containers.runPodSandbox(config, '', signal)
+        await observer.refreshSandbox(id)
+        return undefined
+      } catch (error) {
+        if (signal.aborted) return undefined
+        events.pod('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${textOf(error)}`)
+        return hold('FailedCreatePodSandBox', textOf(error))
+      }
+    },
+
+    async startContainer(pod, container, action, signal) {
+      const record = events.container(container.name)
+      const fail = (reason: string, message: string, afterMs?: number): Hold => {
+        record('Warning', 'Failed', `Error: ${message}`)
+        return hold(reason, message, afterMs)
+      }
+      // A pull that others may want goes on without this pod.
+      const outcome = await orAborted(ensureImage(pod, container, signal), signal)
+      if (!outcome) return undefined
+      if ('reason' in outcome) {
+        record('Warning', 'Failed', `Error: ${outcome.reason}`)
+        return { reason: outcome.reason, message: outcome.message, untilMs: outcome.retryAtMs ?? clock.now() + NEVER_MS }
+      }
+      const sandbox = observer.current.sandboxes[0]
+      const { isNeeded, attempt } = planSandbox(pod, observer.current)
+      if (!sandbox || isNeeded) return undefined
+      const podIPs = containerIps(pod)
+      let config
+      try {
+        config = await containerConfig({
+          node,
+          pod,
+          container,
+          image: outcome.image,
+          restartCount: action.restartCount ?? pod.status?.containerStatuses?.find(({ name }) => name === container.name)?.restartCount ?? 0,
+          podIPs,
+          objects,
+          volume: (name) => volumes.get(name),
+          containerId: (name) => newestContainer(observer.current, name)?.id,
+        })
+      } catch (error) {
+        if (!(error instanceof ConfigurationError)) log.error('container not configured', { pod: describePod(identityOf(pod)), container: container.name, error: textOf(error) })
+        return fail('CreateContainerConfigError', textOf(error))
+      }
+      await node.host.makeDirectory(`${podLogDirectory(node.logsDirectory, identityOf(pod))}/${container.name}`, 0o755)
+      let id: string
+      try {
+        id = await node.containers.createContainer(sandbox.id, config, sandboxConfig(node, pod, attempt))
+      } catch (error) {
+        return fail('CreateContainerError', textOf(error))
+      }
+      record('Normal', 'Created', 'Container created')
+      try {
+        await node.containers.startContainer(id)
+      } catch (error) {
+        await observer.refreshContainer(id)
+        return fail('RunContainerError', textOf(error).replaceAll(id, container.name))
+      }
+      record('Normal', 'Started', 'Container started')
+      await observer.refreshContainer(id)
+      await removeOldRuns(container.name)
+      return postStart(pod, container, id, signal)
+    },
+  }
+}
