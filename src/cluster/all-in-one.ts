@@ -1,0 +1,183 @@
+/**
+ * The server process of `proa up`: the whole cluster on this machine, from the data directory up. Started by launch.ts, which
+ * hears of its progress over the IPC channel, or in the foreground by a person.
+ *
+ * SIGTERM ends the server alone: containers go on, and the next start takes them over. Ctrl-C in the foreground takes the cluster
+ * down.
+ */
+import { chmodSync } from 'node:fs'
+import { createKubeconfig, writeKubeconfig } from '../client/http/index.ts'
+import { createLog } from '../base/log.ts'
+import type { Runtime } from '../base/runtime.ts'
+import { systemClock, systemRandom } from '../base/system.ts'
+import { createHttpsServer } from '../server/http/server.ts'
+import { createTokenSigner } from '../server/http/tokens.ts'
+import { createMemoryStore } from '../store/memory.ts'
+import { openSqliteStore } from '../store/sqlite/store.ts'
+import type { Store } from '../store/store.ts'
+import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { dataDirectory, ensureDataDirectory, newClusterId, readRecord, writeRecord, type ClusterRecord, type DataDirectory } from './data-directory.ts'
+import { DEFAULT_API_CLUSTER_IP, DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR, DEFAULT_PORT, DEFAULT_SERVICE_CIDR, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
+import * as identities from './identities.ts'
+import type { ServerReport, UpOptions } from './launch.ts'
+import { createLifecycle, type Lifecycle } from './lifecycle.ts'
+import { printLine } from './log-lines.ts'
+import { freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
+import { ensurePki, serverHosts, type Pki } from './pki.ts'
+import { removePidFile, runningServer, writePidFile } from './process.ts'
+import { ensureApiService } from './system-objects.ts'
+import { isUserError, UserError } from './user-error.ts'
+
+type Report = (report: ServerReport) => void
+
+/** Time since the process began, with what Node itself needed. */
+const elapsedMs = (): number => performance.now()
+
+export async function runForeground(options: UpOptions): Promise<void> {
+  const report: Report = process.send ? (message) => void process.send?.(message) : printReport
+  const end = Promise.withResolvers<'SIGTERM' | 'SIGINT'>()
+  process.once('SIGTERM', () => end.resolve('SIGTERM'))
+  process.once('SIGINT', () => end.resolve('SIGINT'))
+  // The one that launched us may go at any time.
+  process.on('disconnect', () => {})
+  const runtime: Runtime = { clock: systemClock, random: systemRandom, log: createLog(printLine, options.logLevel) }
+  const directory = dataDirectory(options.dataRoot)
+  const lifecycle = createLifecycle()
+  try {
+    const store = await begin(runtime, lifecycle, directory, options, report)
+    const signal = await Promise.race([end.promise, lifecycle.failed])
+    runtime.log.info('stopping', { signal })
+    await lifecycle.stop()
+    await store.close()
+    removePidFile(directory)
+    if (signal === 'SIGINT') await (await import('./teardown.ts')).takeDown(directory, { deleteState: false, step: (text) => report({ type: 'step', text }) })
+    process.exit(0)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    runtime.log.error('the server ends', { error: error instanceof Error && !isUserError(error) ? error.stack : message })
+    report({ type: 'failed', message, isUserError: isUserError(error) })
+    if (runningServer(directory) === process.pid) removePidFile(directory)
+    // Give the report its way through the channel.
+    setTimeout(() => process.exit(1), 20)
+  }
+}
+
+function printReport(report: ServerReport): void {
+  if (report.type === 'step') process.stderr.write(`proa: ${report.text}\n`)
+  else if (report.type === 'api-ready') process.stderr.write(`proa: API server ready at ${report.url} after ${Math.round(report.elapsedMs)} ms\n`)
+  else if (report.type === 'nodes-ready') process.stderr.write(`proa: nodes Ready after ${Math.round(report.elapsedMs)} ms\n`)
+  else process.stderr.write(`proa: ${report.message}\n`)
+}
+
+/** Starts everything in order; resolves when the nodes are Ready. */
+async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDirectory, options: UpOptions, report: Report): Promise<Store> {
+  ensureDataDirectory(directory)
+  const other = runningServer(directory)
+  if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
+  writePidFile(directory)
+  const record = await recordOf(directory, options)
+  const address = nodeAddress()
+  const prepared = record.runtime === 'containerd' ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, { directory, record, address })) : undefined
+  prepared?.catch(() => {})
+  const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address]))
+  const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
+  const plane = await startControlPlane(runtime, lifecycle, {
+    store,
+    rootCa: pki.authority.cert,
+    podCidr: record.podCidr,
+    tokenSigner: createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER], privateKey: pki.serviceAccountKey }),
+  })
+  await serve(runtime, lifecycle, plane, directory, record, pki)
+  await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
+  report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })
+  if (prepared) {
+    const node = await Promise.race([prepared, lifecycle.failed])
+    await (await import('./real-node.ts')).startRealNode(runtime, lifecycle, plane, node, { directory, record, address })
+  } else {
+    await (await import('./simulated-nodes.ts')).startSimulatedNodes(runtime, lifecycle, plane, { count: record.nodes, dnsAddress: record.dnsAddress })
+  }
+  await nodesReady(plane, record.nodes)
+  report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
+  return store
+}
+
+/** How the cluster was made, or how it is to be made now. Flags that contradict what was decided then are refused. */
+async function recordOf(directory: DataDirectory, options: UpOptions): Promise<ClusterRecord> {
+  const kept = readRecord(directory)
+  if (kept) {
+    for (const name of ['runtime', 'nodes', 'store'] as const) {
+      if (options[name] !== undefined && options[name] !== kept[name]) {
+        throw new UserError(`cluster "${kept.name}" was made with --${name} ${kept[name]}; ./proa down --delete removes it, then it can be made anew`)
+      }
+    }
+    const record = options.port === undefined || options.port === kept.port ? kept : { ...kept, port: options.port }
+    await checkPort(record.port)
+    if (record !== kept) writeRecord(directory, record)
+    return record
+  }
+  const runtime = options.runtime ?? (process.getuid?.() === 0 && missingPrograms().length === 0 ? 'containerd' : 'simulated')
+  const nodes = options.nodes ?? 1
+  if (runtime === 'containerd') checkContainers(nodes)
+  if (options.port !== undefined) await checkPort(options.port)
+  const record: ClusterRecord = {
+    id: newClusterId(),
+    name: options.name,
+    port: options.port ?? (await freePort(DEFAULT_PORT)),
+    runtime,
+    nodes,
+    podCidr: DEFAULT_POD_CIDR,
+    serviceCidr: DEFAULT_SERVICE_CIDR,
+    dnsAddress: DEFAULT_DNS_ADDRESS,
+    store: options.store ?? 'sqlite',
+  }
+  writeRecord(directory, record)
+  return record
+}
+
+function checkContainers(nodes: number): void {
+  if (process.getuid?.() !== 0) throw new UserError('real containers need root: run it with sudo, or take --runtime simulated')
+  const missing = missingPrograms()
+  if (missing.length > 0) throw new UserError(`real containers need ${missing.join(', ')}: sh tools/setup.sh --runtime installs them, or take --runtime simulated`)
+  if (nodes > 1) throw new UserError('one machine is one node with real containers; --nodes is for --runtime simulated')
+}
+
+async function checkPort(port: number): Promise<void> {
+  if (!(await isPortFree(port))) throw new UserError(`port ${port} is taken by another program; --port chooses another one`)
+}
+
+async function openStore(directory: DataDirectory): Promise<Store> {
+  try {
+    return await openSqliteStore({ path: directory.database })
+  } catch (error) {
+    throw new UserError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+async function serve(runtime: Runtime, lifecycle: Lifecycle, plane: ControlPlane, directory: DataDirectory, record: ClusterRecord, pki: Pki): Promise<void> {
+  const https = await createHttpsServer(runtime, plane.server, { host: '0.0.0.0', port: record.port, ...pki.server, clientCa: pki.authority.cert })
+  lifecycle.start({
+    name: 'HTTPS server',
+    run: async (signal) => {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+      await https.close()
+    },
+  })
+  const { cert, key } = pki.admin
+  const name = record.name === 'default' ? 'proa' : `proa-${record.name}`
+  writeKubeconfig(directory.kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${record.port}`, ca: pki.authority.cert, cert, key }))
+  chmodSync(directory.kubeconfig, 0o600)
+}
+
+/** Resolves when this many nodes are Ready. */
+async function nodesReady(plane: ControlPlane, count: number): Promise<void> {
+  const nodes = plane.informers.of('v1/Node')
+  await nodes.synced
+  await new Promise<void>((resolve) => {
+    const look = () => {
+      const ready = [...nodes.cache.values()].filter((node) => node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'))
+      if (ready.length >= count) resolve()
+    }
+    nodes.addHandlers({ added: look, updated: look, deleted: look })
+    look()
+  })
+}

@@ -1,0 +1,83 @@
+/**
+ * The control plane, every part on one page: the API server over a store, the controllers, the scheduler. The library and the
+ * server process both start it; what they add is nodes, and roads from outside.
+ */
+import { describeGroupVersions } from './served-paths.ts'
+import type { UserInfo } from '../api/exchange.ts'
+import type { NodeConnector, NodeService } from '../api/node-service.ts'
+import { resources as infos } from '../api/resources.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Client } from '../client/client.ts'
+import { createClient } from '../client/create-client.ts'
+import { createEventRecorder } from '../client/events.ts'
+import { createInformers, type Informers } from '../client/informers.ts'
+import { builtInControllers } from '../controllers/index.ts'
+import { runControllers } from '../controllers/run.ts'
+import { runScheduler } from '../scheduler/scheduler.ts'
+import { createAdmission } from '../server/admission/index.ts'
+import { createApiServer, type ApiServer } from '../server/api-server.ts'
+import type { TokenSigner } from '../server/authentication/tokens.ts'
+import { resources } from '../server/resources/index.ts'
+import type { Store } from '../store/store.ts'
+import * as identities from './identities.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import { ensureNamespaces } from './system-objects.ts'
+
+export interface ControlPlaneOptions {
+  readonly store: Store
+  /** Absent: no service account tokens, as in virtual time. */
+  readonly tokenSigner?: TokenSigner
+  /** PEM of the cluster's authority, which pods find in kube-root-ca.crt. */
+  readonly rootCa: string
+  readonly podCidr: string
+}
+
+export interface ControlPlane {
+  readonly server: ApiServer
+  /** A client of this process, as this user. */
+  client(user: UserInfo): Client
+  /** Of the controllers and the scheduler; nodes in the same process may share them. */
+  readonly informers: Informers
+  /** Tells the API server how to reach a node, for logs, exec, attach and port-forward. */
+  connectNode(name: string, service: NodeService): void
+}
+
+/** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
+export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
+  const nodes = new Map<string, NodeService>()
+  const nodeConnector: NodeConnector = (name) => nodes.get(name)
+  const server = createApiServer(runtime, {
+    store: options.store,
+    infos,
+    resources,
+    admission: createAdmission(),
+    nodeConnector,
+    paths: describeGroupVersions(),
+    ...(options.tokenSigner ? { tokenSigner: options.tokenSigner } : {}),
+  })
+  const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: user.name })
+
+  lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })
+  await server.started
+  await ensureNamespaces(client(identities.administrator))
+
+  const informers = createInformers(runtime, client(identities.controllerManager))
+  lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
+  for (const controller of builtInControllers({ rootCa: options.rootCa, podCidr: options.podCidr })) {
+    const account = identities.controllerAccount(controller.component ?? `${controller.name}-controller`)
+    lifecycle.start({
+      name: `controller ${controller.name}`,
+      run: (signal) => runControllers(runtime, client(account), [controller], signal, { informers }),
+    })
+  }
+  const schedulerClient = client(identities.scheduler)
+  lifecycle.start({
+    name: 'scheduler',
+    run: async (signal) => {
+      const events = createEventRecorder(runtime, schedulerClient, { component: 'default-scheduler' })
+      await runScheduler(runtime, schedulerClient, { informers, events }, signal)
+      events.close()
+    },
+  })
+  return { server, client, informers, connectNode: (name, service) => void nodes.set(name, service) }
+}

@@ -1,0 +1,10 @@
+/** Ranges and names of a cluster for which nothing else was asked: upstream's usual ones. */
+export const DEFAULT_POD_CIDR = '10.244.0.0/16'
+export const DEFAULT_SERVICE_CIDR = '10.96.0.0/16'
+/** The first address of the service range. */
+export const DEFAULT_API_CLUSTER_IP = '10.96.0.1'
+/** The tenth address of the service range. */
+export const DEFAULT_DNS_ADDRESS = '10.96.0.10'
+export const DEFAULT_PORT = 6443
+export const CLUSTER_DOMAIN = 'cluster.local'
+export const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local'

@@ -1,0 +1,23 @@
+/**
+ * As whom each part of the cluster calls the API: upstream's names, so that its bootstrap roles apply. In the same process too,
+ * every call is authorised.
+ */
+import type { UserInfo } from '../api/exchange.ts'
+
+export const administrator: UserInfo = { name: 'kubernetes-admin', groups: ['system:masters'] }
+export const scheduler: UserInfo = { name: 'system:kube-scheduler', groups: [] }
+/** Reads for all controllers; each writes as its own account. */
+export const controllerManager: UserInfo = { name: 'system:kube-controller-manager', groups: [] }
+export const serviceProxy: UserInfo = { name: 'system:kube-proxy', groups: [] }
+
+export const serviceAccount = (namespace: string, name: string): UserInfo => ({
+  name: `system:serviceaccount:${namespace}:${name}`,
+  groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`],
+})
+
+export const dns: UserInfo = serviceAccount('kube-system', 'kube-dns')
+
+/** The account of a controller, as upstream names it: "deployment-controller". */
+export const controllerAccount = (component: string): UserInfo => serviceAccount('kube-system', component)
+
+export const node = (nodeName: string): UserInfo => ({ name: `system:node:${nodeName}`, groups: ['system:nodes'] })
