@@ -86,6 +86,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   let state: WorkerState = 'running'
   let status: PodStatus = first.status ?? {}
   let isRemoved = false
+  let isFinished = false
   let failure: { readonly reason: string; readonly message: string } | undefined
   let waiting: ReadonlyMap<string, Waiting> = new Map()
   const backOffs = new Map<string, BackOff>()
@@ -204,7 +205,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       failure = { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' }
       events.pod('Normal', failure.reason, failure.message)
     }
-    return isRemoved || pod.metadata?.deletionTimestamp !== undefined || failure !== undefined || isTerminalPhase(pod.status?.phase) || isTerminalPhase(status.phase)
+    return isRemoved || isFinished || pod.metadata?.deletionTimestamp !== undefined || failure !== undefined || isTerminalPhase(pod.status?.phase) || isTerminalPhase(status.phase)
   }
 
   /** One turn of a running pod; resolves with when to look again, or undefined to look at once. */
@@ -216,9 +217,9 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     for (const name of plan.crashing) tellCrash(name)
     publish()
     if (plan.isFinished) {
-      // Nothing is left to do, and the status says so: Succeeded or Failed.
-      if (isTerminalPhase(status.phase)) return undefined
-      log.warn('pod has nothing to run but no final phase', { phase: status.phase })
+      // Sidecars may still run: they end with what they served, and only then has the pod a final phase.
+      isFinished = true
+      return undefined
     }
     if (plan.actions.length === 0) return { wakeAtMs: earliest(plan.wakeAtMs, deadlineMs(), volumes.refreshAtMs) }
     for (const action of plan.actions) {
