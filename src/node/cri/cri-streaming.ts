@@ -113,7 +113,8 @@ async function pumpSizes(sizes: ReadableStream<TerminalSize>, target: SpdyStream
 async function pumpOut(source: SpdyStream, target: WritableStream<Uint8Array>): Promise<void> {
   const writer = target.getWriter()
   try {
-    for await (const chunk of source) await writer.write(chunk as Buffer)
+    // The end of what we read must not end what we write to the same stream.
+    for await (const chunk of source.iterator({ destroyOnReturn: false })) await writer.write(chunk as Buffer)
     await writer.close()
   } catch (error) {
     source.destroy()

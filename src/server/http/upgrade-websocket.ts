@@ -47,8 +47,10 @@ function handshake(request: IncomingMessage, socket: Duplex, head: Buffer, proto
     noServer: true,
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: () => protocol || false,
   })
+  // The library refuses names like "SPDY/3.1+portforward.k8s.io" as no proper tokens, so it is not shown them: we answer ourselves.
+  delete request.headers['sec-websocket-protocol']
+  if (protocol !== '') server.on('headers', (lines) => lines.push(`Sec-WebSocket-Protocol: ${protocol}`))
   return new Promise((resolve) => {
     socket.once('close', () => resolve(undefined))
     server.handleUpgrade(request, socket, head, (webSocket) => {
