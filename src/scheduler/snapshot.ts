@@ -71,6 +71,7 @@ export function createClusterState(view: ClusterView): ClusterState {
   let current: Snapshot | undefined
   /** A snapshot that was handed out holds `nodes`: copy before the next change. */
   let isShared = false
+  let isIndexShared = false
 
   function countImages(images: ReadonlyMap<string, number>, sign: 1 | -1): void {
     for (const name of images.keys()) {
@@ -122,6 +123,7 @@ export function createClusterState(view: ClusterView): ClusterState {
 
   function makeSnapshot(): Snapshot {
     isShared = true
+    isIndexShared = true
     const list = nodes
     const index = indexOf
     const byNode = nominatedByNode.size > 0 ? new Map(nominatedByNode) : nominatedByNode
@@ -161,7 +163,9 @@ export function createClusterState(view: ClusterView): ClusterState {
       const info = nodeInfoOf(node, [...(homeless.get(name)?.values() ?? NO_PODS)])
       homeless.delete(name)
       countImages(info.images, 1)
-      indexOf = new Map(indexOf).set(name, nodes.length)
+      if (isIndexShared) indexOf = new Map(indexOf)
+      isIndexShared = false
+      indexOf.set(name, nodes.length)
       replaceNode(nodes.length, info)
     },
     removeNode(name) {
@@ -173,6 +177,7 @@ export function createClusterState(view: ClusterView): ClusterState {
       nodes = nodes.toSpliced(index, 1)
       isShared = false
       indexOf = new Map(nodes.map((other, position) => [other.name, position]))
+      isIndexShared = false
       current = undefined
     },
     setPod(info, nodeName) {

@@ -177,9 +177,9 @@ export const podTopologySpread = definePlugin<FilterState, ScoreState>({
     for (const node of nodes) {
       if (hasOwn && !hasTopologies(node, constraints)) continue
       constraints.forEach((constraint, i) => {
-        const value = node.labels[constraint.topologyKey] ?? ''
-        const known = counts[i]!.get(value)
-        if (known !== undefined && isIncluded(constraint, pod.pod, node)) counts[i]!.set(value, known + countOn(node, constraint, pod.namespace))
+        const value = node.labels[constraint.topologyKey]
+        const known = value === undefined ? undefined : counts[i]!.get(value)
+        if (value !== undefined && known !== undefined && isIncluded(constraint, pod.pod, node)) counts[i]!.set(value, known + countOn(node, constraint, pod.namespace))
       })
     }
     return { state: { constraints, counts, weights, ignored, namespace: pod.namespace } }
