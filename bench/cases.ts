@@ -36,7 +36,10 @@ function load<N extends JobName>(target: Target, job: N, options: JobOptions<N>)
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 /** Starts, measures and stops, whatever happens. */
-async function onFreshServer(start: (options?: StartOptions) => Promise<Target>, measure: (target: Target) => Promise<number>): Promise<number> {
+async function onFreshServer(
+  start: (options?: StartOptions) => Promise<Target>,
+  measure: (target: Target) => Promise<number>,
+): Promise<number> {
   const target = await start()
   try {
     return await measure(target)

@@ -125,7 +125,8 @@ export async function openConnection(endpoint: Endpoint): Promise<Connection> {
 
   function send(method: string, path: string, body: string | undefined, next: Pending): void {
     pending = next
-    const content = body === undefined ? '\r\n' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+    const content =
+      body === undefined ? '\r\n' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
     socket.write(`${method} ${path} HTTP/1.1\r\n${headers}${content}`)
   }
 

@@ -16,7 +16,12 @@ const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
 const PAYLOAD = 'x'.repeat(750)
 
 const mapOf = (name: string): string =>
-  JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: NAMESPACE, labels: { app: 'bench' } }, data: { value: PAYLOAD } })
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name, namespace: NAMESPACE, labels: { app: 'bench' } },
+    data: { value: PAYLOAD },
+  })
 
 async function openMany(endpoint: Endpoint, count: number): Promise<readonly Connection[]> {
   return Promise.all(Array.from({ length: count }, () => openConnection(endpoint)))
@@ -29,7 +34,13 @@ async function expect(connection: Connection, statuses: readonly number[], metho
 
 /** A fresh, empty namespace's worth of room: makes the namespace if needed and empties it of ConfigMaps. */
 async function prepare(connection: Connection): Promise<void> {
-  await expect(connection, [201, 409], 'POST', '/api/v1/namespaces', JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }))
+  await expect(
+    connection,
+    [201, 409],
+    'POST',
+    '/api/v1/namespaces',
+    JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }),
+  )
   await expect(connection, [200], 'DELETE', MAPS)
 }
 
@@ -38,14 +49,19 @@ function percentile(sorted: Float64Array, share: number): number {
 }
 
 /** Each connection asks again as soon as it is answered; what ends inside the window counts. */
-async function saturate(connections: readonly Connection[], warmUpMs: number, windowMs: number, ask: (connection: Connection) => Promise<boolean>): Promise<Throughput> {
+async function saturate(
+  connections: readonly Connection[],
+  warmUpMs: number,
+  windowMs: number,
+  ask: (connection: Connection) => Promise<boolean>,
+): Promise<Throughput> {
   const start = performance.now() + warmUpMs
   const end = start + windowMs
   const latencies: number[] = []
   let errors = 0
   await Promise.all(
     connections.map(async (connection) => {
-      for (let now = performance.now(); now < end; ) {
+      for (let now = performance.now(); now < end;) {
         const asked = now
         const isRight = await ask(connection)
         now = performance.now()
@@ -55,7 +71,7 @@ async function saturate(connections: readonly Connection[], warmUpMs: number, wi
       }
     }),
   )
-  const sorted = Float64Array.from(latencies).sort()
+  const sorted = Float64Array.from(latencies).toSorted()
   return { perSecond: (latencies.length * 1000) / windowMs, p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99), errors }
 }
 
@@ -91,7 +107,10 @@ async function gets(endpoint: Endpoint, { connections: count, seconds }: Saturat
 }
 
 /** Makes `objects` ConfigMaps of 1 kB and lists them all; each run's milliseconds to the last byte. */
-async function list(endpoint: Endpoint, { objects, runs }: { readonly objects: number; readonly runs: number }): Promise<{ readonly ms: readonly number[]; readonly bytes: number }> {
+async function list(
+  endpoint: Endpoint,
+  { objects, runs }: { readonly objects: number; readonly runs: number },
+): Promise<{ readonly ms: readonly number[]; readonly bytes: number }> {
   const connections = await openMany(endpoint, 16)
   await prepare(connections[0]!)
   let serial = 0

@@ -12,8 +12,12 @@ export interface Endpoint {
 }
 
 interface Kubeconfig {
-  readonly clusters: readonly { readonly cluster: { readonly server: string; readonly 'certificate-authority-data'?: string; readonly 'certificate-authority'?: string } }[]
-  readonly users: readonly { readonly user: { readonly 'client-certificate-data'?: string; readonly 'client-key-data'?: string; readonly token?: string } }[]
+  readonly clusters: readonly {
+    readonly cluster: { readonly server: string; readonly 'certificate-authority-data'?: string; readonly 'certificate-authority'?: string }
+  }[]
+  readonly users: readonly {
+    readonly user: { readonly 'client-certificate-data'?: string; readonly 'client-key-data'?: string; readonly token?: string }
+  }[]
 }
 
 const decoded = (base64: string): string => Buffer.from(base64, 'base64').toString()

@@ -36,10 +36,20 @@ async function run(entry: Case): Promise<Result> {
     figures.push(await entry.measure(start, (note) => notes.push(note)))
     if (!profileDirectory) continue
     say(`${entry.name}: functions with the most time of their own`)
-    for (const { place, share } of hotspots(readMainProfile(profileDirectory), 25)) say(`  ${(share * 100).toFixed(1).padStart(5)}%  ${place}`)
+    for (const { place, share } of hotspots(readMainProfile(profileDirectory), 25))
+      say(`  ${(share * 100).toFixed(1).padStart(5)}%  ${place}`)
     rmSync(profileDirectory, { recursive: true })
   }
-  return { name: entry.name, title: entry.title, unit: entry.unit, better: entry.better, target: entry.target, figure: median(figures), figures, note: notes.at(-1) ?? '' }
+  return {
+    name: entry.name,
+    title: entry.title,
+    unit: entry.unit,
+    better: entry.better,
+    target: entry.target,
+    figure: median(figures),
+    figures,
+    note: notes.at(-1) ?? '',
+  }
 }
 
 const results: Result[] = []

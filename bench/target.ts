@@ -97,7 +97,10 @@ export async function startProa(options: StartOptions = {}): Promise<Target> {
       '--log-level=warn',
       `--nodes=${options.nodes ?? 1}`,
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, '.cache/compile') } },
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, '.cache/compile') },
+    },
   )
   let output = ''
   const keep = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-4000))

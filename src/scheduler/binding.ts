@@ -57,15 +57,17 @@ export async function awaitPermission(waiting: readonly Waiting[], { runtime, si
   return undefined
 }
 
+/** Says which plugin failed, in upstream's words. */
+async function named<T>(point: string, plugin: Plugin, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    throw new Error(`running ${point} plugin "${plugin.name}": ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
 /** Throws with upstream's text when a plugin fails. */
 export async function preBindAndBind(plugins: readonly Plugin[], pod: PodInfo, nodeName: string, context: BindContext): Promise<void> {
-  const named = async <T>(point: string, plugin: Plugin, run: () => Promise<T>): Promise<T> => {
-    try {
-      return await run()
-    } catch (error) {
-      throw new Error(`running ${point} plugin "${plugin.name}": ${error instanceof Error ? error.message : String(error)}`, { cause: error })
-    }
-  }
   for (const plugin of plugins) if (plugin.preBind) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
   for (const plugin of plugins) {
     if (!plugin.bind || !(await named('Bind', plugin, () => plugin.bind!(pod, nodeName, context)))) continue

@@ -25,7 +25,7 @@ function histogram(diagnosis: Diagnosis): string {
   // Sorted as texts, so that "10 ..." comes before "2 ...": what upstream prints.
   return [...counts]
     .map(([reason, times]) => `${times} ${reason}`)
-    .sort()
+    .toSorted()
     .join(', ')
 }
 
@@ -36,4 +36,3 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
   if (diagnosis.postFilterMessage) message += ` ${diagnosis.postFilterMessage}`
   return message
 }
-

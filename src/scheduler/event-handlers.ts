@@ -21,7 +21,7 @@ export interface PodHandlerOptions {
   readonly state: ClusterState
   readonly queue: SchedulingQueue
   /** Whether a profile here answers for the pod. */
-  isOurs(pod: Pod): boolean
+  readonly isOurs: (pod: Pod) => boolean
 }
 
 export function podHandlers({ state, queue, isOurs }: PodHandlerOptions): InformerHandlers<Pod> {
@@ -121,10 +121,13 @@ export function nodeEvents(node: Node, old: Node): readonly ClusterEvent[] {
   const events: ClusterEvent[] = []
   const isUncordoned = Boolean(old.spec?.unschedulable) && !node.spec?.unschedulable
   if (isUncordoned || !sameJson(node.spec?.taints, old.spec?.taints)) events.push({ kind: 'node-taints', node, old })
-  if (!sameLabels(node.status?.allocatable ?? NO_LABELS, old.status?.allocatable ?? NO_LABELS)) events.push({ kind: 'node-allocatable', node, old })
+  if (!sameLabels(node.status?.allocatable ?? NO_LABELS, old.status?.allocatable ?? NO_LABELS))
+    events.push({ kind: 'node-allocatable', node, old })
   if (!sameLabels(node.metadata?.labels ?? NO_LABELS, old.metadata?.labels ?? NO_LABELS)) events.push({ kind: 'node-labels', node, old })
-  if (conditionStates(node.status?.conditions) !== conditionStates(old.status?.conditions)) events.push({ kind: 'node-conditions', node, old })
-  if (!sameLabels(node.metadata?.annotations ?? NO_LABELS, old.metadata?.annotations ?? NO_LABELS)) events.push({ kind: 'node-annotations', node, old })
+  if (conditionStates(node.status?.conditions) !== conditionStates(old.status?.conditions))
+    events.push({ kind: 'node-conditions', node, old })
+  if (!sameLabels(node.metadata?.annotations ?? NO_LABELS, old.metadata?.annotations ?? NO_LABELS))
+    events.push({ kind: 'node-annotations', node, old })
   return events
 }
 
@@ -148,7 +151,8 @@ export function nodeHandlers(state: ClusterState, queue: SchedulingQueue): Infor
 export function namespaceHandlers(queue: SchedulingQueue): InformerHandlers<Namespace> {
   return {
     updated(namespace, old) {
-      if (!sameLabels(namespace.metadata?.labels ?? NO_LABELS, old.metadata?.labels ?? NO_LABELS)) queue.happened({ kind: 'namespace-labels' })
+      if (!sameLabels(namespace.metadata?.labels ?? NO_LABELS, old.metadata?.labels ?? NO_LABELS))
+        queue.happened({ kind: 'namespace-labels' })
     },
   }
 }

@@ -65,7 +65,7 @@ export interface PostFilterContext {
   readonly rejections: ReadonlyMap<string, Rejection>
   readonly absent: Rejection
   /** A copy of the node to try evictions on. */
-  tryOn(node: NodeInfo): Trial
+  readonly tryOn: (node: NodeInfo) => Trial
 }
 
 /** What if pods left this node, or came? */

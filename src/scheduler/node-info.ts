@@ -84,7 +84,9 @@ export function withPod(info: NodeInfo, pod: PodInfo): NodeInfo {
     ...counted(info, pod, 1),
     pods: [...info.pods, pod],
     podsWithAffinity: pod.hasAffinity ? [...info.podsWithAffinity, pod] : info.podsWithAffinity,
-    podsWithRequiredAntiAffinity: pod.requiredAntiAffinity.length ? [...info.podsWithRequiredAntiAffinity, pod] : info.podsWithRequiredAntiAffinity,
+    podsWithRequiredAntiAffinity: pod.requiredAntiAffinity.length
+      ? [...info.podsWithRequiredAntiAffinity, pod]
+      : info.podsWithRequiredAntiAffinity,
   }
 }
 
@@ -97,6 +99,8 @@ export function withoutPod(info: NodeInfo, pod: PodInfo): NodeInfo {
     ...counted(info, pod, -1),
     pods: others(info.pods),
     podsWithAffinity: pod.hasAffinity ? others(info.podsWithAffinity) : info.podsWithAffinity,
-    podsWithRequiredAntiAffinity: pod.requiredAntiAffinity.length ? others(info.podsWithRequiredAntiAffinity) : info.podsWithRequiredAntiAffinity,
+    podsWithRequiredAntiAffinity: pod.requiredAntiAffinity.length
+      ? others(info.podsWithRequiredAntiAffinity)
+      : info.podsWithRequiredAntiAffinity,
   }
 }

@@ -2,7 +2,14 @@
  * Node selectors and affinity terms (core/v1 NodeSelectorTerm): terms are ORed, the requirements in a term ANDed, and a term
  * that cannot be understood matches no node, as upstream's component-helpers/scheduling/corev1/nodeaffinity has it.
  */
-import type { Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PreferredSchedulingTerm } from '../api/generated/core/v1.ts'
+import type {
+  Node,
+  NodeSelector,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
+  Pod,
+  PreferredSchedulingTerm,
+} from '../api/generated/core/v1.ts'
 
 const INTEGER = /^[+-]?\d+$/
 
@@ -49,7 +56,8 @@ export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   return true
 }
 
-export const matchesNodeSelector = (selector: NodeSelector, node: Node): boolean => selector.nodeSelectorTerms.some((term) => matchesTerm(term, node))
+export const matchesNodeSelector = (selector: NodeSelector, node: Node): boolean =>
+  selector.nodeSelectorTerms.some((term) => matchesTerm(term, node))
 
 /** What a pod demands of its node: spec.nodeSelector and required node affinity. */
 export function matchesRequiredNodeAffinity(pod: Pod, node: Node): boolean {

@@ -21,7 +21,13 @@ export const makeNode = (name: string, options: NodeOptions = {}): Node => ({
   metadata: { name, labels: { 'kubernetes.io/hostname': name, ...options.labels } },
   spec: { ...(options.taints ? { taints: options.taints } : {}), ...options.spec },
   status: {
-    allocatable: { cpu: options.cpu ?? '4', memory: options.memory ?? '8Gi', pods: options.pods ?? '110', 'ephemeral-storage': '100Gi', ...options.extra },
+    allocatable: {
+      cpu: options.cpu ?? '4',
+      memory: options.memory ?? '8Gi',
+      pods: options.pods ?? '110',
+      'ephemeral-storage': '100Gi',
+      ...options.extra,
+    },
     ...(options.images ? { images: options.images } : {}),
   },
 })
@@ -39,7 +45,12 @@ export interface PodOptions {
 
 export function makePod(name: string, options: PodOptions = {}): Pod {
   return {
-    metadata: { name, namespace: options.namespace ?? 'default', uid: `${name}-${serial++}`, ...(options.labels ? { labels: options.labels } : {}) },
+    metadata: {
+      name,
+      namespace: options.namespace ?? 'default',
+      uid: `${name}-${serial++}`,
+      ...(options.labels ? { labels: options.labels } : {}),
+    },
     spec: {
       schedulerName: 'default-scheduler',
       containers: [{ name: 'main', image: 'app', ...(options.requests ? { resources: { requests: options.requests } } : {}) }],
@@ -51,7 +62,11 @@ export function makePod(name: string, options: PodOptions = {}): Pod {
 }
 
 /** A snapshot of these nodes, with these pods on them. */
-export function makeSnapshot(nodes: readonly Node[], placed: readonly (readonly [pod: Pod, nodeName: string])[] = [], view: ClusterView = emptyView): Snapshot {
+export function makeSnapshot(
+  nodes: readonly Node[],
+  placed: readonly (readonly [pod: Pod, nodeName: string])[] = [],
+  view: ClusterView = emptyView,
+): Snapshot {
   const state = createClusterState(view)
   for (const node of nodes) state.setNode(node)
   for (const [pod, nodeName] of placed) state.setPod(podInfoOf(pod), nodeName)

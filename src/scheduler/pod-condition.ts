@@ -15,7 +15,13 @@ function changedCondition(clock: Clock, pod: Pod, wanted: StatusChange['conditio
   if (!wanted) return undefined
   const old = pod.status?.conditions?.find(({ type }) => type === wanted.type)
   const generation = pod.metadata?.generation
-  if (old?.status === wanted.status && old.reason === wanted.reason && old.message === wanted.message && old.observedGeneration === generation) return undefined
+  if (
+    old?.status === wanted.status &&
+    old.reason === wanted.reason &&
+    old.message === wanted.message &&
+    old.observedGeneration === generation
+  )
+    return undefined
   return {
     ...wanted,
     ...(generation === undefined ? {} : { observedGeneration: generation }),

@@ -49,7 +49,13 @@ export interface Failure {
 
 export interface SchedulingQueue {
   /** Pods in each place, for metrics and tests. */
-  readonly sizes: { readonly active: number; readonly backOff: number; readonly unschedulable: number; readonly gated: number; readonly inFlight: number }
+  readonly sizes: {
+    readonly active: number
+    readonly backOff: number
+    readonly unschedulable: number
+    readonly gated: number
+    readonly inFlight: number
+  }
   add(pod: Pod): void
   /** The pod changed while it waited. */
   update(pod: Pod): void
@@ -102,7 +108,8 @@ export function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Reco
 }
 
 export function hasScaledDown({ requests: now }: PodInfo, { requests: before }: PodInfo): boolean {
-  if (now.cpuMilli < before.cpuMilli || now.memoryBytes < before.memoryBytes || now.ephemeralStorageBytes < before.ephemeralStorageBytes) return true
+  if (now.cpuMilli < before.cpuMilli || now.memoryBytes < before.memoryBytes || now.ephemeralStorageBytes < before.ephemeralStorageBytes)
+    return true
   for (const [name, amount] of before.scalars) if ((now.scalars.get(name) ?? 0) < amount) return true
   return false
 }
@@ -248,7 +255,13 @@ export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string
     get sizes() {
       let gated = 0
       for (const entry of unschedulable) if (entry.gatedBy !== undefined) gated++
-      return { active: active.size, backOff: backOff.size + errorBackOff.size, unschedulable: unschedulable.size - gated, gated, inFlight: inFlight.size }
+      return {
+        active: active.size,
+        backOff: backOff.size + errorBackOff.size,
+        unschedulable: unschedulable.size - gated,
+        gated,
+        inFlight: inFlight.size,
+      }
     },
     add(pod) {
       const info = podInfoOf(pod)
@@ -357,7 +370,7 @@ export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string
         }
       }
       if (!kindsOfInterest.has(event.kind)) return
-      for (const entry of [...unschedulable]) {
+      for (const entry of Array.from(unschedulable)) {
         if (isConcerned && !isConcerned(entry.info)) continue
         // Gated pods wait for their gate alone; a plugin that gates says by its rules when to look again.
         if (entry.gatedBy !== undefined && worth({ ...entry, rejectedBy: new Set([entry.gatedBy]) }, event) === 'no') continue

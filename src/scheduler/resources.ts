@@ -92,6 +92,9 @@ function fill(sum: Sum, filling: Filling | undefined): Sum {
   return sum
 }
 
+const statusOf = (statuses: readonly ContainerStatus[] | undefined, name: string): ContainerStatus | undefined =>
+  statuses?.find((status) => status.name === name)
+
 /**
  * Containers run together, so they add up; init containers run one after the other beside the sidecars started before them
  * (KEP-753), so the widest moment counts.
@@ -99,7 +102,6 @@ function fill(sum: Sum, filling: Filling | undefined): Sum {
 function containerRequests(pod: Pod, filling: Filling | undefined): Sum {
   const total: Sum = new Map()
   const isInfeasible = pod.status?.conditions?.some(({ type, reason }) => type === 'PodResizePending' && reason === 'Infeasible') ?? false
-  const statusOf = (statuses: readonly ContainerStatus[] | undefined, name: string) => statuses?.find((status) => status.name === name)
   for (const container of pod.spec?.containers ?? [])
     addSum(total, fill(effectiveRequests(container, statusOf(pod.status?.containerStatuses, container.name), isInfeasible), filling))
   if (!pod.spec?.initContainers?.length) return total
@@ -107,7 +109,10 @@ function containerRequests(pod: Pod, filling: Filling | undefined): Sum {
   const widest: Sum = new Map()
   for (const container of pod.spec.initContainers) {
     if (container.restartPolicy === 'Always') {
-      const requests = fill(effectiveRequests(container, statusOf(pod.status?.initContainerStatuses, container.name), isInfeasible), filling)
+      const requests = fill(
+        effectiveRequests(container, statusOf(pod.status?.initContainerStatuses, container.name), isInfeasible),
+        filling,
+      )
       addSum(total, requests)
       addSum(sidecars, requests)
       maxSum(widest, sidecars)

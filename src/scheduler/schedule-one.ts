@@ -61,7 +61,11 @@ interface Refusal {
 }
 
 type Prepared =
-  | { readonly filters: readonly ActiveFilter[]; readonly nodeNames: ReadonlySet<string> | undefined; readonly narrowedBy: readonly string[] }
+  | {
+      readonly filters: readonly ActiveFilter[]
+      readonly nodeNames: ReadonlySet<string> | undefined
+      readonly narrowedBy: readonly string[]
+    }
   | { readonly refusal: Refusal; readonly filters: readonly ActiveFilter[] }
 
 function intersect(a: ReadonlySet<string> | undefined, b: ReadonlySet<string>): ReadonlySet<string> {
@@ -89,7 +93,10 @@ function prepare(snapshot: Snapshot, pod: PodInfo, plugins: readonly Plugin[]): 
     nodeNames = intersect(nodeNames, result.nodeNames)
     if (nodeNames.size > 0) continue
     const names = narrowedBy.toSorted()
-    const text = names.length === 1 ? `node(s) didn't satisfy plugin ${names[0]}` : `node(s) didn't satisfy plugin(s) [${names.join(' ')}] simultaneously`
+    const text =
+      names.length === 1
+        ? `node(s) didn't satisfy plugin ${names[0]}`
+        : `node(s) didn't satisfy plugin(s) [${names.join(' ')}] simultaneously`
     return { refusal: { plugins: names, rejection: impossible(text) }, filters }
   }
   return refusal ? { refusal, filters } : { filters, nodeNames, narrowedBy }
@@ -104,7 +111,9 @@ function firstRefusal(filters: readonly ActiveFilter[], pod: PodInfo, node: Node
 }
 
 function cloneStates(filters: readonly ActiveFilter[]): readonly ActiveFilter[] {
-  return filters.map((filter) => (filter.plugin.cloneState ? { plugin: filter.plugin, state: filter.plugin.cloneState(filter.state) } : filter))
+  return filters.map((filter) =>
+    filter.plugin.cloneState ? { plugin: filter.plugin, state: filter.plugin.cloneState(filter.state) } : filter,
+  )
 }
 
 function adjustStates(filters: readonly ActiveFilter[], pod: PodInfo, change: PodChange, node: NodeInfo): void {
@@ -149,7 +158,7 @@ function trialOn(filters: readonly ActiveFilter[], pod: PodInfo, start: NodeInfo
 /** The nodes' sums of weighted scores, in the order of `nodes`. */
 export function scoreNodes(snapshot: Snapshot, pod: PodInfo, profile: Profile, nodes: readonly NodeInfo[]): Float64Array {
   const totals = new Float64Array(nodes.length)
-  const scores: number[] = new Array(nodes.length)
+  const scores = Array.from<number>({ length: nodes.length })
   for (const { plugin, weight = 1 } of profile.plugins) {
     if (!plugin.score) continue
     const prepared = plugin.preScore?.(pod, nodes, snapshot) ?? { state: undefined }
@@ -262,7 +271,10 @@ export function scheduleOne(snapshot: Snapshot, pod: PodInfo, profile: Profile, 
 }
 
 /** The first that finds a way out wins; otherwise their messages are joined. */
-function runPostFilters(plugins: readonly Plugin[], context: Parameters<NonNullable<Plugin['postFilter']>>[0]): PostFilterResult | undefined {
+function runPostFilters(
+  plugins: readonly Plugin[],
+  context: Parameters<NonNullable<Plugin['postFilter']>>[0],
+): PostFilterResult | undefined {
   const messages: string[] = []
   let clearNomination = false
   for (const plugin of plugins) {

@@ -29,7 +29,12 @@ async function start(profiles: readonly Profile[] = [defaultProfile]) {
       return { type: 'object', status: 500, stored: { object: status, bytes: new Uint8Array() } }
     }
     const body = request.body as { object: { target: { name: string } } }
-    return server.transport({ ...request, method: 'PATCH', path: request.path.slice(0, -'/binding'.length), body: { object: { spec: { nodeName: body.object.target.name } } } })
+    return server.transport({
+      ...request,
+      method: 'PATCH',
+      path: request.path.slice(0, -'/binding'.length),
+      body: { object: { spec: { nodeName: body.object.target.name } } },
+    })
   }
   const runtime = { clock, random: seededRandom(1), log: silentLog }
   const client = createClient(transport)
@@ -44,7 +49,10 @@ async function start(profiles: readonly Profile[] = [defaultProfile]) {
     refuseBindings: (condition: ((request: ApiRequest) => boolean) | undefined) => (refuseBinding = condition),
     create: (name: string, options?: PodOptions) => client.create('v1/Pod', makePod(name, options)),
     pod: (name: string) => server.objects('v1/Pod').find((pod) => pod.metadata?.name === name) as Pod | undefined,
-    events: () => (server.objects('v1/Event') as readonly Event[]).map(({ type, reason, message, involvedObject }) => `${type} ${reason} ${involvedObject.name}: ${message}`),
+    events: () =>
+      (server.objects('v1/Event') as readonly Event[]).map(
+        ({ type, reason, message, involvedObject }) => `${type} ${reason} ${involvedObject.name}: ${message}`,
+      ),
     async [Symbol.asyncDispose]() {
       stop.abort()
       await clock.advance(0)
@@ -71,7 +79,12 @@ test('a pod without a node is told why, and bound when a node comes', async () =
   await using cluster = await start()
   await cluster.create('a')
   await cluster.clock.advance(10)
-  assert.deepEqual(conditionOf(cluster.pod('a')), { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'no nodes available to schedule pods' })
+  assert.deepEqual(conditionOf(cluster.pod('a')), {
+    type: 'PodScheduled',
+    status: 'False',
+    reason: 'Unschedulable',
+    message: 'no nodes available to schedule pods',
+  })
   await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
   await cluster.clock.advance(2_000)
   assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
@@ -101,7 +114,13 @@ test('a finished pod gives its room back', async () => {
   await cluster.create('b', { requests: { cpu: '1' } })
   await cluster.clock.advance(10)
   assert.equal(cluster.pod('b')?.spec?.nodeName, undefined)
-  await cluster.client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'merge', { status: { phase: 'Succeeded' } }, { subresource: 'status' })
+  await cluster.client.patch(
+    'v1/Pod',
+    { namespace: 'default', name: 'a' },
+    'merge',
+    { status: { phase: 'Succeeded' } },
+    { subresource: 'status' },
+  )
   await cluster.clock.advance(2_000)
   assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
 })
@@ -189,7 +208,21 @@ test('all extension points run in their order', async () => {
   await cluster.clock.advance(10)
   await cluster.create('a')
   await cluster.clock.advance(10)
-  assert.deepEqual(calls, ['preEnqueue', 'preFilter', 'filter', 'filter', 'preScore', 'score', 'score', 'normalise', 'reserve', 'permit', 'preBind', 'bind', 'postBind'])
+  assert.deepEqual(calls, [
+    'preEnqueue',
+    'preFilter',
+    'filter',
+    'filter',
+    'preScore',
+    'score',
+    'score',
+    'normalise',
+    'reserve',
+    'permit',
+    'preBind',
+    'bind',
+    'postBind',
+  ])
 })
 
 test('a permit that times out undoes the reservation and frees the node', async () => {

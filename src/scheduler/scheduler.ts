@@ -49,7 +49,8 @@ const MAXIMUM_NOTE_LENGTH = 1024
 const NO_NAMES: ReadonlySet<string> = new Set()
 const ERROR: Failure = { rejectedBy: NO_NAMES, pendingFor: NO_NAMES, isError: true }
 
-const truncated = (message: string): string => (message.length <= MAXIMUM_NOTE_LENGTH ? message : `${message.slice(0, MAXIMUM_NOTE_LENGTH - 4)} ...`)
+const truncated = (message: string): string =>
+  message.length <= MAXIMUM_NOTE_LENGTH ? message : `${message.slice(0, MAXIMUM_NOTE_LENGTH - 4)} ...`
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -112,7 +113,12 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       postFilterMessage: '',
     })
     const names = new Set([plugin])
-    failed(entry, { rejectedBy: rejection.isPending ? NO_NAMES : names, pendingFor: rejection.isPending ? names : NO_NAMES, isError: false }, message, null)
+    failed(
+      entry,
+      { rejectedBy: rejection.isPending ? NO_NAMES : names, pendingFor: rejection.isPending ? names : NO_NAMES, isError: false },
+      message,
+      null,
+    )
   }
 
   function scheduleSweep(): void {
@@ -199,7 +205,10 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   }
 
   // Nodes and what runs on them must be known before the first decision.
-  await Promise.race([informers.synced(), new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))])
+  await Promise.race([
+    informers.synced(),
+    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
+  ])
   const removals = [
     informers.of('v1/Node').addHandlers(nodeHandlers(state, queue)),
     pods.addHandlers(podHandlers({ state, queue, isOurs: (pod) => profiles.has(pod.spec?.schedulerName ?? '') })),

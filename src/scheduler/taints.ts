@@ -15,7 +15,8 @@ export function tolerates(toleration: Toleration, taint: Taint): boolean {
   }
 }
 
-export const isTolerated = (taint: Taint, tolerations: readonly Toleration[]): boolean => tolerations.some((toleration) => tolerates(toleration, taint))
+export const isTolerated = (taint: Taint, tolerations: readonly Toleration[]): boolean =>
+  tolerations.some((toleration) => tolerates(toleration, taint))
 
 export const isHard = (taint: Taint): boolean => taint.effect === 'NoSchedule' || taint.effect === 'NoExecute'
 

@@ -20,9 +20,17 @@ const decide = (nodes: readonly Node[], pod: Pod, placed: Placed = [], view: Clu
   scheduleOne(makeSnapshot(nodes, placed, view), podInfoOf(pod), defaultProfile, seededRandom(1))
 const outcomeOf = (decision: Decision): string => (decision.kind === 'node' ? decision.nodeName : decision.message)
 
-const near = (app: string, topologyKey = 'zone', more: Partial<PodAffinityTerm> = {}): PodAffinityTerm => ({ topologyKey, labelSelector: { matchLabels: { app } }, ...more })
-const affinity = (...terms: PodAffinityTerm[]): PodOptions => ({ spec: { affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } } } })
-const antiAffinity = (...terms: PodAffinityTerm[]): PodOptions => ({ spec: { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } } } })
+const near = (app: string, topologyKey = 'zone', more: Partial<PodAffinityTerm> = {}): PodAffinityTerm => ({
+  topologyKey,
+  labelSelector: { matchLabels: { app } },
+  ...more,
+})
+const affinity = (...terms: PodAffinityTerm[]): PodOptions => ({
+  spec: { affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } } },
+})
+const antiAffinity = (...terms: PodAffinityTerm[]): PodOptions => ({
+  spec: { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } } },
+})
 const web = (name: string, options: PodOptions = {}): Pod => makePod(name, { labels: { app: 'web' }, ...options })
 
 const zones = [zoned('a1', 'a'), zoned('b1', 'b'), zoned('b2', 'b')]
@@ -52,11 +60,17 @@ test('anti-affinity keeps away, whichever pod has the term', () => {
 
 test('terms select namespaces by name, by label, or mean their own', () => {
   const namespaces: readonly Namespace[] = [{ metadata: { name: 'default' } }, { metadata: { name: 'team', labels: { team: 'x' } } }]
-  const view: ClusterView = { ...emptyView, namespace: (name) => namespaces.find(({ metadata }) => metadata?.name === name), namespaces: () => namespaces }
+  const view: ClusterView = {
+    ...emptyView,
+    namespace: (name) => namespaces.find(({ metadata }) => metadata?.name === name),
+    namespaces: () => namespaces,
+  }
   const placed: Placed = [[web('w', { namespace: 'team' }), 'a1']]
-  const node = (more: Partial<PodAffinityTerm>) => outcomeOf(decide(zones, makePod('p', antiAffinity(near('web', 'kubernetes.io/hostname', more))), placed, view))
+  const node = (more: Partial<PodAffinityTerm>) =>
+    outcomeOf(decide(zones, makePod('p', antiAffinity(near('web', 'kubernetes.io/hostname', more))), placed, view))
   const onA1 = [zones[0]!]
-  const refusedOnA1 = (more: Partial<PodAffinityTerm>) => decide(onA1, makePod('p', antiAffinity(near('web', 'zone', more))), placed, view).kind === 'none'
+  const refusedOnA1 = (more: Partial<PodAffinityTerm>) =>
+    decide(onA1, makePod('p', antiAffinity(near('web', 'zone', more))), placed, view).kind === 'none'
   assert.equal(refusedOnA1({}), false)
   assert.equal(refusedOnA1({ namespaces: ['team'] }), true)
   assert.equal(refusedOnA1({ namespaceSelector: { matchLabels: { team: 'x' } } }), true)
@@ -75,7 +89,11 @@ test('preferred affinity draws and preferred anti-affinity repels', () => {
 })
 
 const spread = (more: Partial<TopologySpreadConstraint> = {}): PodOptions => ({
-  spec: { topologySpreadConstraints: [{ maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector: { matchLabels: { app: 'web' } }, ...more }] },
+  spec: {
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector: { matchLabels: { app: 'web' } }, ...more },
+    ],
+  },
 })
 
 test('spreading refuses what would make the skew too large', () => {
@@ -92,7 +110,10 @@ test('spreading refuses what would make the skew too large', () => {
 test('nodes without the topology are refused, and too few domains count as empty', () => {
   assert.match(outcomeOf(decide([makeNode('n1')], web('p', spread()))), /missing required label/)
   const placed: Placed = [[web('w1'), 'b1']]
-  assert.match(outcomeOf(decide([zoned('b1', 'b')], web('p', spread({ minDomains: 2 })), placed)), /didn't match pod topology spread constraints/)
+  assert.match(
+    outcomeOf(decide([zoned('b1', 'b')], web('p', spread({ minDomains: 2 })), placed)),
+    /didn't match pod topology spread constraints/,
+  )
 })
 
 test('nodes that the pod could not use do not count, unless the policy says so', () => {
@@ -105,16 +126,24 @@ test('nodes that the pod could not use do not count, unless the policy says so',
 })
 
 test('ScheduleAnyway only scores, and replicas are spread over hosts by default', () => {
-  const placed: Placed = [[web('w1'), 'b1'], [web('w2'), 'b2']]
+  const placed: Placed = [
+    [web('w1'), 'b1'],
+    [web('w2'), 'b2'],
+  ]
   assert.equal(outcomeOf(decide(zones, web('p', spread({ whenUnsatisfiable: 'ScheduleAnyway' })), placed)), 'a1')
   const view: ClusterView = { ...emptyView, services: () => [{ spec: { selector: { app: 'web' } } }] }
   const hosts = [makeNode('n1'), makeNode('n2'), makeNode('n3')]
-  const crowd: Placed = [[web('w1'), 'n1'], [web('w2'), 'n1'], [web('w3'), 'n2']]
+  const crowd: Placed = [
+    [web('w1'), 'n1'],
+    [web('w2'), 'n1'],
+    [web('w3'), 'n2'],
+  ]
   assert.equal(outcomeOf(decide(hosts, web('p'), crowd, view)), 'n3')
 })
 
 const important = (name: string, options: PodOptions = {}): Pod => makePod(name, { requests: { cpu: '2' }, priority: 100, ...options })
-const filler = (name: string, priority: number, cpu = '2', more: PodOptions = {}): Pod => makePod(name, { requests: { cpu }, priority, ...more })
+const filler = (name: string, priority: number, cpu = '2', more: PodOptions = {}): Pod =>
+  makePod(name, { requests: { cpu }, priority, ...more })
 
 function preemptionOf(decision: Decision): { node: string; victims: readonly string[] } | string {
   if (decision.kind !== 'none') return `placed on ${decision.nodeName}`
@@ -124,7 +153,16 @@ function preemptionOf(decision: Decision): { node: string; victims: readonly str
 
 test('preemption evicts the fewest and least important pods that make room', () => {
   const nodes = [makeNode('n1', { cpu: '4' }), makeNode('n2', { cpu: '4' })]
-  assert.deepEqual(preemptionOf(decide(nodes, important('p'), [[filler('x', 50), 'n1'], [filler('y', 10), 'n1'], [filler('z', 60, '4'), 'n2']])), { node: 'n1', victims: ['y'] })
+  assert.deepEqual(
+    preemptionOf(
+      decide(nodes, important('p'), [
+        [filler('x', 50), 'n1'],
+        [filler('y', 10), 'n1'],
+        [filler('z', 60, '4'), 'n2'],
+      ]),
+    ),
+    { node: 'n1', victims: ['y'] },
+  )
 })
 
 test('preemption spares equal priorities and says when there is nobody to evict', () => {
@@ -147,16 +185,29 @@ test('preemption obeys preemptionPolicy', () => {
 })
 
 test('preemption prefers the node where no disruption budget is broken', () => {
-  const budget: PodDisruptionBudget = { metadata: { name: 'b', namespace: 'default' }, spec: { selector: { matchLabels: { app: 'web' } } }, status: { disruptionsAllowed: 0, currentHealthy: 1, desiredHealthy: 1, expectedPods: 1 } }
+  const budget: PodDisruptionBudget = {
+    metadata: { name: 'b', namespace: 'default' },
+    spec: { selector: { matchLabels: { app: 'web' } } },
+    status: { disruptionsAllowed: 0, currentHealthy: 1, desiredHealthy: 1, expectedPods: 1 },
+  }
   const view: ClusterView = { ...emptyView, disruptionBudgets: () => [budget] }
   const nodes = [makeNode('n1', { cpu: '2' }), makeNode('n2', { cpu: '2' })]
-  const placed: Placed = [[filler('guarded', 1, '2', { labels: { app: 'web' } }), 'n1'], [filler('free', 50), 'n2']]
+  const placed: Placed = [
+    [filler('guarded', 1, '2', { labels: { app: 'web' } }), 'n1'],
+    [filler('free', 50), 'n2'],
+  ]
   assert.deepEqual(preemptionOf(decide(nodes, important('p'), placed, view)), { node: 'n2', victims: ['free'] })
 })
 
 test('preemption resolves anti-affinity of running pods', () => {
-  const rival = makePod('rival', { priority: 1, spec: { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [near('web')] } } } })
-  assert.deepEqual(preemptionOf(decide([zoned('a1', 'a')], web('p', { priority: 100 }), [[rival, 'a1']])), { node: 'a1', victims: ['rival'] })
+  const rival = makePod('rival', {
+    priority: 1,
+    spec: { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [near('web')] } } },
+  })
+  assert.deepEqual(preemptionOf(decide([zoned('a1', 'a')], web('p', { priority: 100 }), [[rival, 'a1']])), {
+    node: 'a1',
+    victims: ['rival'],
+  })
 })
 
 test('among equals the victims that started last go', () => {

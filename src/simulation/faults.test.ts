@@ -12,7 +12,11 @@ import { createVirtualClock } from './virtual-clock.ts'
 async function run(seed: number): Promise<{ log: string[]; stored: number; faults: number }> {
   const clock = createVirtualClock(0)
   const server = createFakeServer(clock)
-  const faulty = withFaults(clock, seededRandom(seed), server.transport, { refused: 0.3, lostAnswers: 0.2, latencyMs: { minimum: 1, maximum: 50 } })
+  const faulty = withFaults(clock, seededRandom(seed), server.transport, {
+    refused: 0.3,
+    lostAnswers: 0.2,
+    latencyMs: { minimum: 1, maximum: 50 },
+  })
   const client = createClient(faulty.transport)
   const log: string[] = []
   const work = async () => {

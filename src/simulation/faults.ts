@@ -38,7 +38,12 @@ function unavailable(message: string): ApiResponse {
 }
 
 /** The events until `lifetimeMs` are over; then the server is told that the caller has gone, and the stream ends. */
-async function* brokenOff(clock: Clock, events: AsyncIterable<readonly WatchEvent[]>, lifetimeMs: number, broken: AbortController): AsyncGenerator<readonly WatchEvent[]> {
+async function* brokenOff(
+  clock: Clock,
+  events: AsyncIterable<readonly WatchEvent[]>,
+  lifetimeMs: number,
+  broken: AbortController,
+): AsyncGenerator<readonly WatchEvent[]> {
   const over = Promise.withResolvers<undefined>()
   const cancel = clock.setTimeout(() => over.resolve(undefined), lifetimeMs)
   const iterator = events[Symbol.asyncIterator]()

@@ -28,12 +28,16 @@ const candidateCount = (nodes: number): number => Math.min(nodes, Math.max(Math.
 /** A pod that has not started is as young as can be. */
 const startOf = ({ pod }: PodInfo): number => (pod.status?.startTime ? Date.parse(pod.status.startTime) : Infinity)
 
-const byImportance = (a: PodInfo, b: PodInfo): number => (a.priority === b.priority ? compareNumbers(startOf(a), startOf(b)) : b.priority - a.priority)
+const byImportance = (a: PodInfo, b: PodInfo): number =>
+  a.priority === b.priority ? compareNumbers(startOf(a), startOf(b)) : b.priority - a.priority
 const compareNumbers = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const isPreempted = ({ pod }: PodInfo): boolean =>
   pod.metadata?.deletionTimestamp !== undefined &&
-  (pod.status?.conditions?.some(({ type, status, reason }) => type === 'DisruptionTarget' && status === 'True' && reason === 'PreemptionByScheduler') ?? false)
+  (pod.status?.conditions?.some(
+    ({ type, status, reason }) => type === 'DisruptionTarget' && status === 'True' && reason === 'PreemptionByScheduler',
+  ) ??
+    false)
 
 /** Why this pod must not preempt now. */
 function ineligibility({ pod, snapshot, rejections, absent }: PostFilterContext): string | undefined {
@@ -74,7 +78,9 @@ function selectVictims({ pod, snapshot, tryOn }: PostFilterContext, node: NodeIn
   const refusal = trial.refusal()
   if (refusal) return refusal
   const isViolating = createBudgetCheck(snapshot.view.disruptionBudgets())
-  const { violating = [], others = [] } = Object.groupBy(lower.toSorted(byImportance), (other) => (isViolating(other) ? 'violating' : 'others'))
+  const { violating = [], others = [] } = Object.groupBy(lower.toSorted(byImportance), (other) =>
+    isViolating(other) ? 'violating' : 'others',
+  )
   const victims: PodInfo[] = []
   let budgetViolations = 0
   for (const [group, countsAsViolation] of [
@@ -134,7 +140,13 @@ function plan(context: PostFilterContext): PostFilterResult {
     }
   }
   if (candidates.length === 0) {
-    const message = describeDiagnosis({ nodeCount: snapshot.nodes.length, rejections: refusals, absent: NOT_HELPFUL, preFilterMessage: '', postFilterMessage: '' })
+    const message = describeDiagnosis({
+      nodeCount: snapshot.nodes.length,
+      rejections: refusals,
+      absent: NOT_HELPFUL,
+      preFilterMessage: '',
+      postFilterMessage: '',
+    })
     return { message: `preemption: ${message}`, clearNomination: true }
   }
   const { node, victims } = cheapest(candidates)

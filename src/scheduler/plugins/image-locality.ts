@@ -9,7 +9,8 @@ const MAXIMUM_BYTES_A_CONTAINER = 1000 * MB
 
 function imagesOf({ pod }: PodInfo): readonly string[] {
   const images: string[] = []
-  for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) if (container.image) images.push(normalisedImage(container.image))
+  for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])])
+    if (container.image) images.push(normalisedImage(container.image))
   for (const { image } of pod.spec?.volumes ?? []) if (image?.reference) images.push(normalisedImage(image.reference))
   return images
 }

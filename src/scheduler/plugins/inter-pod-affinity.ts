@@ -50,15 +50,18 @@ const namespaceLabelsOf = (view: ClusterView, namespace: string): Labels => view
 function resolved(term: AffinityTerm, view: ClusterView): AffinityTerm {
   if (term.namespaceSelector === MATCHES_NOTHING) return term
   const namespaces = new Set(term.namespaces)
-  for (const { metadata } of view.namespaces()) if (term.namespaceSelector(metadata?.labels ?? NO_LABELS)) namespaces.add(metadata?.name ?? '')
+  for (const { metadata } of view.namespaces())
+    if (term.namespaceSelector(metadata?.labels ?? NO_LABELS)) namespaces.add(metadata?.name ?? '')
   return { ...term, namespaces, namespaceSelector: MATCHES_NOTHING }
 }
 
 /** A pod counts for affinity only when it meets all terms. */
-const matchesAll = (terms: readonly AffinityTerm[], pod: PodInfo): boolean => terms.length > 0 && terms.every((term) => termMatches(term, pod, NO_LABELS))
+const matchesAll = (terms: readonly AffinityTerm[], pod: PodInfo): boolean =>
+  terms.length > 0 && terms.every((term) => termMatches(term, pod, NO_LABELS))
 
 function count(state: State, incoming: PodInfo, other: PodInfo, node: NodeInfo, sign: 1 | -1): void {
-  for (const term of other.requiredAntiAffinity) if (termMatches(term, incoming, state.namespaceLabels)) add(state.existing, term.topologyKey, node, sign)
+  for (const term of other.requiredAntiAffinity)
+    if (termMatches(term, incoming, state.namespaceLabels)) add(state.existing, term.topologyKey, node, sign)
   if (matchesAll(state.affinityTerms, other)) for (const term of state.affinityTerms) add(state.affinity, term.topologyKey, node, sign)
   for (const term of state.antiAffinityTerms) if (termMatches(term, other, NO_LABELS)) add(state.antiAffinity, term.topologyKey, node, sign)
 }
@@ -104,7 +107,12 @@ export const interPodAffinity = definePlugin<State, ScoreState>({
     for (const key of state.existing.keys()) if (countAt(state.existing, key, node) > 0) return EXISTING_ANTI_AFFINITY
     return undefined
   },
-  cloneState: (state) => ({ ...state, existing: clone(state.existing), affinity: clone(state.affinity), antiAffinity: clone(state.antiAffinity) }),
+  cloneState: (state) => ({
+    ...state,
+    existing: clone(state.existing),
+    affinity: clone(state.affinity),
+    antiAffinity: clone(state.antiAffinity),
+  }),
   adjust: (state, pod, change, node) => count(state, pod, change.pod, node, change.sign),
   preScore(pod, _nodes, snapshot) {
     const { view } = snapshot
@@ -147,7 +155,8 @@ export const interPodAffinity = definePlugin<State, ScoreState>({
       on: ['pod-deleted'],
       isWorth: (pod, event) =>
         event.kind === 'pod-deleted' &&
-        (pod.requiredAntiAffinity.some((term) => term.selector(event.pod.labels)) || event.pod.requiredAntiAffinity.some((term) => term.selector(pod.labels))),
+        (pod.requiredAntiAffinity.some((term) => term.selector(event.pod.labels)) ||
+          event.pod.requiredAntiAffinity.some((term) => term.selector(pod.labels))),
     },
     { on: ['node-added', 'node-labels', 'namespace-labels', 'own-labels'] },
   ],

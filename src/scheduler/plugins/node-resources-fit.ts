@@ -7,7 +7,13 @@ import { podLimitOf, resourcesOf } from '../resources.ts'
 import type { Resources } from '../resources.ts'
 
 /** Counts the reasons why a request does not fit, most pods fitting, without allocating for those that do. */
-function refusalFor({ requests }: PodInfo, allocatable: Resources, podLimit: number, requested: Resources, podCount: number): Rejection | undefined {
+function refusalFor(
+  { requests }: PodInfo,
+  allocatable: Resources,
+  podLimit: number,
+  requested: Resources,
+  podCount: number,
+): Rejection | undefined {
   let reasons: string[] | undefined
   let canPreempt = true
   const check = (name: string, wanted: number, capacity: number, used: number) => {
@@ -30,7 +36,11 @@ const fitsEmpty = (pod: PodInfo, allocatable: Readonly<Record<string, string>> |
   refusalFor(pod, resourcesOf(allocatable), podLimitOf(allocatable), NOTHING_REQUESTED, 0) === undefined
 
 /** Did any amount grow that the pod asks for? */
-function hasGrown({ requests }: PodInfo, now: Readonly<Record<string, string>> | undefined, before: Readonly<Record<string, string>> | undefined): boolean {
+function hasGrown(
+  { requests }: PodInfo,
+  now: Readonly<Record<string, string>> | undefined,
+  before: Readonly<Record<string, string>> | undefined,
+): boolean {
   if (podLimitOf(now) > podLimitOf(before)) return true
   const [a, b] = [resourcesOf(now), resourcesOf(before)]
   if (requests.cpuMilli > 0 && a.cpuMilli > b.cpuMilli) return true

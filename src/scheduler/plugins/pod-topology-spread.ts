@@ -48,7 +48,9 @@ function compile(constraint: TopologySpreadConstraint, pod: PodInfo): Constraint
 }
 
 const compileAll = (pod: PodInfo, action: string): readonly Constraint[] =>
-  (pod.pod.spec?.topologySpreadConstraints ?? []).filter(({ whenUnsatisfiable }) => whenUnsatisfiable === action).map((constraint) => compile(constraint, pod))
+  (pod.pod.spec?.topologySpreadConstraints ?? [])
+    .filter(({ whenUnsatisfiable }) => whenUnsatisfiable === action)
+    .map((constraint) => compile(constraint, pod))
 
 /** What selects the pod's fellows: services, and its controller. Undefined when nothing does. */
 function fellowsOf({ pod, labels, namespace }: PodInfo, view: ClusterView): LabelMatcher | undefined {
@@ -56,9 +58,11 @@ function fellowsOf({ pod, labels, namespace }: PodInfo, view: ClusterView): Labe
   const want = (selector: LabelSelector | undefined) => {
     if (hasSelectorTerms(selector)) matchers.push(compileLabelSelector(selector))
   }
-  for (const { spec } of view.services(namespace)) if (spec?.selector && compileLabels(spec.selector)(labels)) want({ matchLabels: spec.selector })
+  for (const { spec } of view.services(namespace))
+    if (spec?.selector && compileLabels(spec.selector)(labels)) want({ matchLabels: spec.selector })
   const owner = pod.metadata?.ownerReferences?.find(({ controller }) => controller)
-  if (owner?.kind === 'ReplicationController') want({ matchLabels: view.replicationController(namespace, owner.name)?.spec?.selector ?? {} })
+  if (owner?.kind === 'ReplicationController')
+    want({ matchLabels: view.replicationController(namespace, owner.name)?.spec?.selector ?? {} })
   if (owner?.kind === 'ReplicaSet') want(view.replicaSet(namespace, owner.name)?.spec?.selector)
   if (owner?.kind === 'StatefulSet') want(view.statefulSet(namespace, owner.name)?.spec?.selector)
   return matchers.length === 0 ? undefined : (candidate) => matchers.every((matches) => matches(candidate))
@@ -80,7 +84,8 @@ function defaultConstraints(pod: PodInfo, view: ClusterView): readonly Constrain
   return [soft(HOSTNAME, 3), soft('topology.kubernetes.io/zone', 5)]
 }
 
-const hasTopologies = (node: NodeInfo, constraints: readonly Constraint[]): boolean => constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined)
+const hasTopologies = (node: NodeInfo, constraints: readonly Constraint[]): boolean =>
+  constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined)
 
 /** Does this node's topology take part in the spreading of this pod? */
 const isIncluded = (constraint: Constraint, pod: Pod, node: NodeInfo): boolean =>
@@ -90,7 +95,8 @@ const isIncluded = (constraint: Constraint, pod: Pod, node: NodeInfo): boolean =
 function countOn(node: NodeInfo, { matches, countsNone }: Constraint, namespace: string): number {
   if (countsNone) return 0
   let count = 0
-  for (const other of node.pods) if (other.namespace === namespace && !other.pod.metadata?.deletionTimestamp && matches(other.labels)) count++
+  for (const other of node.pods)
+    if (other.namespace === namespace && !other.pod.metadata?.deletionTimestamp && matches(other.labels)) count++
   return count
 }
 
@@ -173,13 +179,16 @@ export const podTopologySpread = definePlugin<FilterState, ScoreState>({
       if (hasOwn && !hasTopologies(node, constraints)) ignored.add(node.name)
       else constraints.forEach(({ topologyKey }, i) => topologyKey !== HOSTNAME && counts[i]!.set(node.labels[topologyKey] ?? '', 0))
     }
-    const weights = constraints.map(({ topologyKey }, i) => Math.log((topologyKey === HOSTNAME ? feasible.length - ignored.size : counts[i]!.size) + 2))
+    const weights = constraints.map(({ topologyKey }, i) =>
+      Math.log((topologyKey === HOSTNAME ? feasible.length - ignored.size : counts[i]!.size) + 2),
+    )
     for (const node of nodes) {
       if (hasOwn && !hasTopologies(node, constraints)) continue
       constraints.forEach((constraint, i) => {
         const value = node.labels[constraint.topologyKey]
         const known = value === undefined ? undefined : counts[i]!.get(value)
-        if (value !== undefined && known !== undefined && isIncluded(constraint, pod.pod, node)) counts[i]!.set(value, known + countOn(node, constraint, pod.namespace))
+        if (value !== undefined && known !== undefined && isIncluded(constraint, pod.pod, node))
+          counts[i]!.set(value, known + countOn(node, constraint, pod.namespace))
       })
     }
     return { state: { constraints, counts, weights, ignored, namespace: pod.namespace } }
@@ -208,5 +217,8 @@ export const podTopologySpread = definePlugin<FilterState, ScoreState>({
       else scores[i] = most === 0 ? MAXIMUM_SCORE : Math.trunc((MAXIMUM_SCORE * (most + least - scores[i]!)) / most)
     }
   },
-  requeueOn: [{ on: ['pod-added', 'pod-deleted', 'pod-labels'], isWorth: selects }, { on: ['node-added', 'node-deleted', 'node-labels', 'node-taints', 'own-labels', 'own-tolerations'] }],
+  requeueOn: [
+    { on: ['pod-added', 'pod-deleted', 'pod-labels'], isWorth: selects },
+    { on: ['node-added', 'node-deleted', 'node-labels', 'node-taints', 'own-labels', 'own-tolerations'] },
+  ],
 })
