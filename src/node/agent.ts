@@ -15,6 +15,7 @@ import type { ContainerRuntime } from './container-runtime.ts'
 import { parseResolvConf } from './dns.ts'
 import { createObjectFollower } from './followed-objects.ts'
 import type { Host } from './host.ts'
+import { secretsRoot } from './identity.ts'
 import { createImageStore } from './images.ts'
 import type { NodeContext } from './node-context.ts'
 import { createNodeRegistration } from './node-registration.ts'
@@ -66,10 +67,7 @@ export interface NodeAgent {
   run(signal: AbortSignal): Promise<void>
 }
 
-/** What is read of resolv.conf and /etc/hosts. */
-const MAX_FILE_BYTES = 1024 * 1024
 const RETRY_MS = 1000
-const decoder = new TextDecoder()
 
 export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): NodeAgent {
   const log = runtime.log.with({ node: options.nodeName })
@@ -79,7 +77,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
 
   async function createContext(services: Informer<Service>, events: EventRecorder, signal: AbortSignal): Promise<NodeContext> {
     const { dataDirectory } = options
-    const readText = async (path: string) => decoder.decode((await host.readTail(path, MAX_FILE_BYTES)) ?? new Uint8Array())
+    await host.makeDirectory(secretsRoot(dataDirectory), 0o700)
+    await host.mountTmpfs(secretsRoot(dataDirectory), undefined)
     return {
       runtime: { ...runtime, log },
       client,
@@ -97,8 +96,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       dataDirectory,
       logsDirectory: options.logsDirectory ?? `${dataDirectory}/logs`,
       cgroupRoot: options.cgroupRoot ?? '',
-      nodeDns: parseResolvConf(await readText(options.resolvConf ?? '/etc/resolv.conf')),
-      nodeHosts: await readText('/etc/hosts'),
+      nodeDns: parseResolvConf((await host.readNodeFile(options.resolvConf ?? '/etc/resolv.conf')) ?? ''),
+      nodeHosts: (await host.readNodeFile('/etc/hosts')) ?? '',
       startedAtMs: runtime.clock.now(),
       services: () => services.cache.values(),
     }

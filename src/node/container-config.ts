@@ -78,9 +78,9 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
   }
 }
 
-async function volumeMounts({ node, container, volume }: ContainerConfigInput, env: Readonly<Record<string, string>>): Promise<Mount[]> {
+async function volumeMounts({ node, pod, container, volume }: ContainerConfigInput, env: Readonly<Record<string, string>>): Promise<Mount[]> {
   const mounts: Mount[] = []
-  for (const mount of container.volumeMounts ?? []) {
+  for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const mounted = volume(mount.name)
     if (!mounted) throw new ConfigurationError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`)
     const subPath = mount.subPathExpr ? expandStrictly(mount.subPathExpr, env) : (mount.subPath ?? '')
@@ -89,7 +89,7 @@ async function volumeMounts({ node, container, volume }: ContainerConfigInput, e
     let hostPath = mounted.hostPath
     if (subPath !== '') {
       try {
-        hostPath = await node.host.prepareSubPath(mounted.hostPath, subPath)
+        hostPath = await node.host.prepareSubPath(mounted.hostPath, subPath, `${podDirectory(node.dataDirectory, pod.metadata?.uid ?? '')}/volume-subpaths/${mount.name}/${container.name}/${index}`)
       } catch (error) {
         node.runtime.log.warn('subPath not prepared', { volume: mount.name, container: container.name, error: String(error) })
         throw new ConfigurationError(`failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`)

@@ -32,8 +32,10 @@ export interface Host {
   /** Writes the files so that a reader sees either the old set or the new one whole (a ..data link that is swapped). */
   writeProjected(directory: string, files: readonly ProjectedFile[], gid: number | undefined): Promise<void>
   writeFile(path: string, data: string | Uint8Array, mode: number): Promise<void>
-  /** The last `limitBytes` of a file; undefined when it does not exist. */
+  /** The last `limitBytes` of a file; undefined when it does not exist. Links are not followed. */
   readTail(path: string, limitBytes: number): Promise<Uint8Array | undefined>
+  /** A file of the node itself (/etc/hosts, resolv.conf), links followed; undefined when it does not exist. */
+  readNodeFile(path: string): Promise<string | undefined>
   /** Raw bytes of a log from an offset, and of what is added while the signal lasts when `follow`. */
   readLog(path: string, options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal }): AsyncIterable<Uint8Array>
   fileSize(path: string): Promise<number | undefined>
@@ -41,10 +43,11 @@ export interface Host {
   /** Nothing happens when one is mounted there already. */
   mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>
   /**
-   * The path to mount for a subPath of a volume: made as a directory when it does not exist, links resolved, and refused with an
-   * error when it leads out of the volume.
+   * Makes a subPath of a volume available at `target` (a path of the pod's own directory), and resolves with the path to mount:
+   * made as a directory when it does not exist, links resolved, refused with an error when it leads out of the volume. What a
+   * container does to the volume meanwhile cannot lead elsewhere.
    */
-  prepareSubPath(volumePath: string, subPath: string): Promise<string>
+  prepareSubPath(volumePath: string, subPath: string, target: string): Promise<string>
   /** Unmounts what is mounted below the path, then removes the tree. Nothing happens when it does not exist. */
   removeTree(path: string): Promise<void>
   listDirectory(path: string): Promise<readonly string[]>

@@ -95,6 +95,10 @@ export const restartCountOf = (status: { readonly annotations: Readonly<Record<s
 /** Everything that the agent keeps of a pod on disk, but for its logs. */
 export const podDirectory = (dataDirectory: string, uid: string): string => `${dataDirectory}/pods/${uid}`
 
+/** Its secrets, below a file system in memory that all pods of the node share. */
+export const secretsRoot = (dataDirectory: string): string => `${dataDirectory}/secrets`
+export const podSecretDirectory = (dataDirectory: string, uid: string): string => `${secretsRoot(dataDirectory)}/${uid}`
+
 export const podLogDirectory = (logsDirectory: string, pod: PodIdentity): string => `${logsDirectory}/${pod.namespace}_${pod.name}_${pod.uid}`
 
 /** The cgroup of a pod as the sandbox names its parent: below "kubepods", by quality of service. */

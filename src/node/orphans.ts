@@ -1,6 +1,6 @@
 /** What an earlier agent left of pods that the API does not know any more: ended and removed, with everything on disk. */
 import type { NodeContext } from './node-context.ts'
-import { identityOfLabels, podCgroup, podDirectory, podLogDirectory, type PodIdentity } from './identity.ts'
+import { identityOfLabels, podCgroup, podDirectory, podLogDirectory, podSecretDirectory, type PodIdentity } from './identity.ts'
 import type { QosClass } from './resources.ts'
 
 /** Orphans get no more time than this to end. */
@@ -34,6 +34,7 @@ export async function removeOrphans(node: NodeContext, isKnown: (uid: string) =>
   for (const identity of orphans.values()) {
     log.info('orphaned pod removed', { uid: identity.uid, pod: identity.name, namespace: identity.namespace })
     await node.host.removeTree(podDirectory(node.dataDirectory, identity.uid))
+    await node.host.removeTree(podSecretDirectory(node.dataDirectory, identity.uid))
     if (identity.name !== '') await node.host.removeTree(podLogDirectory(node.logsDirectory, identity))
     for (const qos of QOS_CLASSES) await node.host.removePodCgroup(podCgroup(node.cgroupRoot, identity.uid, qos))
   }

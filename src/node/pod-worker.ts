@@ -16,7 +16,7 @@ import { isApiError } from '../api/status.ts'
 import { sleep, timestamp } from '../base/clock.ts'
 import { raiseBackOff, type BackOff } from './back-off.ts'
 import type { RuntimeEvent } from './container-runtime.ts'
-import { identityOf, podCgroup, podDirectory, podLogDirectory } from './identity.ts'
+import { identityOf, podCgroup, podDirectory, podLogDirectory, podSecretDirectory } from './identity.ts'
 import type { NodeContext } from './node-context.ts'
 import type { Waiting } from './observation.ts'
 import { createPodEvents } from './pod-events.ts'
@@ -76,7 +76,13 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     releaseConfigurationHolds()
     wake()
   })
-  const volumes = createPodVolumes(node.runtime, first, { client: node.client, host: node.host, objects, directory: podDirectory(node.dataDirectory, identity.uid) })
+  const volumes = createPodVolumes(node.runtime, first, {
+    client: node.client,
+    host: node.host,
+    objects,
+    directory: podDirectory(node.dataDirectory, identity.uid),
+    secretDirectory: podSecretDirectory(node.dataDirectory, identity.uid),
+  })
   const starter = createPodStarter({ node, events, observer, volumes, objects })
   const probes = createPodProbes(node, events, () => {
     publish()
@@ -87,6 +93,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   let status: PodStatus = first.status ?? {}
   let isRemoved = false
   let isFinished = false
+  let isClean = false
   let failure: { readonly reason: string; readonly message: string } | undefined
   let waiting: ReadonlyMap<string, Waiting> = new Map()
   const backOffs = new Map<string, BackOff>()
@@ -292,8 +299,14 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     probes.close()
     objects.release()
     node.images.forget(identity.uid)
+  }
+
+  /** Gives back what the pod held; only then may the API let go of it. Tried again when it fails. */
+  async function clean(): Promise<void> {
     await node.host.removeTree(podDirectory(node.dataDirectory, identity.uid))
-    await node.host.removePodCgroup(podCgroup(node.cgroupRoot, identity.uid, qosClass(pod)))
+    await node.host.removeTree(podSecretDirectory(node.dataDirectory, identity.uid))
+    await node.host.removePodCgroup(podCgroup(node.cgroupRoot, identity.uid, qosClass(writer.pod)))
+    isClean = true
   }
 
   /** Removes the last traces once the API lets go of the pod. */
@@ -333,6 +346,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       await terminate()
       return undefined
     }
+    if (!isClean) await clean()
     if (isRemoved || writer.pod.metadata?.deletionTimestamp !== undefined) {
       await leave()
       return undefined

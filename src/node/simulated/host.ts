@@ -95,6 +95,7 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
       const data = files.get(path)?.data
       return data && data.slice(Math.max(0, data.length - limitBytes))
     },
+    readNodeFile: async () => undefined,
     readLog,
     fileSize: async (path) => {
       const file = files.get(path)

@@ -37,16 +37,19 @@ export interface PodVolumesOptions {
   readonly objects: FollowedObjects
   /** The pod's directory. */
   readonly directory: string
+  /** The pod's directory on a file system in memory: what is secret never reaches a disk. */
+  readonly secretDirectory: string
 }
 
-export function createPodVolumes(runtime: Runtime, first: Pod, { client, host, objects, directory }: PodVolumesOptions): PodVolumes {
+export function createPodVolumes(runtime: Runtime, first: Pod, { client, host, objects, directory, secretDirectory }: PodVolumesOptions): PodVolumes {
   const mounted = new Map<string, MountedVolume>()
   const written = new Map<string, readonly ProjectedFile[]>()
   const tokens = createPodTokens(runtime, client, first)
   const fsGroup = first.spec?.securityContext?.fsGroup
   const tokenOwner = commonUser(first)
 
-  const pathOf = (volume: Volume, plugin: string): string => `${directory}/volumes/kubernetes.io~${plugin}/${volume.name}`
+  const pathOf = (volume: Volume, plugin: string): string =>
+    `${plugin === 'secret' || plugin === 'projected' ? secretDirectory : directory}/volumes/kubernetes.io~${plugin}/${volume.name}`
 
   async function project(volume: Volume, context: ProjectionContext): Promise<MountedVolume> {
     const files = projectedFiles(volume, context)

@@ -1,0 +1,35 @@
+/** What this machine is, as the Node object tells it. */
+import { readFile, statfs } from 'node:fs/promises'
+import { cpus, hostname, release, totalmem } from 'node:os'
+import type { MachineFacts } from '../host.ts'
+
+async function firstText(...paths: readonly string[]): Promise<string> {
+  for (const path of paths) {
+    try {
+      const text = (await readFile(path, 'utf8')).trim()
+      if (text !== '') return text
+    } catch (error) {
+      // Not every machine has every file, nor may everybody read it.
+      if (!['ENOENT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+  return ''
+}
+
+export async function machineFacts(dataDirectory: string): Promise<MachineFacts> {
+  const release_ = await firstText('/etc/os-release', '/usr/lib/os-release')
+  const disk = await statfs(dataDirectory)
+  const machineId = await firstText('/etc/machine-id', '/var/lib/dbus/machine-id')
+  return {
+    hostname: hostname(),
+    machineId,
+    bootId: await firstText('/proc/sys/kernel/random/boot_id'),
+    systemUuid: (await firstText('/sys/class/dmi/id/product_uuid')) || machineId,
+    kernelVersion: release(),
+    osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release_)?.[1] ?? 'Linux',
+    architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
+    cpuCount: cpus().length,
+    memoryBytes: totalmem(),
+    ephemeralStorageBytes: disk.blocks * disk.bsize,
+  }
+}
