@@ -1,0 +1,42 @@
+/** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
+import type { Controller } from './controller.ts'
+import { deploymentController } from './deployment/controller.ts'
+import { endpointsController } from './endpoints/controller.ts'
+import { endpointSliceController } from './endpointslice/controller.ts'
+import { createGarbageCollector } from './garbage-collector/controller.ts'
+import { createNamespaceController } from './namespace/controller.ts'
+import { createNodeIpamController } from './node-ipam/controller.ts'
+import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
+import { createPodGarbageCollector } from './pod-gc/controller.ts'
+import { replicaSetController } from './replicaset/controller.ts'
+import { createRootCaController } from './root-ca/controller.ts'
+import { serviceAccountController } from './serviceaccount/controller.ts'
+import { createTaintEvictionController } from './taint-eviction/controller.ts'
+
+export type { Controller } from './controller.ts'
+export { runControllers } from './run.ts'
+export type { RunControllersOptions } from './run.ts'
+
+export interface BuiltInControllersOptions {
+  /** PEM of the authority that signed the API server's certificate. */
+  readonly rootCa: string
+  /** The network that pods get their addresses from. */
+  readonly clusterCidr?: string
+  /** The prefix length of each node's block. */
+  readonly nodeCidrPrefix?: number
+}
+
+export const builtInControllers = ({ rootCa, clusterCidr = '10.244.0.0/16', nodeCidrPrefix = 24 }: BuiltInControllersOptions): readonly Controller[] => [
+  createNamespaceController(),
+  serviceAccountController,
+  createRootCaController(rootCa),
+  createGarbageCollector(),
+  deploymentController,
+  replicaSetController,
+  endpointSliceController,
+  endpointsController,
+  createNodeIpamController(clusterCidr, nodeCidrPrefix),
+  createNodeLifecycleController(),
+  createTaintEvictionController(),
+  createPodGarbageCollector(),
+]
