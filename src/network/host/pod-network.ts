@@ -1,0 +1,96 @@
+/**
+ * Puts a node's pod network in place and takes it away: bridge, kernel settings, CNI configuration, routes. Setting up twice is
+ * the same as once, so a node that was killed starts again over what it left. Kernel settings stay: others may have come to
+ * rely on them.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { cniConfiguration, kernelSettings, type PodNetwork, type PodRoute } from '../pod-network.ts'
+import { mustRun, run, type Namespace } from './command.ts'
+
+export interface PodNetworkHost extends Namespace {
+  readonly network: PodNetwork
+  /** The conf_dir of the node's own containerd. */
+  readonly configurationDirectory: string
+  /** host-local's record of addresses; ours alone. */
+  readonly stateDirectory: string
+}
+
+export interface RunningPodNetwork {
+  /** Replaces the routes to other nodes' pods. */
+  setRoutes(routes: readonly PodRoute[]): Promise<void>
+  /** Removes link, addresses, routes and files. Pods should be gone; links of those that are not go too. */
+  teardown(): Promise<void>
+}
+
+/** Marks our routes as ours (a number of "ip route ... proto"). */
+const ROUTE_PROTOCOL = '112'
+/** Where libcni, in containerd, keeps what plugins answered. */
+const CNI_CACHE = '/var/lib/cni/results'
+const CONFIGURATION_FILE = '10-proa.conflist'
+
+export async function startPodNetwork(host: PodNetworkHost): Promise<RunningPodNetwork> {
+  const { network } = host
+  const { bridge } = network
+  if ((await run(host, ['ip', 'link', 'show', 'dev', bridge])).code !== 0) await mustRun(host, ['ip', 'link', 'add', bridge, 'type', 'bridge'])
+  await mustRun(host, ['ip', 'address', 'replace', network.gateway, 'dev', bridge])
+  await mustRun(host, ['ip', 'link', 'set', bridge, 'mtu', `${network.mtu}`, 'up'])
+  for (const [name, value] of Object.entries(kernelSettings(network))) await setKernel(host, name, value)
+  mkdirSync(host.configurationDirectory, { recursive: true })
+  mkdirSync(host.stateDirectory, { recursive: true })
+  writeFileSync(join(host.configurationDirectory, CONFIGURATION_FILE), cniConfiguration(network, host.stateDirectory))
+  let applied = await ourRoutes(host)
+  return {
+    async setRoutes(routes) {
+      for (const { cidr, via } of routes) await mustRun(host, ['ip', 'route', 'replace', cidr, 'via', via, 'proto', ROUTE_PROTOCOL])
+      for (const cidr of applied) if (!routes.some((route) => route.cidr === cidr)) await removeRoute(host, cidr)
+      applied = routes.map((route) => route.cidr)
+    },
+    async teardown() {
+      for (const cidr of applied) await removeRoute(host, cidr)
+      await teardownPodNetwork(host)
+    },
+  }
+}
+
+/** What `teardown` does, for a node whose process is gone. */
+export async function teardownPodNetwork(host: PodNetworkHost): Promise<void> {
+  const { bridge, name } = host.network
+  const ports = await run(host, ['ip', '-o', 'link', 'show', 'master', bridge])
+  for (const [, port] of ports.stdout.matchAll(/^\d+: ([^:@]+)/gm)) await removeLink(host, port!)
+  await removeLink(host, bridge)
+  rmSync(join(host.configurationDirectory, CONFIGURATION_FILE), { force: true })
+  rmSync(host.stateDirectory, { recursive: true, force: true })
+  if (!existsSync(CNI_CACHE)) return
+  for (const file of readdirSync(CNI_CACHE)) if (file.startsWith(`${name}-`)) rmSync(join(CNI_CACHE, file), { force: true })
+}
+
+async function removeLink(host: Namespace, link: string): Promise<void> {
+  const { code, stderr } = await run(host, ['ip', 'link', 'delete', link])
+  if (code !== 0 && !stderr.includes('Cannot find device')) throw new Error(`cannot remove the link ${link}: ${stderr.trim()}`)
+}
+
+async function removeRoute(host: Namespace, cidr: string): Promise<void> {
+  const { code, stderr } = await run(host, ['ip', 'route', 'delete', cidr, 'proto', ROUTE_PROTOCOL])
+  if (code !== 0 && !stderr.includes('No such process')) throw new Error(`cannot remove the route to ${cidr}: ${stderr.trim()}`)
+}
+
+/** Routes that an earlier process of this node left. Only in a namespace of the node's own: elsewhere they may be another cluster's. */
+async function ourRoutes(host: Namespace): Promise<readonly string[]> {
+  if (!host.netns) return []
+  const text = await mustRun(host, ['ip', '-o', 'route', 'show', 'proto', ROUTE_PROTOCOL])
+  return text.split('\n').flatMap((line) => (line ? [line.split(' ')[0]!] : []))
+}
+
+async function setKernel(host: PodNetworkHost, name: string, value: string): Promise<void> {
+  const path = `/proc/sys/${name}`
+  if (host.netns) {
+    await mustRun(host, ['sh', '-c', 'echo "$1" > "$2"', 'sh', value, path])
+    return
+  }
+  if (name.startsWith('net/bridge/') && !existsSync(path)) {
+    const { stderr } = await run(host, ['modprobe', 'br_netfilter'])
+    if (!existsSync(path)) throw new Error(`the kernel does not filter bridged packets, so services would fail between pods of one node: load the module br_netfilter (${stderr.trim()})`)
+  }
+  if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value)
+}
