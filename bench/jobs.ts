@@ -173,7 +173,43 @@ async function watches(
   return { perSecond: deliveries / seconds, deliveries, seconds }
 }
 
-export const jobs = { creates, gets, list, watches } as const
+interface DeploymentStatus {
+  readonly status?: { readonly readyReplicas?: number }
+}
+
+/** Makes a Deployment of so many pods and waits until all are Ready: seconds from the request. */
+async function rollout(
+  endpoint: Endpoint,
+  { replicas, timeoutSeconds }: { readonly replicas: number; readonly timeoutSeconds: number },
+): Promise<number> {
+  const connection = await openConnection(endpoint)
+  await prepare(connection)
+  const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`
+  const labels = { app: 'rollout' }
+  const containers = [{ name: 'main', image: 'registry.example.com/app:1', resources: { requests: { cpu: '10m', memory: '10Mi' } } }]
+  const spec = { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } }
+  const start = performance.now()
+  await expect(
+    connection,
+    [201],
+    'POST',
+    path,
+    JSON.stringify({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'rollout', namespace: NAMESPACE }, spec }),
+  )
+  for (;;) {
+    const answer = await connection.request('GET', `${path}/rollout`, undefined, true)
+    const seconds = (performance.now() - start) / 1000
+    const ready = (JSON.parse(answer.body!) as DeploymentStatus).status?.readyReplicas ?? 0
+    if (ready === replicas) {
+      connection.close()
+      return seconds
+    }
+    if (seconds > timeoutSeconds) throw new Error(`${ready} of ${replicas} pods were Ready after ${timeoutSeconds} s`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+export const jobs = { creates, gets, list, watches, rollout } as const
 export type JobName = keyof typeof jobs
 export type JobOptions<N extends JobName> = Parameters<(typeof jobs)[N]>[1]
 export type JobResult<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>
