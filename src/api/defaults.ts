@@ -41,7 +41,9 @@ class Planner {
       const inner = field.type === 'message' ? this.#schemas.schemaOf(field.ref ?? '') : undefined
       const innerPlan = inner && this.planOf(inner)
       if (innerPlan && (innerPlan.fills.length > 0 || innerPlan.visits.length > 0 || inner === type)) plan.visits.push({ field, plan: innerPlan })
-      if (field.default !== undefined) plan.fills.push([field.name, field.default])
+      // A zero that is no pointer's would be left out again.
+      if (field.default && typeof field.default !== 'object') plan.fills.push([field.name, field.default])
+      else if (field.default !== undefined && field.isPointer) plan.fills.push([field.name, field.default])
       else if (field.isAlwaysWritten) plan.fills.push([field.name, innerPlan ? fill({}, innerPlan) : ZEROS[field.type]])
     }
     return plan

@@ -139,10 +139,13 @@ function emptinessOf(field: GoField | undefined, value: Value): Pick<Field, 'isP
   return CAN_BE_ZERO.has(value.type) && !isOmitted ? { isAlwaysWritten: true } : {}
 }
 
-const ZEROS = new Set(['{}', '""', '0', 'false'])
+const ZEROS = new Set(['""', '0', 'false'])
 
-/** OpenAPI publishes Go's zero values as defaults; those are told by isAlwaysWritten. */
-const isRealDefault = (value: unknown): boolean => value !== undefined && !ZEROS.has(JSON.stringify(value))
+/** OpenAPI publishes Go's zero values as defaults; what is always written tells of them already, and {} tells of nothing else. */
+function isRealDefault(value: unknown, isAlwaysWritten: boolean): boolean {
+  const text = JSON.stringify(value)
+  return value !== undefined && text !== '{}' && !(isAlwaysWritten && ZEROS.has(text))
+}
 
 function publishedType(openapi: string, schema: OpenApiSchema, goFields: readonly GoField[], facts: GoFacts, places: ReadonlyMap<string, Place>): ModelType {
   const required = new Set(schema.required)
@@ -154,17 +157,18 @@ function publishedType(openapi: string, schema: OpenApiSchema, goFields: readonl
     const place = places.get(name)
     const strategy = property['x-kubernetes-patch-strategy']
     const value = valueOf(property, `${openapi}.${name}`)
+    const emptiness = emptinessOf(goField.get(name), value)
     const values = value.container ? undefined : facts.enums.get(goField.get(name)?.type.replace(/^\*/, '') ?? '')
     return {
       name,
       // Names that protobuf cannot spell ("$ref", "x-kubernetes-...") have their number from Go's tag.
       number: place?.number ?? goField.get(name)?.number ?? 0,
       ...value,
-      ...emptinessOf(goField.get(name), value),
+      ...emptiness,
       ...(place?.embedded.length ? { embedded: place.embedded } : {}),
       ...(required.has(name) ? { required: true } : {}),
       ...(values?.length ? { enum: values.toSorted() } : {}),
-      ...(isRealDefault(property.default) ? { default: property.default } : {}),
+      ...(isRealDefault(property.default, emptiness.isAlwaysWritten ?? false) ? { default: property.default } : {}),
       ...(property['x-kubernetes-list-type'] ? { listType: property['x-kubernetes-list-type'] } : {}),
       ...(property['x-kubernetes-list-map-keys'] ? { mapKeys: property['x-kubernetes-list-map-keys'] } : {}),
       ...(property['x-kubernetes-map-type'] === 'atomic' ? { atomicMap: true } : {}),

@@ -1,0 +1,198 @@
+/**
+ * The OpenAPI documents: Swagger 2.0 of everything, and an OpenAPI 3.0 document a group version. Built from the schema table and the
+ * resources that are served; custom resources bring schemas of their own.
+ */
+import { apiVersionOf, type GroupVersionKind, type ResourceInfo } from '../../api/schema.ts'
+import { groupVersionsOf } from '../../api/resources.ts'
+import { typeNameOfKind } from '../../api/schema-table.ts'
+import { pathsOf, type Operation } from './operations.ts'
+import { SchemaWriter, type Describe, type Dialect, type OpenApiObject } from './schema-writer.ts'
+
+export interface OpenApiSource {
+  readonly resources: readonly ResourceInfo[]
+  /** Texts for types and fields of built-in kinds. */
+  readonly describe?: Describe | undefined
+  /** The published schema of a custom resource, in the dialect; undefined when it has none. */
+  customSchema?(info: ResourceInfo, dialect: Dialect): OpenApiObject | undefined
+  readonly title: string
+  readonly version: string
+}
+
+const MEDIA_TYPES = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
+const CUSTOM_MEDIA_TYPES = ['application/json', 'application/yaml']
+const PATCH_TYPES = ['application/apply-patch+yaml', 'application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json']
+
+/** Parameters that are no strings. */
+const PARAMETER_TYPES: Readonly<Record<string, string>> = {
+  allowWatchBookmarks: 'boolean',
+  follow: 'boolean',
+  force: 'boolean',
+  gracePeriodSeconds: 'integer',
+  ignoreStoreReadErrorWithClusterBreakingPotential: 'boolean',
+  insecureSkipTLSVerifyBackend: 'boolean',
+  limit: 'integer',
+  limitBytes: 'integer',
+  orphanDependents: 'boolean',
+  ports: 'integer',
+  previous: 'boolean',
+  sendInitialEvents: 'boolean',
+  sinceSeconds: 'integer',
+  stderr: 'boolean',
+  stdin: 'boolean',
+  stdout: 'boolean',
+  tailLines: 'integer',
+  timeoutSeconds: 'integer',
+  timestamps: 'boolean',
+  tty: 'boolean',
+  watch: 'boolean',
+}
+
+/** "example.com/v1 Widget" -> "com.example.v1.Widget" */
+export const customTypeName = ({ group, version, kind }: GroupVersionKind): string => [...group.split('.').toReversed(), version, kind].join('.')
+
+class DocumentBuilder {
+  readonly #dialect: Dialect
+  readonly #source: OpenApiSource
+  readonly #writer: SchemaWriter
+
+  constructor(dialect: Dialect, source: OpenApiSource) {
+    this.#dialect = dialect
+    this.#source = source
+    this.#writer = new SchemaWriter(dialect, { describe: source.describe, groupVersions: groupVersionsOf(source.resources) })
+  }
+
+  get definitions(): OpenApiObject {
+    return this.#writer.definitions
+  }
+
+  paths(resources: readonly ResourceInfo[]): OpenApiObject {
+    const entries = resources.flatMap((info) =>
+      pathsOf(info).map(({ path, pathParameters, query, operations }) => {
+        const parameters = [...pathParameters.map((name) => this.#parameter(name, 'path')), ...query.map((name) => this.#parameter(name, 'query'))]
+        const methods = operations.map((operation) => [operation.method, this.#operation(operation, info)] as const)
+        return [path, { ...Object.fromEntries(methods), parameters }] as const
+      }),
+    )
+    return Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)))
+  }
+
+  #parameter(name: string, place: 'path' | 'query'): OpenApiObject {
+    const type = { type: PARAMETER_TYPES[name] ?? 'string', uniqueItems: true }
+    return { in: place, name, ...(place === 'path' ? { required: true } : {}), ...(this.#dialect === 'v2' ? type : { schema: type }) }
+  }
+
+  /** A reference to the schema of a kind, built-in or custom. */
+  #kind(kind: GroupVersionKind, info: ResourceInfo): OpenApiObject {
+    const typeName = typeNameOfKind(kind)
+    if (typeName) return this.#writer.type(typeName)
+    const schema = this.#source.customSchema?.(info, this.#dialect) ?? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+    return this.#writer.add(customTypeName(kind), this.#customRoot(schema, kind, 'meta/v1.ObjectMeta'))
+  }
+
+  #list(info: ResourceInfo): OpenApiObject {
+    const listKind = { group: info.group, version: info.version, kind: `${info.kind}List` }
+    const typeName = typeNameOfKind(listKind)
+    if (typeName) return this.#writer.type(typeName)
+    const schema = { type: 'object', required: ['items'], properties: { items: { type: 'array', items: this.#kind(info, info) } } }
+    return this.#writer.add(customTypeName(listKind), this.#customRoot(schema, listKind, 'meta/v1.ListMeta'))
+  }
+
+  /** A custom schema with what every object has. */
+  #customRoot(schema: OpenApiObject, kind: GroupVersionKind, metadataType: string): OpenApiObject {
+    const describe = (field: string): OpenApiObject => {
+      const description = this.#source.describe?.('core/v1.Pod', field)
+      return description ? { description } : {}
+    }
+    const metadata = this.#writer.type(metadataType)
+    return {
+      ...schema,
+      type: 'object',
+      properties: {
+        ...(schema.properties as OpenApiObject | undefined),
+        apiVersion: { ...describe('apiVersion'), type: 'string' },
+        kind: { ...describe('kind'), type: 'string' },
+        metadata: this.#dialect === 'v2' ? { ...describe('metadata'), ...metadata } : { ...describe('metadata'), allOf: [metadata] },
+      },
+      'x-kubernetes-group-version-kind': [{ group: kind.group, kind: kind.kind, version: kind.version }],
+    }
+  }
+
+  #answer({ answer, kind }: Operation, info: ResourceInfo): OpenApiObject {
+    switch (answer) {
+      case 'object':
+        return this.#kind(kind, info)
+      case 'list':
+        return this.#list(info)
+      case 'status':
+        return this.#writer.type('meta/v1.Status')
+      case 'any':
+        return { type: 'string' }
+    }
+  }
+
+  #operation(operation: Operation, info: ResourceInfo): OpenApiObject {
+    const { id, action, kind, query, codes, answer } = operation
+    const isCustom = typeNameOfKind(info) === undefined
+    const produces = answer === 'any' ? ['*/*'] : isCustom ? CUSTOM_MEDIA_TYPES : MEDIA_TYPES
+    const schema = this.#answer(operation, info)
+    const response = this.#dialect === 'v2' ? { description: 'OK', schema } : { description: 'OK', content: content(produces, schema) }
+    const parameters = query.toSorted().map((name) => this.#parameter(name, 'query'))
+    const body = this.#body(operation, info)
+    return {
+      ...(this.#dialect === 'v2' ? { consumes: operation.body === 'patch' ? PATCH_TYPES : ['*/*'], produces, schemes: ['https'] } : {}),
+      operationId: id,
+      tags: [`${info.group === '' ? 'core' : info.group.replace(/\.k8s\.io$/, '')}_${info.version}`],
+      ...(this.#dialect === 'v2' && body ? { parameters: [body, ...parameters] } : parameters.length > 0 ? { parameters } : {}),
+      ...(this.#dialect === 'v3' && body ? { requestBody: body } : {}),
+      responses: { ...Object.fromEntries(codes.map((code) => [String(code), response])), '401': { description: 'Unauthorized' } },
+      'x-kubernetes-action': action,
+      'x-kubernetes-group-version-kind': kind,
+    }
+  }
+
+  #body({ body, kind }: Operation, info: ResourceInfo): OpenApiObject | undefined {
+    if (!body) return undefined
+    const schema = body === 'object' ? this.#kind(kind, info) : this.#writer.type(body === 'patch' ? 'meta/v1.Patch' : 'meta/v1.DeleteOptions')
+    const required = body === 'deleteOptions' ? {} : { required: true }
+    if (this.#dialect === 'v2') return { in: 'body', name: 'body', ...required, schema }
+    return { content: content(body === 'patch' ? PATCH_TYPES : ['*/*'], schema), ...required }
+  }
+}
+
+const content = (mediaTypes: readonly string[], schema: OpenApiObject): OpenApiObject =>
+  Object.fromEntries(mediaTypes.map((mediaType) => [mediaType, { schema }]))
+
+const SECURITY = { BearerToken: { description: 'Bearer Token authentication', in: 'header', name: 'authorization', type: 'apiKey' } }
+
+/** Swagger 2.0 of all that is served. */
+export function openApiV2(source: OpenApiSource): OpenApiObject {
+  const builder = new DocumentBuilder('v2', source)
+  const paths = builder.paths(source.resources)
+  return {
+    swagger: '2.0',
+    info: { title: source.title, version: source.version },
+    paths,
+    definitions: builder.definitions,
+    securityDefinitions: SECURITY,
+    security: [{ BearerToken: [] }],
+  }
+}
+
+/** The name of a group version's OpenAPI 3.0 document: "api/v1", "apis/apps/v1". */
+export const documentName = ({ group, version }: { readonly group: string; readonly version: string }): string =>
+  group === '' ? `api/${version}` : `apis/${apiVersionOf({ group, version })}`
+
+/** OpenAPI 3.0 of one group version; undefined when nothing of it is served. */
+export function openApiV3(source: OpenApiSource, name: string): OpenApiObject | undefined {
+  const own = source.resources.filter((info) => documentName(info) === name)
+  if (own.length === 0) return undefined
+  const builder = new DocumentBuilder('v3', source)
+  const paths = builder.paths(own)
+  return {
+    openapi: '3.0.0',
+    info: { title: source.title, version: source.version },
+    paths,
+    components: { schemas: builder.definitions, securitySchemes: SECURITY },
+  }
+}
+

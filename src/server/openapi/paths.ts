@@ -1,0 +1,61 @@
+/** Serves OpenAPI: /openapi/v2, the index /openapi/v3 and the documents that it names. Documents are made when first asked for. */
+import { groupVersionsOf } from '../../api/resources.ts'
+import type { ResourceInfo } from '../../api/schema.ts'
+import { failure } from '../../api/status.ts'
+import { answerDocument, contentHash, DocumentCache, jsonDocument } from '../documents.ts'
+import type { PathHandler } from '../router.ts'
+import { documentName, openApiV2, openApiV3, type OpenApiSource } from './documents.ts'
+
+export interface OpenApiOptions extends Omit<OpenApiSource, 'resources'> {
+  resources(): Iterable<ResourceInfo>
+  /** Calls back when `resources` or the schemas of custom resources have changed. */
+  onChange(listener: () => void): void
+}
+
+const encoder = new TextEncoder()
+
+/** JSON alone is written: a client that will take nothing but gnostic's protobuf is told so. */
+function acceptsJson(accept: string | undefined): boolean {
+  return !accept || accept.split(',').some((clause) => /^\s*(application\/json|application\/\*|\*\/\*)/.test(clause))
+}
+
+export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
+  const cache = new DocumentCache()
+  options.onChange(() => cache.clear())
+  const source = (): OpenApiSource => ({ ...options, resources: [...options.resources()] })
+
+  /** Changes when the document does, without the cost of making it. */
+  const hashOf = (name: string, all: OpenApiSource): string => {
+    const own = all.resources.filter((info) => documentName(info) === name)
+    const schemas = own.map((info) => (info.type === undefined ? options.customSchema?.(info, 'v3') : info.type))
+    return contentHash(encoder.encode(JSON.stringify([options.version, own, schemas])))
+  }
+
+  const index = (): object => {
+    const all = source()
+    const names = groupVersionsOf(all.resources).map(documentName)
+    return { paths: Object.fromEntries(names.map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(name, all)}` }])) }
+  }
+
+  return (_core, { request }) => {
+    const path = request.path.replace(/\/$/, '')
+    if (!path.startsWith('/openapi/') || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined
+    const name = path.slice('/openapi/v3/'.length)
+    const document =
+      path === '/openapi/v2'
+        ? cache.get('v2', () => jsonDocument(openApiV2(source())))
+        : path === '/openapi/v3'
+          ? cache.get('v3', () => jsonDocument(index()))
+          : path.startsWith('/openapi/v3/')
+            ? cache.get(name, () => {
+                const made = openApiV3(source(), name)
+                return made && jsonDocument(made)
+              })
+            : undefined
+    if (!document) return undefined
+    if (!acceptsJson(request.headers.accept)) throw failure('NotAcceptable', 'only the following media types are accepted: application/json')
+    const answer = answerDocument(document, request)
+    // A document asked for by its hash never changes under that name.
+    return request.query.has('hash') ? { ...answer, headers: { ...answer.headers, 'cache-control': 'public, immutable' } } : answer
+  }
+}
