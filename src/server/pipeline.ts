@@ -29,6 +29,8 @@ export interface Write {
   readonly isDryRun: boolean
   /** The decoded options, for admission. */
   readonly options: KubeObject
+  /** The server itself changes the object (a binding): status and metadata are taken as they are, nothing is admitted. */
+  readonly isInternal?: true
   /** Admission sees these in place of the stored objects, for subresources of another kind (Binding, Scale). */
   readonly admitted?: { readonly object: KubeObject; readonly oldObject: KubeObject | undefined }
 }
@@ -107,7 +109,7 @@ function attributesOf(core: Core, write: Write, object: KubeObject | undefined):
 async function admit(core: Core, write: Write, object: KubeObject): Promise<KubeObject> {
   let next = dedupOwners(object, (text) => void write.call.warnings.push(text))
   for (const plugin of core.admission) {
-    if (!plugin.admit) continue
+    if (!plugin.admit || write.isInternal) continue
     const attributes = attributesOf(core, write, next)
     if (!plugin.handles(attributes)) continue
     const made = plugin.admit(attributes)
@@ -127,12 +129,20 @@ function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
     return hasGeneration(stored, prepared) ? withMetadata(prepared, { ...prepared.metadata, generation: 1 }) : prepared
   }
   const old = write.old.object
-  const kept = keepSystemFields(object, old)
-  const parted = write.subresource === 'status' ? statusOnly(stored, kept, old) : hasStatusEndpoint(write.served) && write.subresource === '' ? keepStatus(kept, old) : kept
-  const prepared = stored.definition.prepareForUpdate?.(parted, old, context) ?? parted
+  const parted = part(write, keepSystemFields(object, old), old)
+  const prepared = write.isInternal ? parted : (stored.definition.prepareForUpdate?.(parted, old, context) ?? parted)
   if (write.subresource === 'status' || !hasGeneration(stored, prepared) || !isWantedChanged(stored, prepared, old)) return prepared
   return withMetadata(prepared, { ...prepared.metadata, generation: (old.metadata?.generation ?? 0) + 1 })
 }
+
+/** A write goes to one part of the object; the other stays. */
+function part({ served, subresource, isInternal }: Write, next: KubeObject, old: KubeObject): KubeObject {
+  if (isInternal) return next
+  if (subresource === 'status') return statusOnly(served.stored, next, old)
+  return WITHOUT_STATUS.has(subresource) && hasStatusEndpoint(served) ? keepStatus(next, old) : next
+}
+
+const WITHOUT_STATUS: ReadonlySet<string> = new Set(['', 'ephemeralcontainers', 'resize', 'finalize', 'scale'])
 
 const hasStatusEndpoint = (served: ServedResource): boolean => served.subresources.has('status')
 
@@ -151,7 +161,8 @@ function keepStatus(next: KubeObject, old: KubeObject): KubeObject {
 }
 
 function isWantedChanged({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): boolean {
-  if (!isCustom) return !isEqual(next.spec, old.spec)
+  // Kinds without a spec that count generations (webhook configurations, EndpointSlices) count all of their changes.
+  if (!isCustom && (next.spec !== undefined || old.spec !== undefined)) return !isEqual(next.spec, old.spec)
   return !isEqual({ ...next, metadata: undefined, status: undefined }, { ...old, metadata: undefined, status: undefined })
 }
 
@@ -167,23 +178,23 @@ export const writeContext = (core: Core, write: Pick<Write, 'call' | 'subresourc
 function validate(write: Write, object: KubeObject): void {
   const { stored } = write.served
   const { definition, rules } = stored
-  const errors: FieldError[] = [...rules.validate(object)]
   const old = write.old?.object
-  if (errors.length === 0) {
-    const isStatus = write.subresource === 'status' && definition.validateStatusUpdate !== undefined
-    if (!isStatus) {
-      if (definition.validate) errors.push(...definition.validate(object))
-      else errors.push(...validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced }))
-    }
-    if (old) errors.push(...updateErrors(write, object, old))
-  }
+  const { nameFormat } = definition
+  const meta = old
+    ? validateObjectMetaUpdate(object.metadata, old.metadata)
+    : validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced, ...(nameFormat ? { nameFormat } : {}) })
+  const shape = rules.validate(object)
+  const errors: FieldError[] = [...meta, ...shape]
+  // The kind's own rules read the object as a whole one: they run when its shape is right.
+  if (shape.length === 0) errors.push(...ownErrors(write, object, old))
   if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', unique(errors))
 }
 
-function updateErrors({ served, subresource }: Write, next: KubeObject, old: KubeObject): readonly FieldError[] {
+function ownErrors({ served, subresource }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
   const { definition } = served.stored
-  if (subresource === 'status' && definition.validateStatusUpdate) return definition.validateStatusUpdate(next, old)
-  return definition.validateUpdate?.(next, old) ?? validateObjectMetaUpdate(next.metadata, old.metadata)
+  if (!old) return definition.validate?.(next) ?? []
+  if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
+  return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old) ?? [])]
 }
 
 /** Schema and kind may find the same fault. */
@@ -212,7 +223,7 @@ async function admitValidating(core: Core, write: Write, object: KubeObject | un
   const named = object ? { ...attributes, name: attributes.name || (object.metadata?.name ?? '') } : attributes
   try {
     for (const plugin of core.admission) {
-      if (!plugin.validate || !plugin.handles(named)) continue
+      if (!plugin.validate || write.isInternal || !plugin.handles(named)) continue
       const checked = plugin.validate(named)
       if (checked instanceof Promise) await checked
       if (plugin.undo) passed.push(() => plugin.undo!(named))

@@ -64,9 +64,12 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** Runs after decoding, before defaulting: resets what a client may not set. The general rule already drops status on create. */
   prepareForCreate?(object: T, context: WriteContext): T
   prepareForUpdate?(next: T, old: T, context: WriteContext): T
-  /** Rules beyond the shape that the schema gives. Runs on creates, and on updates before validateUpdate. */
+  /** Rules beyond metadata and the shape that the schema gives. Runs on creates, and on updates before validateUpdate. */
   validate?(object: T): readonly FieldError[]
-  validateUpdate?(next: T, old: T): readonly FieldError[]
+  /** Beyond validate, for creates alone. */
+  validateCreate?(object: T): readonly FieldError[]
+  /** `subresource` is undefined for the object itself; status goes to validateStatusUpdate where there is one. */
+  validateUpdate?(next: T, old: T, subresource?: string): readonly FieldError[]
   validateStatusUpdate?(next: T, old: T): readonly FieldError[]
   /** Texts for Warning headers. */
   warnings?(object: T): readonly string[]
@@ -81,8 +84,13 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** The finalizer that `orphan`/`foreground` default: propagation when the client names none. Default: Background. */
   readonly defaultPropagation?: 'Background' | 'Orphan'
 
-  /** Paths of replicas for the scale subresource. */
-  readonly scale?: { selector(object: T): string }
+  /** The scale subresource. Replicas are spec.replicas and status.replicas unless a custom resource says otherwise. */
+  readonly scale?: {
+    selector(object: T): string
+    replicas?(object: T): number
+    statusReplicas?(object: T): number
+    withReplicas?(object: T, replicas: number): T
+  }
   /** Handlers of other subresources than status and scale, by name, are in server/subresources. */
 
   /** Other served versions: how they differ from the stored one. Versions not named differ by apiVersion alone. */

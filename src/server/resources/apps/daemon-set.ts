@@ -1,0 +1,103 @@
+/** DaemonSets: a pod on every node that fits. */
+import type { DaemonSet, DaemonSetUpdateStrategy } from '../../../api/generated/apps/v1.ts'
+import { defineResource } from '../../resource.ts'
+import { ageColumn, containerColumns, formatLabels, integer, nameColumn, selectorColumn, text } from '../columns.ts'
+import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
+import { validatePodTemplate } from '../core/pod-validation.ts'
+import { templateWarnings } from '../core/pod-warnings.ts'
+import { changeField, withDefaults, withField } from '../immutable.ts'
+import { checkImmutable, checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkSelectsTemplate, validateSelector } from '../workload-selector.ts'
+import { isPercentOf, validateIntOrPercent } from './workload-validation.ts'
+import type { Column } from '../../resource.ts'
+
+const strategyDefaults = (strategy: DaemonSetUpdateStrategy): DaemonSetUpdateStrategy => {
+  const next = withDefaults(strategy, { type: 'RollingUpdate' })
+  if (next.type !== 'RollingUpdate') return next
+  return withField(next, 'rollingUpdate', withDefaults(next.rollingUpdate ?? {}, { maxUnavailable: 1, maxSurge: 0 }))
+}
+
+function validateStrategy(errors: FieldErrors, strategy: DaemonSetUpdateStrategy | undefined): void {
+  const path = 'spec.updateStrategy'
+  if (strategy?.type === 'OnDelete') return
+  if (strategy?.type !== 'RollingUpdate') {
+    errors.push(notSupported(`${path}.type`, strategy?.type ?? '', ['OnDelete', 'RollingUpdate']))
+    return
+  }
+  const rolling = strategy.rollingUpdate
+  if (!rolling) {
+    errors.push(required(`${path}.rollingUpdate`))
+    return
+  }
+  validateIntOrPercent(errors, `${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, { atMost100: true })
+  validateIntOrPercent(errors, `${path}.rollingUpdate.maxSurge`, rolling.maxSurge, { atMost100: true })
+  const hasUnavailable = !isPercentOf(rolling.maxUnavailable, 0)
+  const hasSurge = !isPercentOf(rolling.maxSurge, 0)
+  if (hasUnavailable && hasSurge) errors.push(invalid(`${path}.rollingUpdate.maxSurge`, rolling.maxSurge, 'may not be set when maxUnavailable is non-zero'))
+  if (!hasUnavailable && !hasSurge) errors.push(required(`${path}.rollingUpdate.maxUnavailable`, 'cannot be 0 when maxSurge is 0'))
+}
+
+export const daemonSets = defineResource({
+  group: 'apps',
+  version: 'v1',
+  kind: 'DaemonSet',
+  columns: [
+    nameColumn as Column<DaemonSet>,
+    integer('Desired', ({ status }: DaemonSet) => status?.desiredNumberScheduled),
+    integer('Current', ({ status }: DaemonSet) => status?.currentNumberScheduled),
+    integer('Ready', ({ status }: DaemonSet) => status?.numberReady),
+    integer('Up-to-date', ({ status }: DaemonSet) => status?.updatedNumberScheduled),
+    integer('Available', ({ status }: DaemonSet) => status?.numberAvailable),
+    text('Node Selector', ({ spec }: DaemonSet) => formatLabels(spec?.template?.spec?.nodeSelector)),
+    ageColumn as Column<DaemonSet>,
+    ...containerColumns(({ spec }: DaemonSet) => spec?.template?.spec?.containers),
+    selectorColumn(({ spec }: DaemonSet) => spec?.selector),
+  ],
+  setDefaults: (set) =>
+    changeField(set, 'spec', (spec) => {
+      const next = withDefaults(spec, { updateStrategy: {}, revisionHistoryLimit: 10 })
+      return changeField(changeField(next, 'updateStrategy', strategyDefaults), 'template', podTemplateDefaults)
+    }),
+  prepareForCreate: (set) => ({ ...set, status: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 } }),
+  validate({ spec }) {
+    const errors: FieldErrors = []
+    validateSelector(errors, 'spec.selector', spec?.selector, 'daemonset')
+    const template = spec?.template
+    if (!template) errors.push(required('spec.template'))
+    else {
+      checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
+      validatePodTemplate(errors, 'spec.template', template)
+      const policy = template.spec?.restartPolicy
+      if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
+      if (template.spec?.activeDeadlineSeconds !== undefined) {
+        errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in DaemonSet is not Supported'))
+      }
+    }
+    checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
+    validateStrategy(errors, spec?.updateStrategy)
+    checkNotNegative(errors, 'spec.revisionHistoryLimit', spec?.revisionHistoryLimit)
+    return errors
+  },
+  validateUpdate(next, old) {
+    const errors: FieldErrors = []
+    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector)
+    return errors
+  },
+  validateStatusUpdate({ status }) {
+    const errors: FieldErrors = []
+    const fields = [
+      'currentNumberScheduled',
+      'numberMisscheduled',
+      'desiredNumberScheduled',
+      'numberReady',
+      'observedGeneration',
+      'updatedNumberScheduled',
+      'numberAvailable',
+      'numberUnavailable',
+      'collisionCount',
+    ] as const
+    for (const field of fields) checkNotNegative(errors, `status.${field}`, status?.[field])
+    return errors
+  },
+  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+})

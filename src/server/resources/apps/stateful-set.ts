@@ -1,0 +1,144 @@
+/** StatefulSets: pods with names and storage of their own. */
+import type { StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy } from '../../../api/generated/apps/v1.ts'
+import type { PersistentVolumeClaim } from '../../../api/generated/core/v1.ts'
+import type { FieldError } from '../../../api/status.ts'
+import { dns1123LabelFaults } from '../../../api/names.ts'
+import { defineResource } from '../../resource.ts'
+import { containerColumns, nameToAge, selectorText, text } from '../columns.ts'
+import { claimDefaults } from '../core/persistent-volume-claim.ts'
+import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
+import { validatePodTemplate } from '../core/pod-validation.ts'
+import { templateWarnings } from '../core/pod-warnings.ts'
+import { changeField, isSemanticallyEqual, mapItems, withDefaults, withField } from '../immutable.ts'
+import { checkFormat, checkNotNegative, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkSelectsTemplate, validateSelector } from '../workload-selector.ts'
+import { isPercentOf, validateIntOrPercent } from './workload-validation.ts'
+
+const MUTABLE = [
+  'replicas',
+  'ordinals',
+  'template',
+  'updateStrategy',
+  'revisionHistoryLimit',
+  'persistentVolumeClaimRetentionPolicy',
+  'minReadySeconds',
+] as const
+
+function strategyDefaults(strategy: StatefulSetUpdateStrategy): StatefulSetUpdateStrategy {
+  const next = strategy.type ? strategy : { ...strategy, type: 'RollingUpdate', rollingUpdate: strategy.rollingUpdate ?? {} }
+  if (next.type !== 'RollingUpdate') return next
+  return changeField(next, 'rollingUpdate', (rolling) => withDefaults(rolling, { partition: 0 }))
+}
+
+const claimTemplateDefaults = (claim: PersistentVolumeClaim): PersistentVolumeClaim =>
+  withDefaults(claimDefaults(claim), { apiVersion: 'v1', kind: 'PersistentVolumeClaim' })
+
+function specDefaults(spec: StatefulSetSpec): StatefulSetSpec {
+  let next = withDefaults(spec, {
+    podManagementPolicy: 'OrderedReady',
+    updateStrategy: {},
+    persistentVolumeClaimRetentionPolicy: {},
+    replicas: 1,
+    revisionHistoryLimit: 10,
+  })
+  next = changeField(next, 'updateStrategy', strategyDefaults)
+  next = changeField(next, 'persistentVolumeClaimRetentionPolicy', (policy) => withDefaults(policy, { whenDeleted: 'Retain', whenScaled: 'Retain' }))
+  next = changeField(next, 'volumeClaimTemplates', (claims) => mapItems(claims, claimTemplateDefaults))
+  return changeField(next, 'template', podTemplateDefaults)
+}
+
+function validateStrategy(errors: FieldErrors, strategy: StatefulSetUpdateStrategy | undefined): void {
+  const path = 'spec.updateStrategy'
+  const rolling = strategy?.rollingUpdate
+  if (!strategy?.type) errors.push(required(path))
+  else if (strategy.type === 'OnDelete') {
+    if (rolling) errors.push(invalid(`${path}.rollingUpdate`, rolling, 'only allowed for updateStrategy \'RollingUpdate\''))
+  } else if (strategy.type === 'RollingUpdate') {
+    checkNotNegative(errors, `${path}.rollingUpdate.partition`, rolling?.partition)
+    if (rolling?.maxUnavailable !== undefined) {
+      validateIntOrPercent(errors, `${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, { atMost100: true })
+      if (isPercentOf(rolling.maxUnavailable, 0)) errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'cannot be 0'))
+    }
+  } else errors.push(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+}
+
+function validate({ spec }: StatefulSet): readonly FieldError[] {
+  const errors: FieldErrors = []
+  if (!spec?.podManagementPolicy) errors.push(required('spec.podManagementPolicy'))
+  else if (!['OrderedReady', 'Parallel'].includes(spec.podManagementPolicy)) {
+    errors.push(invalid('spec.podManagementPolicy', spec.podManagementPolicy, "must be 'OrderedReady' or 'Parallel'"))
+  }
+  validateStrategy(errors, spec?.updateStrategy)
+  for (const field of ['whenDeleted', 'whenScaled'] as const) {
+    checkOneOf(errors, `spec.persistentVolumeClaimRetentionPolicy.${field}`, spec?.persistentVolumeClaimRetentionPolicy?.[field], ['Retain', 'Delete'])
+  }
+  checkNotNegative(errors, 'spec.replicas', spec?.replicas)
+  checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
+  checkNotNegative(errors, 'spec.ordinals.start', spec?.ordinals?.start)
+  validateSelector(errors, 'spec.selector', spec?.selector, 'statefulset')
+  const template = spec?.template
+  if (!template) errors.push(required('spec.template'))
+  else {
+    checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
+    // The volumes of the claim templates are mounted by the containers, and are there once a pod is made.
+    validatePodTemplate(errors, 'spec.template', withClaimVolumes(template, spec))
+    const policy = template.spec?.restartPolicy
+    if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
+    if (template.spec?.activeDeadlineSeconds !== undefined) {
+      errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in StatefulSet is not Supported'))
+    }
+  }
+  if (spec?.serviceName) checkFormat(errors, 'spec.serviceName', spec.serviceName, dns1123LabelFaults)
+  return errors
+}
+
+function withClaimVolumes(template: NonNullable<StatefulSetSpec['template']>, spec: StatefulSetSpec): NonNullable<StatefulSetSpec['template']> {
+  const own = new Set((template.spec?.volumes ?? []).map(({ name }) => name))
+  const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata?.name ?? '').filter((name) => name && !own.has(name))
+  if (claims.length === 0 || !template.spec) return template
+  const volumes = claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  return { ...template, spec: { ...template.spec, volumes: [...(template.spec.volumes ?? []), ...volumes] } }
+}
+
+export const statefulSets = defineResource({
+  group: 'apps',
+  version: 'v1',
+  kind: 'StatefulSet',
+  nameFormat: dns1123LabelFaults,
+  columns: [
+    ...nameToAge(text('Ready', ({ spec, status }: StatefulSet) => `${status?.readyReplicas ?? 0}/${spec?.replicas ?? 0}`)),
+    ...containerColumns(({ spec }: StatefulSet) => spec?.template?.spec?.containers),
+  ],
+  setDefaults: (set) => changeField(set, 'spec', specDefaults),
+  prepareForCreate: (set) => ({ ...set, status: { replicas: 0, availableReplicas: 0 } }),
+  validate,
+  validateUpdate(next, old) {
+    const errors: FieldErrors = []
+    if (!next.spec || !old.spec) return errors
+    const rest = (spec: StatefulSetSpec): StatefulSetSpec => MUTABLE.reduce<StatefulSetSpec>((left, field) => withField(left, field, undefined), spec)
+    if (!isSemanticallyEqual(rest(next.spec), rest(old.spec))) {
+      errors.push(
+        forbidden(
+          'spec',
+          "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+        ),
+      )
+    }
+    return errors
+  },
+  validateStatusUpdate({ status }) {
+    const errors: FieldErrors = []
+    for (const field of ['replicas', 'readyReplicas', 'currentReplicas', 'updatedReplicas', 'observedGeneration', 'collisionCount', 'availableReplicas'] as const) {
+      checkNotNegative(errors, `status.${field}`, status?.[field])
+    }
+    for (const field of ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const) {
+      if ((status?.[field] ?? 0) > (status?.replicas ?? 0)) errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
+    }
+    if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
+      errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than status.readyReplicas'))
+    }
+    return errors
+  },
+  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  scale: { selector: ({ spec }) => selectorText(spec?.selector) },
+})

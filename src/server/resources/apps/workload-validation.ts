@@ -1,0 +1,42 @@
+/** Rules that the workloads of the apps group share. */
+import type { PodTemplateSpec } from '../../../api/generated/core/v1.ts'
+import type { LabelSelector } from '../../../api/generated/meta/v1.ts'
+import { percentFaults } from '../../../api/names.ts'
+import { validatePodTemplate } from '../core/pod-validation.ts'
+import { checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkSelectsTemplate } from '../workload-selector.ts'
+
+/** A count, or a share of the replicas. */
+export function validateIntOrPercent(
+  errors: FieldErrors,
+  path: string,
+  value: number | string | undefined,
+  options: { readonly atMost100?: boolean } = {},
+): void {
+  if (value === undefined) return
+  if (typeof value === 'number') checkNotNegative(errors, path, value)
+  else {
+    const faults = percentFaults(value)
+    for (const fault of faults) errors.push(invalid(path, value, fault))
+    if (options.atMost100 && faults.length === 0 && Number.parseInt(value, 10) > 100) errors.push(invalid(path, value, 'must not be greater than 100%'))
+  }
+}
+
+/** Whether a count or percentage is this number. */
+export const isPercentOf = (value: number | string | undefined, wanted: number): boolean =>
+  typeof value === 'string' ? percentFaults(value).length === 0 && Number.parseInt(value, 10) === wanted : (value ?? 0) === wanted
+
+/** A template that the selector matches, whose pods run for ever. */
+export function validateWorkloadTemplate(errors: FieldErrors, template: PodTemplateSpec | undefined, selector: LabelSelector | undefined): void {
+  if (!template) {
+    errors.push(required('spec.template'))
+    return
+  }
+  checkSelectsTemplate(errors, 'spec.template', selector, template)
+  validatePodTemplate(errors, 'spec.template', template)
+  const policy = template.spec?.restartPolicy
+  if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
+  if (template.spec?.activeDeadlineSeconds !== undefined) {
+    errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicaSet is not Supported'))
+  }
+}

@@ -1,0 +1,136 @@
+/** Jobs: pods that run to an end. */
+import type { Job, JobSpec, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule } from '../../../api/generated/batch/v1.ts'
+import type { FieldError } from '../../../api/status.ts'
+import { defineResource } from '../../resource.ts'
+import { containerColumns, nameToAge, selectorColumn, text } from '../columns.ts'
+import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
+import { templateWarnings } from '../core/pod-warnings.ts'
+import { humanDuration } from '../duration.ts'
+import { changeField, isSemanticallyEqual, mapItems, withDefaults, withField, withMissingEntries } from '../immutable.ts'
+import { checkImmutable, invalid, type FieldErrors } from '../rules.ts'
+import { validateJobSpec, validateSelector } from './job-validation.ts'
+
+const MAX_INT32 = 2 ** 31 - 1
+const CONTROLLER_UID = 'batch.kubernetes.io/controller-uid'
+
+function completions({ spec, status }: Job): string {
+  const succeeded = status?.succeeded ?? 0
+  if (spec?.completions !== undefined) return `${succeeded}/${spec.completions}`
+  return (spec?.parallelism ?? 0) > 1 ? `${succeeded}/1 of ${spec?.parallelism}` : `${succeeded}/1`
+}
+
+function duration({ status }: Job, nowMs: number): string {
+  if (!status?.startTime) return ''
+  return humanDuration((status.completionTime ? Date.parse(status.completionTime) : nowMs) - Date.parse(status.startTime))
+}
+
+function statusWord({ metadata, status }: Job): string {
+  const has = (type: string): boolean => status?.conditions?.find((condition) => condition.type === type)?.status === 'True'
+  if (has('Complete')) return 'Complete'
+  if (has('Failed')) return 'Failed'
+  if (metadata?.deletionTimestamp) return 'Terminating'
+  return ['Suspended', 'FailureTarget', 'SuccessCriteriaMet'].find(has) ?? 'Running'
+}
+
+const patternDefaults = (pattern: PodFailurePolicyOnPodConditionsPattern): PodFailurePolicyOnPodConditionsPattern => withDefaults(pattern, { status: 'True' })
+const ruleDefaults = (rule: PodFailurePolicyRule): PodFailurePolicyRule =>
+  changeField(rule, 'onPodConditions', (patterns) => mapItems(patterns, patternDefaults))
+
+export function jobSpecDefaults(spec: JobSpec): JobSpec {
+  let next = spec.completions === undefined && spec.parallelism === undefined ? { ...spec, completions: 1, parallelism: 1 } : spec
+  next = withDefaults(next, {
+    parallelism: 1,
+    backoffLimit: next.backoffLimitPerIndex === undefined ? 6 : MAX_INT32,
+    completionMode: 'NonIndexed',
+    suspend: false,
+    podReplacementPolicy: next.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed',
+    manualSelector: false,
+  })
+  next = changeField(next, 'podFailurePolicy', (policy) => changeField(policy, 'rules', (rules) => mapItems(rules, ruleDefaults)))
+  return changeField(next, 'template', podTemplateDefaults)
+}
+
+function setDefaults(job: Job): Job {
+  const next = changeField(job, 'spec', jobSpecDefaults)
+  const labels = next.spec?.template?.metadata?.labels
+  const hasLabels = Object.keys(next.metadata?.labels ?? {}).length > 0
+  return labels && !hasLabels ? { ...next, metadata: { ...next.metadata, labels } } : next
+}
+
+/** A job's own selector: its uid, in the labels of its pods under the old and the new key. */
+function generateSelector(job: Job): Job {
+  const spec = job.spec
+  if (!spec || spec.manualSelector) return job
+  const { name = '', uid = '' } = job.metadata ?? {}
+  const labels = withMissingEntries(spec.template?.metadata?.labels, {
+    'job-name': name,
+    'batch.kubernetes.io/job-name': name,
+    'controller-uid': uid,
+    [CONTROLLER_UID]: uid,
+  })
+  const template = { ...spec.template, metadata: { ...spec.template?.metadata, labels } }
+  const matchLabels = withMissingEntries(spec.selector?.matchLabels, { [CONTROLLER_UID]: uid })
+  return { ...job, spec: { ...spec, template, selector: { ...spec.selector, matchLabels } } }
+}
+
+/** While suspended and never started, where the pods may run can still be changed. */
+function comparableTemplate(spec: JobSpec, like: JobSpec, mayMove: boolean): unknown {
+  const template = spec.template
+  if (!mayMove || !template?.spec) return template
+  const target = like.template
+  const affinity = { ...template.spec.affinity, nodeAffinity: target?.spec?.affinity?.nodeAffinity }
+  return {
+    ...template,
+    metadata: { ...template.metadata, labels: target?.metadata?.labels, annotations: target?.metadata?.annotations },
+    spec: {
+      ...template.spec,
+      affinity: Object.values(affinity).some((value) => value !== undefined) ? affinity : undefined,
+      nodeSelector: target?.spec?.nodeSelector,
+      tolerations: target?.spec?.tolerations,
+      schedulingGates: target?.spec?.schedulingGates,
+    },
+  }
+}
+
+function validateUpdate(next: Job, old: Job): readonly FieldError[] {
+  const errors: FieldErrors = []
+  const spec = next.spec
+  const before = old.spec
+  if (!spec || !before) return errors
+  if (spec.completionMode !== 'Indexed') checkImmutable(errors, 'spec.completions', spec.completions, before.completions)
+  else if (spec.completions !== undefined && spec.completions !== before.completions && spec.completions !== spec.parallelism) {
+    errors.push(invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'))
+  }
+  checkImmutable(errors, 'spec.selector', spec.selector, before.selector)
+  const mayMove = before.suspend === true && !old.status?.startTime
+  const template = comparableTemplate(before, spec, mayMove)
+  if (!isSemanticallyEqual(spec.template, template)) errors.push(invalid('spec.template', spec.template, 'field is immutable'))
+  for (const field of ['completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'] as const) {
+    checkImmutable(errors, `spec.${field}`, spec[field], before[field])
+  }
+  return errors
+}
+
+export const jobs = defineResource({
+  group: 'batch',
+  version: 'v1',
+  kind: 'Job',
+  columns: [
+    ...nameToAge(text('Status', statusWord), text('Completions', completions), text('Duration', duration)),
+    ...containerColumns(({ spec }: Job) => spec?.template?.spec?.containers),
+    selectorColumn(({ spec }: Job) => spec?.selector),
+  ],
+  fieldSelectors: { 'status.successful': ({ status }) => String(status?.succeeded ?? 0) },
+  setDefaults,
+  prepareForCreate: (job) => generateSelector(withField(setDefaults(job), 'status', {})),
+  validate({ metadata, spec }) {
+    const errors: FieldErrors = []
+    if (!spec) return errors
+    validateSelector(errors, spec, metadata?.uid)
+    validateJobSpec(errors, 'spec', spec)
+    return errors
+  },
+  validateUpdate,
+  defaultPropagation: 'Orphan',
+  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+})
