@@ -6,7 +6,7 @@
 import type { ApiRequest, ApiResponse, Transport, UserInfo } from '../api/exchange.ts'
 import type { NodeConnector } from '../api/node-service.ts'
 import type { KubeObject } from '../api/object.ts'
-import type { ResourceInfo } from '../api/schema.ts'
+import { apiVersionOf, type ResourceInfo } from '../api/schema.ts'
 import { failure, isApiError, type ApiError } from '../api/status.ts'
 import { every } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
@@ -182,18 +182,17 @@ export function internalError(error: unknown): ApiError {
   return failure('InternalError', `Internal error occurred: ${message}`, { details: { causes: [{ message }] } })
 }
 
-const GROUP_PREFERENCE = (infos: readonly ResourceInfo[], group: string, resource: string): ResourceInfo =>
-  infos.find((info) => info.group === group && info.resource === resource)!
-
-/** Each group and resource once, with all its versions; stored under its definition's version or else the first listed. */
+/** Each resource once, with all its versions; stored under its definition's version or else the first listed of its group. */
 function addBuiltins(registry: ResourceRegistry, { infos, resources }: ApiServerOptions): void {
   const definitions = new Map(resources.map((resource) => [`${resource.group}/${resource.kind}`, resource]))
-  const groups = Map.groupBy(infos, (info) => `${info.group}/${info.resource}`)
-  for (const versions of groups.values()) {
-    const { group, kind, resource } = versions[0]!
-    const preferred = GROUP_PREFERENCE(infos, group, resource)
-    const definition = definitions.get(`${group}/${kind}`) ?? { group, version: preferred.version, kind }
-    registry.add(definition, versions.map((info) => ({ info, rules: builtinRules(info) })))
+  const elsewhere = new Set(resources.flatMap(({ kind, versions }) => Object.keys(versions ?? {}).map((version) => `${version}/${kind}`)))
+  const isOfOtherGroup = (info: ResourceInfo) => info.group !== '' && elsewhere.has(`${apiVersionOf(info)}/${info.kind}`)
+  const own = Map.groupBy(infos.filter((info) => !isOfOtherGroup(info)), (info) => `${info.group}/${info.resource}`)
+  for (const versions of own.values()) {
+    const { group, kind, version } = versions[0]!
+    const definition = definitions.get(`${group}/${kind}`) ?? { group, version, kind }
+    const others = infos.filter((info) => info.kind === kind && definition.versions?.[apiVersionOf(info)] !== undefined && info.group !== group)
+    registry.add(definition, [...versions, ...others].map((info) => ({ info, rules: builtinRules(info) })))
   }
 }
 

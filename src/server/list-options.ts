@@ -142,10 +142,14 @@ function fieldCheck(served: ServedResource, { field, operator, value }: FieldReq
 function fieldReader(served: ServedResource, field: string): (object: Parameters<Predicate>[0]) => string {
   if (field === 'metadata.name') return (object) => object.metadata?.name ?? ''
   if (field === 'metadata.namespace' && served.stored.isNamespaced) return (object) => object.metadata?.namespace ?? ''
-  const reader = served.stored.definition.fieldSelectors?.[field]
+  const reader = served.stored.definition.fieldSelectors?.[storedLabel(served, field)]
   if (reader) return reader
   throw badRequest(served.stored.isCustom ? `field label not supported: ${field}` : unsupportedField(served, field))
 }
+
+/** events.k8s.io renames what v1 calls otherwise; its objects are stored as v1. */
+const storedLabel = ({ info, stored }: ServedResource, field: string): string =>
+  info.group === stored.group ? field : field.replace(/^regarding\./, 'involvedObject.').replace(/^reportingController$/, 'reportingComponent')
 
 /** Kinds with selectable fields of their own name themselves in the error upstream; the others speak of the label alone. */
 function unsupportedField(served: ServedResource, field: string): string {

@@ -52,7 +52,7 @@ export interface ResourceRegistry {
   /** One for each group and resource. */
   all(): Iterable<StoredKind>
   served(): Iterable<ServedResource>
-  /** Adds a group and resource with all the versions that it is served in, or replaces it. */
+  /** Adds a resource with all the versions (also of other groups) that it is served in, or replaces it. */
   add(definition: Resource, versions: readonly ServedVersion[], options?: { readonly isCustom?: boolean }): void
   remove(group: string, resource: string): void
   /** Is called after each change of what is served. */
@@ -91,7 +91,7 @@ export function createResourceRegistry(caches: WatchCaches): ResourceRegistry {
     all: () => stored.values(),
     served: () => byPath.values(),
     add(definition, versions, options = {}) {
-      const storage = versions.find(({ info }) => info.version === definition.version) ?? versions[0]
+      const storage = versions.find(({ info }) => info.group === definition.group && info.version === definition.version) ?? versions[0]
       assert(storage, `${definition.kind} is served in no version`)
       const { group, resource } = storage.info
       remove(group, resource)
@@ -110,7 +110,7 @@ export function createResourceRegistry(caches: WatchCaches): ResourceRegistry {
       stored.set(`${group}/${resource}`, kind)
       for (const { info, rules } of versions) {
         const served = serve(kind, info, rules)
-        byPath.set(gvr(group, info.version, resource), served)
+        byPath.set(gvr(info.group, info.version, info.resource), served)
         byKind.set(kindNameOf(info), served)
       }
       changed()
@@ -126,8 +126,9 @@ export function createResourceRegistry(caches: WatchCaches): ResourceRegistry {
 function serve(stored: StoredKind, info: ResourceInfo, rules: KindRules): ServedResource {
   const apiVersion = apiVersionOf(info)
   const storedApiVersion = apiVersionOf(stored)
-  const conversion = stored.definition.versions?.[info.version]
-  const isStored = info.version === stored.version && info.kind === stored.kind
+  // A version of another group (events of events.k8s.io) is named with it.
+  const conversion = stored.definition.versions?.[info.group === stored.group ? info.version : apiVersion]
+  const isStored = apiVersion === storedApiVersion && info.kind === stored.kind
   const relabel = (object: KubeObject): KubeObject => ({ ...object, apiVersion, kind: info.kind })
   const convert = conversion ? (object: KubeObject) => relabel(conversion.fromStored(object)) : relabel
   const toStored = (object: KubeObject): KubeObject => ({

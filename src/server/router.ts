@@ -12,6 +12,8 @@ import { parseListOptions } from './list-options.ts'
 import { negotiate, notAcceptable } from './negotiation.ts'
 import { get, list, watch } from './read.ts'
 import { isTrue } from './request-info.ts'
+import { isReview, review } from './reviews/reviews.ts'
+import { bind } from './subresources/binding.ts'
 import type { ServedResource } from './resource-registry.ts'
 import type { View } from './revision.ts'
 import { findSubresource } from './subresources/index.ts'
@@ -60,6 +62,8 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
       return readCollection(core, call, true)
     case 'create':
       if (info.name !== '') throw methodNotAllowed(served, verb, info.name)
+      if (isReview(served.info.group, served.info.kind)) return review(core, call)
+      if (served.info.group === '' && served.info.kind === 'Binding') return bind(core, call)
       return shaped(core, call, await create(core, call))
     case 'update':
       return shaped(core, call, await update(core, call))

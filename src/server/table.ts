@@ -41,13 +41,13 @@ export interface TableShape {
 
 const columnsOf = (served: ServedResource): readonly Column[] => served.stored.definition.columns ?? DEFAULT_COLUMNS
 
-/** `items` are in the served version; cells are computed from it, as columns read fields that all versions of a kind share. */
+/** `items` are in the served version; columns are of the stored one. */
 function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): KubeObject {
   const include = includeObject(shape.query)
   const columns = columnsOf(shape.served)
+  const { served } = shape
   const rows = items.map(({ object }) => ({
-    cells: columns.map((column) => column.cell(object, shape.nowMs)),
-    ...conditionsOf(shape.served, object),
+    ...cellsOf(served, columns, served.view.convert ? served.toStored(object) : object, shape.nowMs),
     object: include === 'Object' ? object : include === 'None' ? null : partial(object, shape.accepted),
   }))
   return {
@@ -59,9 +59,9 @@ function table(shape: TableShape, items: readonly StoredObject[], metadata: Kube
   }
 }
 
-function conditionsOf(served: ServedResource, object: KubeObject): { readonly conditions?: readonly unknown[] } {
-  const conditions = served.stored.definition.rowConditions?.(object) ?? []
-  return conditions.length > 0 ? { conditions } : {}
+function cellsOf({ stored }: ServedResource, columns: readonly Column[], object: KubeObject, nowMs: number) {
+  const conditions = stored.definition.rowConditions?.(object) ?? []
+  return { cells: columns.map((column) => column.cell(object, nowMs)), ...(conditions.length > 0 ? { conditions } : {}) }
 }
 
 const apiVersion = (accepted: Accepted): string => `meta.k8s.io/${accepted.asVersion ?? 'v1'}`

@@ -1,4 +1,36 @@
-import { failure, type ApiError } from '../../api/status.ts'
+/** What the subresources have in common: methods, bodies of another kind, plain success. */
+import type { ApiResponse } from '../../api/exchange.ts'
+import type { KubeObject } from '../../api/object.ts'
+import { apiVersionOf, type GroupVersionKind, type Verb } from '../../api/schema.ts'
+import { typeNameOfKind } from '../../api/schema-table.ts'
+import { failure } from '../../api/status.ts'
+import { assert } from '../../base/assert.ts'
+import { decodeBody } from '../body.ts'
+import { typeRules } from '../builtin-rules.ts'
+import type { Call, ResourceCall } from '../core.ts'
+import type { KindRules } from '../kind-rules.ts'
+import { Computed } from '../revision.ts'
 
-/** A method that a subresource does not have. */
-export const unsupportedVerb = (): ApiError => failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
+/** Refuses a method that the subresource does not have. */
+export function checkVerb({ served, info }: ResourceCall): void {
+  if (served.subresources.get(info.subresource)?.verbs.includes(info.verb as Verb)) return
+  throw failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
+}
+
+export function rulesOf(gvk: GroupVersionKind): KindRules {
+  const name = typeNameOfKind(gvk)
+  assert(name, `no type of ${gvk.kind}`)
+  return typeRules(name)
+}
+
+/** The body as the kind, with the schema's defaults. */
+export function decodeAs(call: Call, gvk: GroupVersionKind, alsoAccepts: readonly string[] = []): KubeObject {
+  const rules = rulesOf(gvk)
+  return rules.defaults(decodeBody(call, { apiVersion: apiVersionOf(gvk), kind: gvk.kind, rules, alsoAccepts }))
+}
+
+export const success = (status: number): ApiResponse => ({
+  type: 'object',
+  status,
+  stored: new Computed({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: status }),
+})

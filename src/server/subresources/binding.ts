@@ -1,0 +1,80 @@
+/** pods/binding: gives a pod its node, once and for all (pkg/registry/core/pod/storage BindingREST). */
+import { timestamp } from '../../base/clock.ts'
+import type { ApiResponse } from '../../api/exchange.ts'
+import type { Pod, PodCondition } from '../../api/generated/core/v1.ts'
+import type { KubeObject } from '../../api/object.ts'
+import { badRequest, conflict, invalid } from '../../api/status.ts'
+import type { Core, ResourceCall } from '../core.ts'
+import { isDryRun, writeOptions } from '../options.ts'
+import { admitOnly } from '../pipeline.ts'
+import { changeInternally } from './internal-change.ts'
+import { checkVerb, decodeAs, success } from './verbs.ts'
+
+const BINDING = { group: '', version: 'v1', kind: 'Binding' } as const
+
+export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse> {
+  if (call.info.subresource !== '') checkVerb(call)
+  const { info } = call
+  const binding = decodeAs(call, BINDING)
+  const name = binding.metadata?.name ?? ''
+  if (info.name !== '' && name !== info.name) throw badRequest('name in URL does not match name in Binding object')
+  checkTarget(binding, name)
+  const options = writeOptions('CreateOptions', call.request.query)
+  const dry = isDryRun(options)
+  const pods = core.registry.ofKind('v1/Pod')!
+  const on: ResourceCall = { ...call, served: pods, info: { ...info, resource: 'pods', name, subresource: 'binding' } }
+  const undo = await admitOnly(
+    core,
+    { call: on, served: pods, subresource: 'binding', operation: 'CREATE', namespace: info.namespace, name, old: undefined, isDryRun: dry, options },
+    binding,
+  )
+  try {
+    await changeInternally(core, on, (pod) => bound(pod, binding, timestamp(core.runtime.clock)), { options, isDryRun: dry })
+  } catch (error) {
+    await undo()
+    throw error
+  }
+  return success(201)
+}
+
+function checkTarget(binding: KubeObject, name: string): void {
+  const { kind, name: node } = (binding.target ?? {}) as { readonly kind?: string; readonly name?: string }
+  if (kind && kind !== 'Node') {
+    throw invalid('', 'Binding', name, [
+      { type: 'FieldValueNotSupported', field: 'target.kind', detail: `Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"` },
+    ])
+  }
+  if (!node) throw invalid('', 'Binding', name, [{ type: 'FieldValueRequired', field: 'target.name', detail: 'Required value' }])
+}
+
+function bound(pod: Pod, binding: KubeObject, now: string): Pod {
+  const name = pod.metadata!.name!
+  const refuse = (why: string) => conflict('', 'pods/binding', name, why)
+  const { uid, resourceVersion } = binding.metadata ?? {}
+  if (uid && uid !== pod.metadata!.uid) throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata!.uid}`)
+  if (resourceVersion && resourceVersion !== pod.metadata!.resourceVersion)
+    throw refuse(`Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata!.resourceVersion}`)
+  if (pod.metadata!.deletionTimestamp) throw refuse(`pod ${name} is being deleted, cannot be assigned to a host`)
+  if (pod.spec?.nodeName) throw refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`)
+  if (pod.spec?.schedulingGates?.length) throw refuse(`pod ${name} has non-empty .spec.schedulingGates`)
+  const { labels, annotations } = binding.metadata ?? {}
+  const { nominatedNodeName: _cleared, ...status } = pod.status ?? {}
+  return {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      ...(annotations ? { annotations: { ...pod.metadata!.annotations, ...annotations } } : {}),
+      ...(labels ? { labels: { ...pod.metadata!.labels, ...labels } } : {}),
+    },
+    spec: { ...pod.spec!, nodeName: binding.target.name as string },
+    status: { ...status, conditions: withCondition(pod.status?.conditions, { type: 'PodScheduled', status: 'True' }, now) },
+  }
+}
+
+/** The conditions with this one set; its transition time moves when its status does. */
+export function withCondition(conditions: readonly PodCondition[] | undefined, condition: PodCondition, now: string): readonly PodCondition[] {
+  const old = conditions?.find(({ type }) => type === condition.type)
+  const since = old?.status === condition.status && old.lastTransitionTime ? old.lastTransitionTime : now
+  const next: PodCondition = { lastProbeTime: null as never, ...condition, lastTransitionTime: since }
+  return old ? conditions!.map((other) => (other === old ? next : other)) : [...(conditions ?? []), next]
+}
