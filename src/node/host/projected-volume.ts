@@ -28,7 +28,8 @@ export async function writeProjected(directory: string, files: readonly Projecte
   await mkdir(directory, { recursive: true })
   await chmod(directory, 0o777)
   const old = await readlink(join(directory, DATA)).catch(missing)
-  const fresh = await mkdtemp(join(directory, '..'))
+  // Not join(): that takes the two dots for the directory above.
+  const fresh = await mkdtemp(`${directory}/..`)
   await chmod(fresh, 0o755)
   for (const file of files) {
     const path = join(fresh, check(file.path))
