@@ -50,7 +50,7 @@ export interface StartContext extends Omit<ReconcileContext, 'events'> {
 
 export interface Controller {
   readonly name: string
-  /** What events name as their source. Default: "<name>-controller". */
+  /** What events name as their source, and its service account in kube-system. Default: "<name>-controller". */
   readonly component?: string
   readonly reads: readonly KindName[]
   /** "v1/Pod", "apps/v1/ReplicaSet/status". */

@@ -21,12 +21,12 @@ export interface BuiltInControllersOptions {
   /** PEM of the authority that signed the API server's certificate. */
   readonly rootCa: string
   /** The network that pods get their addresses from. */
-  readonly clusterCidr?: string
+  readonly podCidr?: string
   /** The prefix length of each node's block. */
   readonly nodeCidrPrefix?: number
 }
 
-export const builtInControllers = ({ rootCa, clusterCidr = '10.244.0.0/16', nodeCidrPrefix = 24 }: BuiltInControllersOptions): readonly Controller[] => [
+export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidrPrefix = 24 }: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
   serviceAccountController,
   createRootCaController(rootCa),
@@ -35,7 +35,7 @@ export const builtInControllers = ({ rootCa, clusterCidr = '10.244.0.0/16', node
   replicaSetController,
   endpointSliceController,
   endpointsController,
-  createNodeIpamController(clusterCidr, nodeCidrPrefix),
+  createNodeIpamController(podCidr, nodeCidrPrefix),
   createNodeLifecycleController(),
   createTaintEvictionController(),
   createPodGarbageCollector(),

@@ -23,6 +23,8 @@ export interface RunControllersOptions {
 }
 
 const DEFAULT_WORKERS = 5
+/** Races lost in a row before they are told. */
+const PATIENCE = 5
 
 /** Runs all controllers until the signal aborts and what was under way has ended. */
 export async function runControllers(
@@ -63,9 +65,10 @@ async function runController(
     } catch (error) {
       if (signal.aborted) return
       result = 'error'
-      // Conflicts are ordinary: someone else wrote first. Anything else is told once per streak of failures of the key.
-      const isTold = !isApiError(error, 'Conflict') && queue.failuresOf(key) === 0
-      log[isTold ? 'warn' : 'debug']('reconciliation failed', { key, error, failures: queue.failuresOf(key) + 1 })
+      // Someone else wrote or deleted first: ordinary, unless it goes on. A streak of failures of a key is told once.
+      const failures = queue.failuresOf(key) + 1
+      const isTold = failures === (isApiError(error, 'Conflict', 'NotFound') ? PATIENCE : 1)
+      log[isTold ? 'warn' : 'debug']('reconciliation failed', { key, error, failures })
       queue.addRateLimited(key)
     }
     observe?.(controller.name, result, runtime.clock.monotonic() - startMs)

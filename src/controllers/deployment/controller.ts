@@ -83,11 +83,16 @@ export const deploymentController: Controller = {
 
     for (const draft of plan.writes) if (draft.isNew || isChanged(draft)) await writeSet(context, deployment, draft, now)
     for (const set of plan.delete) await deleteSet(context, set)
-    const current = plan.revision === undefined ? deployment : await client.patch(KIND, identity(deployment), 'merge', { metadata: { annotations: { [REVISION]: plan.revision } } })
+    const current = plan.revision === undefined ? deployment : await client.update(KIND, withRevision(deployment, plan.revision))
     if (!isSameStatus(deployment.status, plan.status)) await client.update(KIND, { ...current, status: plan.status }, { subresource: 'status' })
     return { afterMs: plan.afterMs }
   },
 }
+
+const withRevision = (deployment: Deployment, revision: string): Deployment => ({
+  ...deployment,
+  metadata: { ...deployment.metadata, annotations: { ...deployment.metadata?.annotations, [REVISION]: revision } },
+})
 
 const identity = ({ metadata }: KubeObject) => ({ namespace: metadata!.namespace!, name: metadata!.name! })
 

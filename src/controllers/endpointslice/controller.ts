@@ -23,7 +23,7 @@ const isManaged = (slice: EndpointSlice): boolean => slice.metadata?.labels?.[MA
 
 export const endpointSliceController: Controller = {
   name: 'endpointslice',
-  component: 'endpoint-slice-controller',
+  component: 'endpointslice-controller',
   reads: ['v1/Service', 'v1/Pod', 'v1/Node', KIND],
   writes: [KIND],
   watches: [

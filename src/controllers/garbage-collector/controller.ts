@@ -71,7 +71,7 @@ export function createGarbageCollector(): Controller {
 
   return {
     name: 'garbage-collector',
-    component: 'garbage-collector-controller',
+    component: 'generic-garbage-collector',
     workers: 20,
     reads: ['apiextensions.k8s.io/v1/CustomResourceDefinition', 'apiregistration.k8s.io/v1/APIService'],
     writes: ['*/*'],

@@ -8,7 +8,7 @@ export function createNodeIpamController(clusterCidr: string, blockPrefix: numbe
   const cluster = parseCidr(clusterCidr)
   return {
     name: 'node-ipam',
-    component: 'cidrAllocator',
+    component: 'node-controller',
     workers: 1,
     reads: ['v1/Node'],
     writes: ['v1/Node'],

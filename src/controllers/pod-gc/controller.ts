@@ -26,7 +26,7 @@ export function createPodGarbageCollector(maxTerminatedPods = MAX_TERMINATED_POD
 
   return {
     name: 'pod-gc',
-    component: 'pod-garbage-collector-controller',
+    component: 'pod-garbage-collector',
     reads: ['v1/Node', 'v1/Pod'],
     writes: ['v1/Pod', 'v1/Pod/status'],
     watches: [

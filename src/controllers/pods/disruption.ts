@@ -4,7 +4,10 @@ import type { Client } from '../../client/client.ts'
 import { withCondition } from '../conditions.ts'
 
 export async function markDisrupted(client: Client, pod: Pod, reason: string, message: string, now: string, phase?: string): Promise<void> {
-  const conditions = withCondition<PodCondition>(pod.status?.conditions, { type: 'DisruptionTarget', status: 'True', reason, message, lastTransitionTime: now })
-  if (conditions === pod.status?.conditions && (phase === undefined || phase === pod.status?.phase)) return
-  await client.update('v1/Pod', { ...pod, status: { ...pod.status, conditions, ...(phase === undefined ? {} : { phase }) } }, { subresource: 'status' })
+  const { namespace, name, uid } = pod.metadata!
+  const wanted: PodCondition = { type: 'DisruptionTarget', status: 'True', reason, message, lastTransitionTime: now }
+  const isMarked = withCondition(pod.status?.conditions, wanted) === pod.status?.conditions
+  if (isMarked && (phase === undefined || phase === pod.status?.phase)) return
+  const status = { ...(isMarked ? {} : { conditions: [wanted] }), ...(phase === undefined ? {} : { phase }) }
+  await client.patch('v1/Pod', { namespace: namespace!, name: name! }, 'strategic', { metadata: { uid }, status }, { subresource: 'status' })
 }

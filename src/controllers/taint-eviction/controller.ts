@@ -18,7 +18,7 @@ export function createTaintEvictionController(): Controller {
 
   return {
     name: 'taint-eviction',
-    component: 'taint-eviction-controller',
+    component: 'node-controller',
     workers: 8,
     reads: ['v1/Node', 'v1/Pod'],
     writes: ['v1/Pod', 'v1/Pod/status'],
