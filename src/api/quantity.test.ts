@@ -98,7 +98,9 @@ test('the canonical form is a fixed point and keeps the value', () => {
     fc.property(amount, (value) => {
       const text = formatQuantity(value)
       assert.equal(parseQuantity(text).nano, value.nano)
-      assert.equal(canonicalQuantity(text), text)
+      const canonical = canonicalQuantity(text)
+      assert.equal(parseQuantity(canonical).nano, value.nano)
+      assert.equal(canonicalQuantity(canonical), canonical)
     }),
   )
 })

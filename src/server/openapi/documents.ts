@@ -6,7 +6,7 @@ import { apiVersionOf, type GroupVersionKind, type ResourceInfo } from '../../ap
 import { groupVersionsOf } from '../../api/resources.ts'
 import { typeNameOfKind } from '../../api/schema-table.ts'
 import { pathsOf, type Operation } from './operations.ts'
-import { SchemaWriter, type Describe, type Dialect, type OpenApiObject } from './schema-writer.ts'
+import { METADATA_TEXT, SchemaWriter, type Describe, type Dialect, type OpenApiObject } from './schema-writer.ts'
 
 export interface OpenApiSource {
   readonly resources: readonly ResourceInfo[]
@@ -111,7 +111,7 @@ class DocumentBuilder {
         ...(schema.properties as OpenApiObject | undefined),
         apiVersion: { ...describe('apiVersion'), type: 'string' },
         kind: { ...describe('kind'), type: 'string' },
-        metadata: this.#dialect === 'v2' ? { ...describe('metadata'), ...metadata } : { ...describe('metadata'), allOf: [metadata] },
+        metadata: { description: METADATA_TEXT, ...(this.#dialect === 'v2' ? metadata : { allOf: [metadata] }) },
       },
       'x-kubernetes-group-version-kind': [{ group: kind.group, kind: kind.kind, version: kind.version }],
     }

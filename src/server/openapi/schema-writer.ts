@@ -53,6 +53,10 @@ const SCALARS: Readonly<Record<string, OpenApiObject>> = {
 
 const ZEROS: Readonly<Record<string, unknown>> = { message: {}, string: '', int32: 0, int64: 0, double: 0, boolean: false }
 
+/** What explains `metadata` of any object, custom ones included: clients look for these words. */
+export const METADATA_TEXT =
+  "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+
 /** Kinds that every group version repeats. */
 const COMMON = new Set(['meta/v1.DeleteOptions', 'meta/v1.WatchEvent'])
 
@@ -114,6 +118,13 @@ export class SchemaWriter {
     return description ? { description } : {}
   }
 
+  /** Where a field has no text of its own, that of its type. */
+  #describedField(field: Field, typeName: string): OpenApiObject {
+    if (field.ref === 'meta/v1.ObjectMeta' && !this.#options.describe?.(typeName, field.name) && this.#options.describe) return { description: METADATA_TEXT }
+    const own = this.#described(typeName, field.name)
+    return 'description' in own || field.ref === undefined ? own : this.#described(field.ref)
+  }
+
   #schema(type: TypeSchema): OpenApiObject {
     const properties = [...type.fields.values()].map((field) => [field.name, this.#property(field, type.name)] as const)
     const required = [...type.fields.values()].filter((field) => field.required).map((field) => field.name)
@@ -168,7 +179,7 @@ export class SchemaWriter {
     const zero = field.isAlwaysWritten && this.#dialect === 'v3' ? ZEROS[field.type] : undefined
     const value = field.default ?? zero
     return this.#wrapped(this.#contained(field), {
-      ...this.#described(typeName, field.name),
+      ...this.#describedField(field, typeName),
       ...(value === undefined || (this.#dialect === 'v2' && field.default === undefined) ? {} : { default: value }),
       ...(field.enum && this.#dialect === 'v3' ? { enum: field.enum } : {}),
       ...(field.mapKeys ? { 'x-kubernetes-list-map-keys': field.mapKeys } : {}),
