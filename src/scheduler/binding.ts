@@ -5,6 +5,7 @@
 import { sleep } from '../base/clock.ts'
 import type { BindContext, Plugin, Rejection, Wait } from './framework.ts'
 import type { PodInfo } from './pod-info.ts'
+import type { Snapshot } from './snapshot.ts'
 
 export interface Refusal {
   readonly plugin: string
@@ -21,14 +22,19 @@ export function unreserve(plugins: readonly Plugin[], pod: PodInfo, nodeName: st
 }
 
 /** Reserves and asks for permission; on refusal everything is undone. */
-export function reserveAndPermit(plugins: readonly Plugin[], pod: PodInfo, nodeName: string): Refusal | readonly Waiting[] {
+export function reserveAndPermit(
+  plugins: readonly Plugin[],
+  pod: PodInfo,
+  nodeName: string,
+  snapshot: Snapshot,
+): Refusal | readonly Waiting[] {
   const waiting: Waiting[] = []
   const refuse = (plugin: Plugin, rejection: Rejection): Refusal => {
     unreserve(plugins, pod, nodeName)
     return { plugin: plugin.name, rejection }
   }
   for (const plugin of plugins) {
-    const rejection = plugin.reserve?.(pod, nodeName)
+    const rejection = plugin.reserve?.(pod, nodeName, snapshot)
     if (rejection) return refuse(plugin, rejection)
   }
   for (const plugin of plugins) {

@@ -1,7 +1,8 @@
 /** Objects beside nodes and pods that scheduling depends on, as plugins see them: live, read-only, never asked of the server. */
-import type { Namespace, ReplicationController, Service } from '../api/generated/core/v1.ts'
+import type { Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service } from '../api/generated/core/v1.ts'
 import type { ReplicaSet, StatefulSet } from '../api/generated/apps/v1.ts'
 import type { PodDisruptionBudget } from '../api/generated/policy/v1.ts'
+import type { StorageClass } from '../api/generated/storage/v1.ts'
 
 export interface ClusterView {
   namespace(name: string): Namespace | undefined
@@ -11,6 +12,10 @@ export interface ClusterView {
   replicaSet(namespace: string, name: string): ReplicaSet | undefined
   statefulSet(namespace: string, name: string): StatefulSet | undefined
   disruptionBudgets(): Iterable<PodDisruptionBudget>
+  claim(namespace: string, name: string): PersistentVolumeClaim | undefined
+  volume(name: string): PersistentVolume | undefined
+  volumes(): Iterable<PersistentVolume>
+  storageClass(name: string): StorageClass | undefined
 }
 
 /** Nothing there: for simulations of nodes and pods alone. */
@@ -22,4 +27,8 @@ export const emptyView: ClusterView = {
   replicaSet: () => undefined,
   statefulSet: () => undefined,
   disruptionBudgets: () => [],
+  claim: () => undefined,
+  volume: () => undefined,
+  volumes: () => [],
+  storageClass: () => undefined,
 }

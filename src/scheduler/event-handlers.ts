@@ -4,6 +4,7 @@
  */
 import type { Namespace, Node, NodeCondition, Pod } from '../api/generated/core/v1.ts'
 import { keyOf } from '../api/object.ts'
+import type { KubeObject } from '../api/object.ts'
 import type { InformerHandlers } from '../client/informer.ts'
 import type { ClusterEvent } from './framework.ts'
 import { podInfoOf } from './pod-info.ts'
@@ -155,4 +156,10 @@ export function namespaceHandlers(queue: SchedulingQueue): InformerHandlers<Name
         queue.happened({ kind: 'namespace-labels' })
     },
   }
+}
+
+/** Claims, volumes and their classes: whatever happened to them may be what a pod waits for. */
+export function volumeHandlers(queue: SchedulingQueue): InformerHandlers<KubeObject> {
+  const tell = () => queue.happened({ kind: 'volumes' })
+  return { added: tell, updated: tell }
 }

@@ -8,6 +8,7 @@ import type { Node, Pod } from '../api/generated/core/v1.ts'
 import type { Client } from '../client/client.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Random } from '../base/random.ts'
+import type { ClusterView } from './cluster-view.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { PodInfo } from './pod-info.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -91,6 +92,8 @@ export type PostFilterResult =
 export interface BindContext {
   readonly runtime: Runtime
   readonly client: Client
+  /** Live. */
+  readonly view: ClusterView
   readonly signal: AbortSignal
 }
 
@@ -121,7 +124,7 @@ export interface Plugin<FilterState = any, ScoreState = any> {
   normalise?(scores: number[], state: ScoreState, nodes: readonly NodeInfo[]): void
 
   /** Sets aside what the pod needs on the node. Whatever happens later, `unreserve` undoes it if the pod does not get there. */
-  reserve?(pod: PodInfo, nodeName: string): Rejection | undefined
+  reserve?(pod: PodInfo, nodeName: string, snapshot: Snapshot): Rejection | undefined
   unreserve?(pod: PodInfo, nodeName: string): void
   permit?(pod: PodInfo, nodeName: string): Rejection | Wait | undefined
   preBind?(pod: PodInfo, nodeName: string, context: BindContext): Promise<void>

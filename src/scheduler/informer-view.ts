@@ -10,6 +10,9 @@ export function clusterViewOf(informers: Informers): ClusterView {
   const replicaSets = informers.of('apps/v1/ReplicaSet').cache
   const statefulSets = informers.of('apps/v1/StatefulSet').cache
   const budgets = informers.of('policy/v1/PodDisruptionBudget').cache
+  const claims = informers.of('v1/PersistentVolumeClaim').cache
+  const volumes = informers.of('v1/PersistentVolume').cache
+  const storageClasses = informers.of('storage.k8s.io/v1/StorageClass').cache
   return {
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
@@ -18,5 +21,9 @@ export function clusterViewOf(informers: Informers): ClusterView {
     replicaSet: (namespace, name) => replicaSets.get(`${namespace}/${name}`),
     statefulSet: (namespace, name) => statefulSets.get(`${namespace}/${name}`),
     disruptionBudgets: () => budgets.values(),
+    claim: (namespace, name) => claims.get(`${namespace}/${name}`),
+    volume: (name) => volumes.get(name),
+    volumes: () => volumes.values(),
+    storageClass: (name) => storageClasses.get(name),
   }
 }

@@ -13,8 +13,11 @@ import { nodeUnschedulable } from './plugins/node-unschedulable.ts'
 import { podTopologySpread } from './plugins/pod-topology-spread.ts'
 import { schedulingGates } from './plugins/scheduling-gates.ts'
 import { taintToleration } from './plugins/taint-toleration.ts'
+import { createVolumeBinding } from './plugins/volume-binding.ts'
+import { volumeRestrictions } from './plugins/volume-restrictions.ts'
 
-export const defaultProfile: Profile = {
+/** Made anew for each scheduler: VolumeBinding remembers what its pods have chosen. */
+export const createDefaultProfile = (): Profile => ({
   schedulerName: 'default-scheduler',
   plugins: [
     { plugin: schedulingGates },
@@ -24,6 +27,8 @@ export const defaultProfile: Profile = {
     { plugin: nodeAffinity, weight: 2 },
     { plugin: nodePorts },
     { plugin: nodeResourcesFit, weight: 1 },
+    { plugin: volumeRestrictions },
+    { plugin: createVolumeBinding() },
     { plugin: podTopologySpread, weight: 2 },
     { plugin: interPodAffinity, weight: 2 },
     { plugin: defaultPreemption },
@@ -31,4 +36,4 @@ export const defaultProfile: Profile = {
     { plugin: imageLocality, weight: 1 },
     { plugin: defaultBinder },
   ],
-}
+})

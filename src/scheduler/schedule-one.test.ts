@@ -8,10 +8,12 @@ import { definePlugin, impossible, insufficient } from './framework.ts'
 import type { Profile } from './framework.ts'
 import { makeNode, makePod, makeSnapshot } from './objects.test-support.ts'
 import { podInfoOf } from './pod-info.ts'
-import { defaultProfile } from './profile.ts'
+import { createDefaultProfile } from './profile.ts'
 import { feasibleNodesToFind, scheduleOne } from './schedule-one.ts'
 import type { Decision } from './schedule-one.ts'
 import { createClusterState } from './snapshot.ts'
+
+const defaultProfile = createDefaultProfile()
 
 const decide = (
   nodes: readonly Node[],

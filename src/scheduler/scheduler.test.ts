@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ApiRequest, Transport } from '../api/exchange.ts'
-import type { Event, Pod } from '../api/generated/core/v1.ts'
+import type { Event, PersistentVolume, Pod } from '../api/generated/core/v1.ts'
 import { failure } from '../api/status.ts'
 import { silentLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
@@ -14,8 +14,10 @@ import type { Profile } from './framework.ts'
 import { definePlugin, insufficient } from './framework.ts'
 import { makeNode, makePod } from './objects.test-support.ts'
 import type { PodOptions } from './objects.test-support.ts'
-import { defaultProfile } from './profile.ts'
+import { createDefaultProfile } from './profile.ts'
 import { runScheduler } from './scheduler.ts'
+
+const defaultProfile = createDefaultProfile()
 
 /** A scheduler on a small server, whose bindings work as the real server's do. */
 async function start(profiles: readonly Profile[] = [defaultProfile]) {
@@ -315,4 +317,78 @@ test('while a preemption is under way no lesser pod takes the room', async () =>
   await cluster.clock.advance(10_000)
   assert.equal(cluster.pod('high')?.spec?.nodeName, 'n1')
   assert.equal(cluster.pod('thief')?.spec?.nodeName, undefined)
+})
+
+/** Stands for the controller that binds claims once the scheduler has chosen their volumes, or asked for one on a node. */
+async function bindClaims({ client, server }: Awaited<ReturnType<typeof start>>): Promise<void> {
+  const done = { metadata: { annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } } }
+  for (const volume of server.objects('v1/PersistentVolume') as readonly PersistentVolume[]) {
+    const { namespace, name } = volume.spec?.claimRef ?? {}
+    if (name)
+      await client.patch('v1/PersistentVolumeClaim', { namespace, name }, 'merge', { ...done, spec: { volumeName: volume.metadata?.name } })
+  }
+  for (const { metadata } of server.objects('v1/PersistentVolumeClaim')) {
+    if (!metadata?.annotations?.['volume.kubernetes.io/selected-node']) continue
+    await client.patch('v1/PersistentVolumeClaim', { namespace: metadata.namespace, name: metadata.name! }, 'merge', {
+      ...done,
+      spec: { volumeName: 'made' },
+    })
+  }
+}
+
+const claimFor = (name: string) => ({
+  metadata: { name, namespace: 'default' },
+  spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'late', resources: { requests: { storage: '1Gi' } } },
+})
+const usingClaim = (claimName: string): PodOptions => ({ spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }] } })
+
+test('two pods that wait for volumes choose different ones and are bound when their claims are', async () => {
+  await using cluster = await start()
+  const { client, clock } = cluster
+  await client.create('v1/Node', makeNode('n1'))
+  await client.create('storage.k8s.io/v1/StorageClass', {
+    metadata: { name: 'late' },
+    provisioner: 'kubernetes.io/no-provisioner',
+    volumeBindingMode: 'WaitForFirstConsumer',
+  })
+  for (const name of ['v1', 'v2']) {
+    await client.create('v1/PersistentVolume', {
+      metadata: { name },
+      spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], storageClassName: 'late' },
+      status: { phase: 'Available' },
+    })
+  }
+  for (const name of ['a', 'b']) {
+    await client.create('v1/PersistentVolumeClaim', claimFor(name))
+    await cluster.create(name, usingClaim(name))
+  }
+  await clock.advance(3_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, undefined)
+  const chosen = (cluster.server.objects('v1/PersistentVolume') as readonly PersistentVolume[]).map(({ spec }) => spec?.claimRef?.name)
+  assert.deepEqual(chosen.toSorted(), ['a', 'b'])
+  await bindClaims(cluster)
+  await clock.advance(2_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
+  assert.equal(cluster.pod('b')?.spec?.nodeName, 'n1')
+})
+
+test('a claim is handed to its provisioner with the chosen node', async () => {
+  await using cluster = await start()
+  const { client, clock } = cluster
+  await client.create('v1/Node', makeNode('n1'))
+  await client.create('storage.k8s.io/v1/StorageClass', {
+    metadata: { name: 'late' },
+    provisioner: 'example.com/disk',
+    volumeBindingMode: 'WaitForFirstConsumer',
+  })
+  await cluster.create('a', usingClaim('c'))
+  await clock.advance(10)
+  assert.match(conditionOf(cluster.pod('a')).message!, /persistentvolumeclaim "c" not found/)
+  await client.create('v1/PersistentVolumeClaim', claimFor('c'))
+  await clock.advance(5_000)
+  assert.equal(cluster.server.objects('v1/PersistentVolumeClaim')[0]?.metadata?.annotations?.['volume.kubernetes.io/selected-node'], 'n1')
+  assert.equal(cluster.pod('a')?.spec?.nodeName, undefined)
+  await bindClaims(cluster)
+  await clock.advance(2_000)
+  assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
 })

@@ -15,7 +15,7 @@ import { referenceTo } from '../client/object-reference.ts'
 import { awaitPermission, preBindAndBind, reserveAndPermit, unreserve } from './binding.ts'
 import type { Refusal, Waiting } from './binding.ts'
 import { describeDiagnosis } from './diagnosis.ts'
-import { namespaceHandlers, nodeHandlers, podHandlers } from './event-handlers.ts'
+import { namespaceHandlers, nodeHandlers, podHandlers, volumeHandlers } from './event-handlers.ts'
 import type { BindContext, Profile } from './framework.ts'
 import { clusterViewOf } from './informer-view.ts'
 import { createLimiter } from './limiter.ts'
@@ -23,7 +23,7 @@ import { patchPodStatus } from './pod-condition.ts'
 import type { StatusChange } from './pod-condition.ts'
 import type { PodInfo } from './pod-info.ts'
 import { evict } from './preemption.ts'
-import { defaultProfile } from './profile.ts'
+import { createDefaultProfile } from './profile.ts'
 import { createSchedulingQueue } from './queue.ts'
 import type { Failure, QueuedPod } from './queue.ts'
 import { scheduleOne } from './schedule-one.ts'
@@ -59,12 +59,13 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const { clock, random } = runtime
   const log = runtime.log.with({ component: 'scheduler' })
   const { informers, events } = options
-  const profiles = new Map((options.profiles ?? [defaultProfile]).map((profile) => [profile.schedulerName, profile]))
+  const profiles = new Map((options.profiles ?? [createDefaultProfile()]).map((profile) => [profile.schedulerName, profile]))
   const pods = informers.of('v1/Pod')
-  const state = createClusterState(clusterViewOf(informers))
+  const view = clusterViewOf(informers)
+  const state = createClusterState(view)
   const queue = createSchedulingQueue(clock, profiles)
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
-  const context: BindContext = { runtime, client, signal }
+  const context: BindContext = { runtime, client, view, signal }
   let start = 0
   let sweep: (() => void) | undefined
 
@@ -193,6 +194,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
         profile.plugins.map(({ plugin }) => plugin),
         info,
         nodeName,
+        state.snapshot(),
       )
       if ('rejection' in permits) return refused(entry, nodeName, permits)
       limiter.start(() => bind(entry, profile, nodeName, permits))
@@ -213,6 +215,9 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     informers.of('v1/Node').addHandlers(nodeHandlers(state, queue)),
     pods.addHandlers(podHandlers({ state, queue, isOurs: (pod) => profiles.has(pod.spec?.schedulerName ?? '') })),
     informers.of('v1/Namespace').addHandlers(namespaceHandlers(queue)),
+    informers.of('v1/PersistentVolumeClaim').addHandlers(volumeHandlers(queue)),
+    informers.of('v1/PersistentVolume').addHandlers(volumeHandlers(queue)),
+    informers.of('storage.k8s.io/v1/StorageClass').addHandlers(volumeHandlers(queue)),
   ]
   try {
     let sliceStartMs = clock.monotonic()

@@ -9,9 +9,11 @@ import type { ClusterView } from './cluster-view.ts'
 import { makeNode, makePod, makeSnapshot } from './objects.test-support.ts'
 import type { PodOptions } from './objects.test-support.ts'
 import { podInfoOf } from './pod-info.ts'
-import { defaultProfile } from './profile.ts'
+import { createDefaultProfile } from './profile.ts'
 import { scheduleOne } from './schedule-one.ts'
 import type { Decision } from './schedule-one.ts'
+
+const defaultProfile = createDefaultProfile()
 
 type Placed = readonly (readonly [Pod, string])[]
 
