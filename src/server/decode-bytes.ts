@@ -1,5 +1,6 @@
 /** Bytes from the wire as JSON values, by content type. */
 import { parseJson } from '../api/json.ts'
+import { decodeProtobuf } from '../api/protobuf.ts'
 import { badRequest } from '../api/status.ts'
 import { parseYaml } from '../api/yaml.ts'
 import { MEDIA_TYPES, unsupportedMediaType } from './negotiation.ts'
@@ -19,14 +20,18 @@ export function decodeBytes(bytes: Uint8Array, contentType: string | undefined):
   const parse = PARSERS[mediaType]
   if (!parse) throw unsupportedMediaType(Object.values(MEDIA_TYPES))
   try {
-    return { ...parse(bytes), text: () => decoder.decode(bytes) }
+    const { value, duplicates } = parse(bytes)
+    return { value, duplicates, text: () => decoder.decode(bytes) }
   } catch (error) {
-    if (error instanceof Error && (error.name === 'JsonSyntaxError' || error.name === 'YamlSyntaxError')) throw badRequest(error.message)
+    if (error instanceof Error && SYNTAX_ERRORS.has(error.name)) throw badRequest(error.message)
     throw error
   }
 }
 
+const SYNTAX_ERRORS: ReadonlySet<string> = new Set(['JsonSyntaxError', 'YamlSyntaxError', 'ProtobufError'])
+
 const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => { readonly value: unknown; readonly duplicates: readonly string[] }>> = {
   [MEDIA_TYPES.json]: parseJson,
   [MEDIA_TYPES.yaml]: parseYaml,
+  [MEDIA_TYPES.protobuf]: (bytes) => ({ value: decodeProtobuf(bytes), duplicates: [] }),
 }

@@ -45,11 +45,15 @@ function parse(header: string): Accepted | undefined {
     const parameters = new Map(rest.map((part) => part.split('=', 2).map((half) => half.trim().replace(/^"(.*)"$/, '$1')) as [string, string]))
     return { type, parameters, quality: Number(parameters.get('q') ?? 1) }
   })
+  const takesJson = new Set(clauses.filter(({ type }) => type === MEDIA_TYPES.json).map(({ parameters }) => parameters.get('as')))
   for (const { type, parameters } of clauses.toSorted((a, b) => b.quality - a.quality)) {
     for (const [encoding, mediaType] of ENCODINGS) {
       if (type !== mediaType && type !== '*/*' && type !== 'application/*') continue
       const accepted = withParameters(encoding, parameters)
-      if (accepted) return accepted
+      if (!accepted) continue
+      // JSON lies ready for every object; protobuf is made for those who take nothing else.
+      if (encoding === 'protobuf' && takesJson.has(accepted.as)) return { ...accepted, encoding: 'json' }
+      return accepted
     }
   }
   return undefined

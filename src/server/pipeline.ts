@@ -190,8 +190,10 @@ function validate(write: Write, object: KubeObject): void {
   if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', unique(errors))
 }
 
-function ownErrors({ served, subresource }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
+function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
   const { definition } = served.stored
+  // What the server itself changes (a binding, an eviction) the subresource's handler has checked.
+  if (isInternal) return []
   if (!old) return definition.validate?.(next) ?? []
   if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
   return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old) ?? [])]

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
 import type { ApiResponse, StoredObject, WatchEvent } from '../../api/exchange.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
-import { encodings } from './encodings.ts'
+import { encodeAs, protobufFrame } from './encodings.ts'
 import type { WireRequest, WireResponse } from './request.ts'
 
 /** Smaller answers are not worth compressing (upstream's bound). */
@@ -62,7 +62,7 @@ const asBuffer = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes 
 function sendObject(exchange: Exchange, status: number, stored: StoredObject, headers: Headers): Promise<void> | void {
   const { encoding, isPretty } = exchange.accepted
   if (encoding === 'json' && !isPretty) return send(exchange, status, MEDIA_TYPES.json, asBuffer(stored.bytes), headers)
-  const { contentType, bytes } = encodings(encoding, isPretty ?? false, stored.object)
+  const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, stored.object)
   return send(exchange, status, contentType, bytes, headers)
 }
 
@@ -75,7 +75,7 @@ function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Pro
   const { apiVersion, kind, metadata, items } = answer
   const { encoding, isPretty } = exchange.accepted
   if (encoding !== 'json' || isPretty) {
-    const { contentType, bytes } = encodings(encoding, isPretty ?? false, { kind, apiVersion, metadata, items: items.map(({ object }) => object) })
+    const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, { kind, apiVersion, metadata, items: items.map(({ object }) => object) })
     return send(exchange, 200, contentType, bytes, headers)
   }
   const start = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`)
@@ -140,13 +140,14 @@ async function write(response: WireResponse, bytes: Buffer): Promise<boolean> {
 
 async function sendWatch({ response, accepted }: Exchange, events: AsyncIterable<readonly WatchEvent[]>, headers: Headers): Promise<void> {
   // A client waits for the headers before it believes in the watch: they go before any event.
-  writeHead(response, 200, { ...headers, 'Content-Type': `${MEDIA_TYPES[accepted.encoding === 'protobuf' ? 'json' : accepted.encoding]}` })
+  const isProtobuf = accepted.encoding === 'protobuf'
+  writeHead(response, 200, { ...headers, 'Content-Type': isProtobuf ? `${MEDIA_TYPES.protobuf};stream=watch` : MEDIA_TYPES.json })
   flushHeaders(response)
   let writtenMs = 0
   for await (const batch of events) {
     const waitMs = writtenMs + COALESCE_MS - performance.now()
     if (waitMs > 0) await delay(waitMs)
-    const lines = batch.length === 1 ? asBuffer(batch[0]!.line) : Buffer.concat(batch.map((event) => event.line))
+    const lines = isProtobuf ? Buffer.concat(batch.map(protobufFrame)) : batch.length === 1 ? asBuffer(batch[0]!.line) : Buffer.concat(batch.map((event) => event.line))
     writtenMs = performance.now()
     if (!(await write(response, lines))) break
   }
