@@ -7,6 +7,7 @@
 import type { Event, ObjectReference } from '../api/generated/core/v1.ts'
 import { isApiError } from '../api/status.ts'
 import { sleep, timestamp } from '../base/clock.ts'
+import { randomInt } from '../base/random.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from './client.ts'
 import { createEventCorrelator } from './event-correlator.ts'
@@ -32,17 +33,16 @@ const MAX_TRIES = 12
 const RETRY_MS = 10_000
 
 export function createEventRecorder(runtime: Runtime, client: Client, { component, host }: EventRecorderOptions): EventRecorder {
-  const { clock, log } = runtime
+  const { clock, log, random } = runtime
   const correlator = createEventCorrelator(clock)
   const waiting: Event[] = []
   const closed = new AbortController()
   let draining: Promise<void> | undefined
-  let serial = 0
 
   function makeEvent(about: ObjectReference, type: string, reason: string, message: string): Event {
     const now = timestamp(clock)
-    // Upstream's suffix is the time in nanoseconds; the serial number keeps two events of one millisecond apart.
-    const nanoseconds = BigInt(Math.floor(clock.now())) * 1_000_000n + BigInt(serial++ % 1_000_000)
+    // Upstream's suffix is the time in nanoseconds; chance keeps two events of one millisecond apart, also those of two recorders.
+    const nanoseconds = BigInt(Math.floor(clock.now())) * 1_000_000n + BigInt(randomInt(random, 1_000_000))
     return {
       apiVersion: 'v1',
       kind: 'Event',
