@@ -212,6 +212,8 @@ describe('containerd', { skip: missing() }, () => {
     let isCancelled = false
     const { outcome } = await exec(['true'], new ReadableStream<Uint8Array>({ cancel: () => void (isCancelled = true) }))
     assert.deepEqual([outcome, isCancelled], [{ exitCode: 0 }, true])
+    const endless = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(65_536)) })
+    assert.deepEqual((await exec(['true'], endless)).outcome, { exitCode: 0 })
   })
 
   test('a terminal has the size that it is told', async () => {
@@ -265,10 +267,15 @@ describe('containerd', { skip: missing() }, () => {
       const id = await containerd.cri.pullImage('registry.test/hello/world:v1', undefined, over.signal)
       const image = await containerd.cri.imageStatus('registry.test/hello/world:v1')
       assert.deepEqual([image?.id, image?.tags.includes('registry.test/hello/world:v1')], [id, true])
+      for (const host of ['localhost', '127.0.0.1']) {
+        // Without any entry for it: loopback is asked without TLS.
+        assert.equal(await containerd.cri.pullImage(`${host}:${REGISTRY_PORT}/hello/world:v1`, undefined, over.signal), id)
+      }
       await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v2', undefined, over.signal), { code: 'NotFound' })
       const stopped = AbortSignal.abort(new Error('not any more'))
       await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v1', undefined, stopped), /not any more/)
-      await containerd.cri.removeImage('registry.test/hello/world:v1')
+      // Several names, one image: it goes by its id, with all of them.
+      await containerd.cri.removeImage(id)
       assert.equal(await containerd.cri.imageStatus('registry.test/hello/world:v1'), undefined)
     } finally {
       registry.kill()

@@ -13,7 +13,7 @@ import { sleep } from '../../base/clock.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { containerdConfig, registryHosts, type ContainerdPaths, type ContainerdSettings } from './containerd-config.ts'
 import { createCriRuntime, type CriRuntime } from './cri-client.ts'
-import { effectiveCapabilities, isSameProcess, killLeftovers, processStart, unmountBelow } from './processes.ts'
+import { effectiveCapabilities, isSameProcess, killLeftovers, processStart, systemEnvironment, unmountBelow } from './processes.ts'
 
 export interface ContainerdOptions {
   /** The node's own directory; images and logs are kept in it. */
@@ -49,6 +49,8 @@ const CAP_SYS_RESOURCE = 24
 const READY_MS = 30_000
 const READY_STEP_MS = 10
 const TERMINATE_MS = 10_000
+/** A larger log is begun anew at the next start of the daemon, which only logs warnings. */
+const MAX_LOG_BYTES = 10 * 1024 * 1024
 /** Pods taken down at the same time. */
 const STOP_CONCURRENCY = 8
 
@@ -151,7 +153,8 @@ async function launch(home: Home, networkNamespace: string | undefined): Promise
   if (networkNamespace) command.unshift('nsenter', `--net=${networkNamespace}`)
   const log = await open(home.logFile, 'a', 0o600)
   try {
-    const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ['ignore', log.fd, log.fd] })
+    if ((await log.stat()).size > MAX_LOG_BYTES) await log.truncate()
+    const child = spawn(command[0]!, command.slice(1), { detached: true, cwd: '/', env: systemEnvironment(), stdio: ['ignore', log.fd, log.fd] })
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', (error) => reject(new Error(`containerd could not be started: ${error.message}`)))

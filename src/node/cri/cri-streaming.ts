@@ -37,7 +37,9 @@ export async function runCommand(url: string, tty: boolean, streams: ExecStreams
       stderr && streams.stderr ? pumpOut(stderr, streams.stderr) : undefined,
       outcome,
     ])
+    // The runtime may have stopped reading in the middle of an input: only the end of the connection frees its writer then.
     over.abort()
+    connection.destroy()
     await Promise.all(inputs)
     return await outcome
   } finally {
@@ -57,6 +59,7 @@ export async function forwardPort(url: string, port: number, client: ByteDuplex,
     const sending = pumpIn(client.readable, data, over.signal)
     const [message] = await Promise.all([readAll(error), pumpOut(data, client.writable)])
     over.abort()
+    connection.destroy()
     await sending
     if (message !== '') throw new RuntimeError('Unknown', message)
   } finally {

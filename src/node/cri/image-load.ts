@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { sleep } from '../../base/clock.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
+import { systemEnvironment } from './processes.ts'
 
 /** CRI's images live in this namespace of containerd. */
 const CRI_NAMESPACE = 'k8s.io'
@@ -35,7 +36,7 @@ export async function loadImages(
 
 function importArchive(socket: string, archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('ctr', ['--address', socket, '--namespace', CRI_NAMESPACE, 'images', 'import', '-'])
+    const child = spawn('ctr', ['--address', socket, '--namespace', CRI_NAMESPACE, 'images', 'import', '-'], { env: systemEnvironment() })
     let output = ''
     const keep = (text: string) => (output = (output + text).slice(-MAX_OUTPUT_CHARACTERS))
     child.stdout.setEncoding('utf8').on('data', keep)

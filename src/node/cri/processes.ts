@@ -8,6 +8,11 @@ const run = promisify(execFile)
 const START_TIME_FIELD = 22
 const ZOMBIE = 'Z'
 
+/** Our environment, with the places where system programs (runc, iptables, umount) are even when the caller's PATH lacks them. */
+export function systemEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin` }
+}
+
 /** When a process was started, in ticks since boot; undefined when there is none (or only its remains). With its pid it is unique. */
 export async function processStart(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
@@ -65,7 +70,7 @@ async function allProcesses(): Promise<readonly Process[]> {
 export async function unmountBelow(directories: readonly string[]): Promise<void> {
   const mountInfo = await readFile('/proc/self/mountinfo', 'utf8')
   const points = mountPoints(mountInfo).filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)))
-  for (const point of points.toReversed()) await run('umount', ['--lazy', point])
+  for (const point of points.toReversed()) await run('umount', ['--lazy', point], { env: systemEnvironment() })
 }
 
 /** In the order in which they were mounted. Spaces and the like are written as octal numbers (proc_pid_mountinfo(5)). */
