@@ -8,7 +8,7 @@ import { createNamespaceController } from './namespace/controller.ts'
 import { createNodeIpamController } from './node-ipam/controller.ts'
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
 import { createPodGarbageCollector } from './pod-gc/controller.ts'
-import { replicaSetController } from './replicaset/controller.ts'
+import { replicaSetController, replicationController } from './replicaset/controller.ts'
 import { createRootCaController } from './root-ca/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
@@ -33,6 +33,7 @@ export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidr
   createGarbageCollector(),
   deploymentController,
   replicaSetController,
+  replicationController,
   endpointSliceController,
   endpointsController,
   createNodeIpamController(podCidr, nodeCidrPrefix),

@@ -44,7 +44,9 @@ export function createNodeLifecycleController(): Controller {
       }),
       informers.of('v1/Node').addHandlers({
         updated(node, old) {
-          if (heartbeatOf(node) !== heartbeatOf(old)) see(node.metadata!.name!)
+          // Only the node itself takes 'Unknown' back.
+          const isBack = readyStatusOf(old) === 'Unknown' && readyStatusOf(node) !== 'Unknown'
+          if (isBack || heartbeatOf(node) !== heartbeatOf(old)) see(node.metadata!.name!)
         },
       }),
     ]
