@@ -21,7 +21,16 @@ interface Plan {
   readonly visits: Visit[]
 }
 
-const ZEROS: Readonly<Record<string, unknown>> = { string: '', duration: '', int32: 0, int64: 0, double: 0, boolean: false, quantity: '0', intOrString: 0 }
+const ZEROS: Readonly<Record<string, unknown>> = {
+  string: '',
+  duration: '',
+  int32: 0,
+  int64: 0,
+  double: 0,
+  boolean: false,
+  quantity: '0',
+  intOrString: 0,
+}
 
 class Planner {
   readonly #schemas: Schemas
@@ -40,7 +49,8 @@ class Planner {
     for (const field of type.fields.values()) {
       const inner = field.type === 'message' ? this.#schemas.schemaOf(field.ref ?? '') : undefined
       const innerPlan = inner && this.planOf(inner)
-      if (innerPlan && (innerPlan.fills.length > 0 || innerPlan.visits.length > 0 || inner === type)) plan.visits.push({ field, plan: innerPlan })
+      if (innerPlan && (innerPlan.fills.length > 0 || innerPlan.visits.length > 0 || inner === type))
+        plan.visits.push({ field, plan: innerPlan })
       // A zero that is no pointer's would be left out again.
       if (field.default && typeof field.default !== 'object') plan.fills.push([field.name, field.default])
       else if (field.default !== undefined && field.isPointer) plan.fills.push([field.name, field.default])

@@ -187,7 +187,10 @@ class Patcher {
 function readOperations(patch: Json): readonly Operation[] {
   if (!Array.isArray(patch)) throw badRequest('json: cannot unmarshal object into Go value of type jsonpatch.Patch')
   if (patch.length > MAX_OPERATIONS) {
-    throw failure('RequestEntityTooLarge', `Request entity too large: The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`)
+    throw failure(
+      'RequestEntityTooLarge',
+      `Request entity too large: The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`,
+    )
   }
   return patch as readonly Operation[]
 }

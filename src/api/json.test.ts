@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { JsonSyntaxError, parseJson } from './json.ts'
 import { parseYaml, parseYamlDocuments } from './yaml.ts'
 
@@ -24,7 +24,10 @@ for (const [text, message] of [
 }
 
 test('fields given twice are named by their paths; the last one counts', () => {
-  assert.deepEqual(parseJson('{"a":1,"spec":{"b":[{"c":1,"c":2}]},"a":3}'), { value: { a: 3, spec: { b: [{ c: 2 }] } }, duplicates: ['spec.b[0].c', 'a'] })
+  assert.deepEqual(parseJson('{"a":1,"spec":{"b":[{"c":1,"c":2}]},"a":3}'), {
+    value: { a: 3, spec: { b: [{ c: 2 }] } },
+    duplicates: ['spec.b[0].c', 'a'],
+  })
   assert.deepEqual(parseJson(String.raw`{"a\":":"{:\\","b":"\\"}`).duplicates, [])
 })
 
@@ -38,7 +41,8 @@ test('any JSON is parsed as it is, without duplicates', () => {
 })
 
 test('YAML is read as version 1.1, with dates as text', () => {
-  const text = 'a: yes\nb: "yes"\nc: 010\nd: 0x10\ne: 1_000\nf: 2024-01-02\ng: 2024-01-02T03:04:05Z\nh: 12:30:45\ni: ~\nj: off\nk: 1e3\n1: one\ntrue: t\nl: 1.10\n'
+  const text =
+    'a: yes\nb: "yes"\nc: 010\nd: 0x10\ne: 1_000\nf: 2024-01-02\ng: 2024-01-02T03:04:05Z\nh: 12:30:45\ni: ~\nj: off\nk: 1e3\n1: one\ntrue: t\nl: 1.10\n'
   assert.deepEqual(parseYaml(text).value, {
     1: 'one',
     a: true,
@@ -62,6 +66,9 @@ test('YAML: anchors, merge keys, many documents, duplicates', () => {
   assert.deepEqual(parseYamlDocuments('a: 1\n---\n---\nb: 2\n'), [{ a: 1 }, { b: 2 }])
   assert.deepEqual(parseYaml('a: 1\nb: 2\na: 3\n'), { value: { a: 3, b: 2 }, duplicates: ['line 3: key "a" already set in map'] })
   assert.throws(() => parseYaml('a: [1'), /error converting YAML to JSON: yaml: line/)
-  const bomb = ['a: &a [x]', ...'bcdefghi'.split('').map((name, index) => `${name}: &${name} [${`*${'abcdefgh'[index]},`.repeat(9)}]`)].join('\n')
+  const bomb = [
+    'a: &a [x]',
+    ...'bcdefghi'.split('').map((name, index) => `${name}: &${name} [${`*${'abcdefgh'[index]},`.repeat(9)}]`),
+  ].join('\n')
   assert.throws(() => parseYaml(bomb), { name: 'YamlSyntaxError', message: /alias/i })
 })

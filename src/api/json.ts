@@ -37,7 +37,7 @@ function measure(text: string): { keys: number; depth: number } {
   let keys = 0
   let depth = 0
   let deepest = 0
-  for (let index = 0; index < text.length; ) {
+  for (let index = 0; index < text.length;) {
     switch (text.charCodeAt(index++)) {
       case QUOTE:
         index = endOfString(text, index)

@@ -22,7 +22,7 @@ test('names that fit have no faults', () => {
   for (const value of ['A=B'.replace('=', ''), 'with space', '1']) assert.deepEqual(environmentNameFaults(value), [], value)
 })
 
-test('faults are in upstream\'s words', () => {
+test("faults are in upstream's words", () => {
   assert.deepEqual(dns1123LabelFaults('A'), [LABEL_FAULT])
   assert.deepEqual(dns1123LabelFaults('a.b'), ['must not contain dots'])
   assert.deepEqual(dns1123LabelFaults('a'.repeat(64)), ['must be no more than 63 characters'])
@@ -32,8 +32,13 @@ test('faults are in upstream\'s words', () => {
   assert.match(dns1035LabelFaults('1a')[0] ?? '', /^a DNS-1035 label must consist of/)
   assert.deepEqual(qualifiedNameFaults('/a'), ['prefix part must be non-empty'])
   assert.deepEqual(qualifiedNameFaults('a/').slice(0, 1), ['name part must be non-empty'])
-  assert.match(qualifiedNameFaults('a/b/c')[0] ?? '', /^a valid label key must consist .* with an optional DNS subdomain prefix and '\/' \(e\.g\. 'example\.com\/MyName'\)$/)
+  assert.match(
+    qualifiedNameFaults('a/b/c')[0] ?? '',
+    /^a valid label key must consist .* with an optional DNS subdomain prefix and '\/' \(e\.g\. 'example\.com\/MyName'\)$/,
+  )
   assert.deepEqual(configMapKeyFaults('..'), ["must not be '..'"])
   assert.deepEqual(portNameFaults('a--b'), ['must not contain consecutive hyphens'])
-  assert.deepEqual(environmentNameFaults('a=b'), ["a valid environment variable name must consist only of printable ASCII characters other than '='"])
+  assert.deepEqual(environmentNameFaults('a=b'), [
+    "a valid environment variable name must consist only of printable ASCII characters other than '='",
+  ])
 })

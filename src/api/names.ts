@@ -59,7 +59,8 @@ export const LABEL_MAX_LENGTH = 63
 
 const label1123 = checkOf({
   format: LABEL_1123,
-  message: "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
+  message:
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
   examples: ['my-name', '123-abc'],
   maxLength: LABEL_MAX_LENGTH,
 })
@@ -107,14 +108,20 @@ export function qualifiedNameFaults(value: string): Faults {
   const slash = value.indexOf('/')
   const name = value.slice(slash + 1)
   if (name.includes('/')) {
-    return [`a valid label key ${regexFault(LABEL_KEY_MESSAGE, LABEL_KEY, ...LABEL_KEY_EXAMPLES)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`]
+    return [
+      `a valid label key ${regexFault(LABEL_KEY_MESSAGE, LABEL_KEY, ...LABEL_KEY_EXAMPLES)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+    ]
   }
   const prefixFaults = slash < 0 ? NONE : slash === 0 ? [EMPTY_FAULT] : dns1123SubdomainFaults(value.slice(0, slash))
   const isFitting = LABEL_KEY_REGEX.test(name)
   if (prefixFaults.length === 0 && isFitting && name.length <= LABEL_MAX_LENGTH) return NONE
   return [
     ...prefixFaults.map((fault) => `prefix part ${fault}`),
-    ...(name === '' ? [`name part ${EMPTY_FAULT}`] : byteLength(name) > LABEL_MAX_LENGTH ? [`name part ${maxLengthFault(LABEL_MAX_LENGTH)}`] : []),
+    ...(name === ''
+      ? [`name part ${EMPTY_FAULT}`]
+      : byteLength(name) > LABEL_MAX_LENGTH
+        ? [`name part ${maxLengthFault(LABEL_MAX_LENGTH)}`]
+        : []),
     ...(isFitting ? [] : [`name part ${regexFault(LABEL_KEY_MESSAGE, LABEL_KEY, ...LABEL_KEY_EXAMPLES)}`]),
   ]
 }
@@ -132,9 +139,11 @@ export const cIdentifierFaults = checkOf({
   examples: ['my_name', 'MY_NAME', 'MyName'],
 })
 
-export const portNumberFaults = (port: number): Faults => (Number.isInteger(port) && port >= 1 && port <= 65_535 ? NONE : [inclusiveRangeFault(1, 65_535)])
+export const portNumberFaults = (port: number): Faults =>
+  Number.isInteger(port) && port >= 1 && port <= 65_535 ? NONE : [inclusiveRangeFault(1, 65_535)]
 
-export const rangeFaults = (value: number, low: number, high: number): Faults => (value >= low && value <= high ? NONE : [inclusiveRangeFault(low, high)])
+export const rangeFaults = (value: number, low: number, high: number): Faults =>
+  value >= low && value <= high ? NONE : [inclusiveRangeFault(low, high)]
 
 /** The highest user or group id that upstream takes. */
 const MAX_ID = 2 ** 31 - 1

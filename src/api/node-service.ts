@@ -56,7 +56,11 @@ export interface ByteDuplex {
 
 /** What the HTTP adapter gives `serve` of an upgrade answer. */
 export type RemoteStreams =
-  | { readonly kind: 'exec' | 'attach'; readonly streams: ExecStreams; /** The last word: how it ended. */ finish(outcome: ExecOutcome): void }
+  | {
+      readonly kind: 'exec' | 'attach'
+      readonly streams: ExecStreams
+      /** The last word: how it ended. */ finish(outcome: ExecOutcome): void
+    }
   | {
       readonly kind: 'portforward'
       /** Each connection that the client opens; `fail` reports an error for this one and leaves the others alone. */

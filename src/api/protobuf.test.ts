@@ -3,10 +3,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { decodeObject } from './decode.ts'
 import type { Json, KubeObject } from './object.ts'
-import { decodeProtobuf, encodeProtobuf, encodeProtobufWatchFrame, hasProtobuf, ProtobufError } from './protobuf.ts'
+import { decodeProtobuf } from './protobuf-decode.ts'
+import { encodeProtobuf, encodeProtobufWatchFrame } from './protobuf-encode.ts'
+import { hasProtobuf } from './protobuf-layout.ts'
+import { ProtobufError } from './protobuf-reader.ts'
 import { resources } from './resources.ts'
 import { apiVersionOf, parseApiVersion, type Field, type TypeSchema } from './schema.ts'
 import { schemaOf, schemaOfKind } from './schema-table.ts'
@@ -17,24 +20,28 @@ const FIXTURES = ['api@v0.36.3/testdata/HEAD', 'apiextensions-apiserver@v0.36.3/
   .map((path) => join(process.env.GOMODCACHE ?? join(homedir(), 'go/pkg/mod'), 'k8s.io', path))
   .filter(existsSync)
 
-test("upstream's documents are read as its JSON says, and written as it wrote them", { skip: FIXTURES.length === 0 && "upstream's modules are not on this machine" }, () => {
-  let compared = 0
-  for (const directory of FIXTURES) {
-    for (const name of readdirSync(directory).filter((file) => file.endsWith('.pb') && !file.includes('after_roundtrip'))) {
-      const json = JSON.parse(readFileSync(join(directory, name.replace('.pb', '.json')), 'utf8')) as KubeObject
-      const type = json.apiVersion && json.kind ? schemaOfKind({ ...parseApiVersion(json.apiVersion), kind: json.kind }) : undefined
-      if (!type) continue
-      const bytes = new Uint8Array(readFileSync(join(directory, name)))
-      const object = decodeProtobuf(bytes)
-      assert.deepEqual(object, decodeObject(json as Json, type).object, name)
-      // Go writes zeros that our JSON does not hold; only this fixture has some.
-      if (json.kind === 'CustomResourceDefinition') assert.deepEqual(decodeProtobuf(encodeProtobuf(object)), object)
-      else assert.deepEqual(encodeProtobuf(object), bytes, name)
-      compared++
+test(
+  "upstream's documents are read as its JSON says, and written as it wrote them",
+  { skip: FIXTURES.length === 0 && "upstream's modules are not on this machine" },
+  () => {
+    let compared = 0
+    for (const directory of FIXTURES) {
+      for (const name of readdirSync(directory).filter((file) => file.endsWith('.pb') && !file.includes('after_roundtrip'))) {
+        const json = JSON.parse(readFileSync(join(directory, name.replace('.pb', '.json')), 'utf8')) as KubeObject
+        const type = json.apiVersion && json.kind ? schemaOfKind({ ...parseApiVersion(json.apiVersion), kind: json.kind }) : undefined
+        if (!type) continue
+        const bytes = new Uint8Array(readFileSync(join(directory, name)))
+        const object = decodeProtobuf(bytes)
+        assert.deepEqual(object, decodeObject(json as Json, type).object, name)
+        // Go writes zeros that our JSON does not hold; only this fixture has some.
+        if (json.kind === 'CustomResourceDefinition') assert.deepEqual(decodeProtobuf(encodeProtobuf(object)), object)
+        else assert.deepEqual(encodeProtobuf(object), bytes, name)
+        compared++
+      }
     }
-  }
-  assert.ok(compared > 50)
-})
+    assert.ok(compared > 50)
+  },
+)
 
 const SCALARS: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   string: fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }),
@@ -46,12 +53,16 @@ const SCALARS: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   time: fc.integer({ min: -(10 ** 10), max: 10 ** 11 }).map((seconds) => formatTime(seconds * 1000)),
   microTime: fc.integer({ min: 0, max: 10 ** 14 }).map(formatMicroTime),
   quantity: fc.constantFrom('0', '100m', '1Gi'),
-  intOrString: fc.oneof(fc.integer().filter((value) => value !== 0), fc.string({ minLength: 1 })),
+  intOrString: fc.oneof(
+    fc.integer().filter((value) => value !== 0),
+    fc.string({ minLength: 1 }),
+  ),
   json: fc.constantFrom({ a: [1, 'b', null] }, 'x', 5, [true]),
 }
 
 function valueOf(field: Field, depth: number): fc.Arbitrary<unknown> {
-  if (field.type !== 'message') return field.ref?.includes('JSONSchemaPropsOr') ? fc.constant({ type: 'string' }) : (SCALARS[field.type] ?? fc.constant('x'))
+  if (field.type !== 'message')
+    return field.ref?.includes('JSONSchemaPropsOr') ? fc.constant({ type: 'string' }) : (SCALARS[field.type] ?? fc.constant('x'))
   const type = schemaOf(field.ref ?? '')
   assert.ok(type)
   return objectOf(type, depth - 1)
@@ -122,7 +133,12 @@ test('what is no document is refused, whatever it is', () => {
   assert.throws(() => decodeProtobuf(Uint8Array.of(1, 2, 3, 4)), ProtobufError)
   assert.throws(() => encodeProtobuf({ kind: 'Widget', apiVersion: 'example.com/v1' }), ProtobufError)
   assert.equal(hasProtobuf('example.com/v1', 'Widget'), false)
-  const pod = encodeProtobuf({ kind: 'Pod', apiVersion: 'v1', metadata: { name: 'a', labels: { b: 'c' } }, spec: { containers: [{ name: 'x' }] } })
+  const pod = encodeProtobuf({
+    kind: 'Pod',
+    apiVersion: 'v1',
+    metadata: { name: 'a', labels: { b: 'c' } },
+    spec: { containers: [{ name: 'x' }] },
+  })
   fc.assert(
     fc.property(fc.nat(pod.length - 5), fc.nat(255), (at, byte) => {
       const broken = pod.slice()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   addQuantities,
   canonicalQuantity,
@@ -89,7 +89,10 @@ test('sums keep the format of what was there first', () => {
 })
 
 const amount: fc.Arbitrary<Amount> = fc.record(
-  { nano: fc.bigInt({ min: -(10n ** 30n), max: 10n ** 27n }), format: fc.constantFrom('DecimalSI' as const, 'BinarySI' as const, 'DecimalExponent' as const) },
+  {
+    nano: fc.bigInt({ min: -(10n ** 30n), max: 10n ** 27n }),
+    format: fc.constantFrom('DecimalSI' as const, 'BinarySI' as const, 'DecimalExponent' as const),
+  },
   { noNullPrototype: true },
 )
 

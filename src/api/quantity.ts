@@ -168,7 +168,9 @@ export const addQuantities = (a: string, b: string): string => formatQuantity(ad
 export const subtractQuantities = (a: string, b: string): string => formatQuantity(subtractAmounts(amountOf(a), amountOf(b)))
 
 /** A quantity of whole units. */
-export const quantityOf = (value: number | bigint, format: QuantityFormat = 'DecimalSI'): string => formatQuantity({ nano: BigInt(value) * NANO, format })
+export const quantityOf = (value: number | bigint, format: QuantityFormat = 'DecimalSI'): string =>
+  formatQuantity({ nano: BigInt(value) * NANO, format })
 
 /** A quantity of thousandths. */
-export const quantityOfMilli = (milli: number | bigint, format: QuantityFormat = 'DecimalSI'): string => formatQuantity({ nano: BigInt(milli) * MILLI, format })
+export const quantityOfMilli = (milli: number | bigint, format: QuantityFormat = 'DecimalSI'): string =>
+  formatQuantity({ nano: BigInt(milli) * MILLI, format })

@@ -3,7 +3,15 @@
  * those that CustomResourceDefinitions add.
  */
 import rows from './generated/resources.json' with { type: 'json' }
-import { apiVersionOf, kindNameOf, parseKindName, type GroupVersionKind, type ResourceInfo, type SubresourceInfo, type Verb } from './schema.ts'
+import {
+  apiVersionOf,
+  kindNameOf,
+  parseKindName,
+  type GroupVersionKind,
+  type ResourceInfo,
+  type SubresourceInfo,
+  type Verb,
+} from './schema.ts'
 
 export interface GroupVersion {
   readonly group: string
@@ -115,7 +123,8 @@ const builtIn = new ResourceTable(resources)
 export const findResource = (gvk: GroupVersionKind): ResourceInfo | undefined => builtIn.ofKind(gvk)
 
 /** The built-in resource at a path. */
-export const findResourceAt = (group: string, version: string, resource: string): ResourceInfo | undefined => builtIn.at(group, version, resource)
+export const findResourceAt = (group: string, version: string, resource: string): ResourceInfo | undefined =>
+  builtIn.at(group, version, resource)
 
 /** The group versions of the built-in resources. */
 export const groupVersions: readonly GroupVersion[] = builtIn.groupVersions()

@@ -69,7 +69,11 @@ test('resources are found by kind and by path', () => {
 })
 
 test('custom kinds come and go without touching the built-in ones', () => {
-  const widget: TypeSchema = { name: 'example.com/v1.Widget', fields: new Map(), groupVersionKinds: [{ group: 'example.com', version: 'v1', kind: 'Widget' }] }
+  const widget: TypeSchema = {
+    name: 'example.com/v1.Widget',
+    fields: new Map(),
+    groupVersionKinds: [{ group: 'example.com', version: 'v1', kind: 'Widget' }],
+  }
   const gvk = { group: 'example.com', version: 'v1', kind: 'Widget' }
   const schemas = new ExtensibleSchemas()
   schemas.add(widget)
@@ -80,7 +84,17 @@ test('custom kinds come and go without touching the built-in ones', () => {
   assert.ok(schemas.schemaOf('core/v1.Pod'))
 
   const table = new ResourceTable(resources)
-  const info = { ...gvk, resource: 'widgets', singular: 'widget', shortNames: [], categories: [], namespaced: true, verbs: ['get'], subresources: [], type: undefined } as const
+  const info = {
+    ...gvk,
+    resource: 'widgets',
+    singular: 'widget',
+    shortNames: [],
+    categories: [],
+    namespaced: true,
+    verbs: ['get'],
+    subresources: [],
+    type: undefined,
+  } as const
   table.add(info)
   assert.equal(table.at('example.com', 'v1', 'widgets'), info)
   assert.deepEqual(table.groupVersions().at(-1), { group: 'example.com', version: 'v1' })

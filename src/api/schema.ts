@@ -99,7 +99,8 @@ export interface ResourceInfo {
 }
 
 /** "v1" or "apps/v1". */
-export const apiVersionOf = (gv: { readonly group: string; readonly version: string }): string => (gv.group ? `${gv.group}/${gv.version}` : gv.version)
+export const apiVersionOf = (gv: { readonly group: string; readonly version: string }): string =>
+  gv.group ? `${gv.group}/${gv.version}` : gv.version
 
 /** "v1/Pod", "apps/v1/Deployment": how code names a kind. */
 export const kindNameOf = (gvk: GroupVersionKind): string => `${apiVersionOf(gvk)}/${gvk.kind}`

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   compileLabelSelector,
   formatFieldSelector,
@@ -53,7 +53,10 @@ for (const [text, message] of [
 
 test('a bad key and a bad value name the form that they should have', () => {
   assert.throws(() => parseLabelSelector('-a=b'), /unable to parse requirement: <nil>: Invalid value: "-a": name part must consist of/)
-  assert.throws(() => parseLabelSelector('a=-b'), /unable to parse requirement: values\[0\]\[a\]: Invalid value: "-b": a valid label must be/)
+  assert.throws(
+    () => parseLabelSelector('a=-b'),
+    /unable to parse requirement: values\[0\]\[a\]: Invalid value: "-b": a valid label must be/,
+  )
 })
 
 test('selector objects: absent matches nothing, empty everything', () => {
@@ -63,15 +66,31 @@ test('selector objects: absent matches nothing, empty everything', () => {
   assert.equal(compileLabelSelector(selector)(labels), true)
   assert.equal(compileLabelSelector(selector)({ tier: 'front' }), false)
   assert.equal(formatLabelSelector(selector), 'app in (api,web),tier=front')
-  assert.throws(() => compileLabelSelector({ matchExpressions: [{ key: 'a', operator: 'Is' }] }), /"Is" is not a valid label selector operator/)
+  assert.throws(
+    () => compileLabelSelector({ matchExpressions: [{ key: 'a', operator: 'Is' }] }),
+    /"Is" is not a valid label selector operator/,
+  )
 })
 
 const name = fc.stringMatching(/^[a-z]([a-z0-9]{0,8}[a-z0-9])?$/)
 const requirement: fc.Arbitrary<LabelRequirement> = fc.oneof(
   fc.record({ key: name, operator: fc.constantFrom('exists' as const, '!' as const), values: fc.constant([]) }, { noNullPrototype: true }),
-  fc.record({ key: name, operator: fc.constantFrom('=' as const, '==' as const, '!=' as const), values: fc.tuple(name) }, { noNullPrototype: true }),
-  fc.record({ key: name, operator: fc.constantFrom('in' as const, 'notin' as const), values: fc.uniqueArray(name, { minLength: 1, maxLength: 4 }).map((all) => all.toSorted()) }, { noNullPrototype: true }),
-  fc.record({ key: name, operator: fc.constantFrom('gt' as const, 'lt' as const), values: fc.tuple(fc.nat().map(String)) }, { noNullPrototype: true }),
+  fc.record(
+    { key: name, operator: fc.constantFrom('=' as const, '==' as const, '!=' as const), values: fc.tuple(name) },
+    { noNullPrototype: true },
+  ),
+  fc.record(
+    {
+      key: name,
+      operator: fc.constantFrom('in' as const, 'notin' as const),
+      values: fc.uniqueArray(name, { minLength: 1, maxLength: 4 }).map((all) => all.toSorted()),
+    },
+    { noNullPrototype: true },
+  ),
+  fc.record(
+    { key: name, operator: fc.constantFrom('gt' as const, 'lt' as const), values: fc.tuple(fc.nat().map(String)) },
+    { noNullPrototype: true },
+  ),
 )
 
 test('what is formatted parses to the same requirements', () => {
@@ -99,6 +118,9 @@ test('field selectors split, unescape and compare', () => {
 })
 
 test('any field value survives its escape', () => {
-  const one: fc.Arbitrary<FieldRequirement> = fc.record({ field: name, operator: fc.constantFrom('=' as const, '!=' as const), value: fc.string() }, { noNullPrototype: true })
+  const one: fc.Arbitrary<FieldRequirement> = fc.record(
+    { field: name, operator: fc.constantFrom('=' as const, '!=' as const), value: fc.string() },
+    { noNullPrototype: true },
+  )
   fc.assert(fc.property(one, (wanted) => assert.deepEqual(parseFieldSelector(formatFieldSelector([wanted])), [wanted])))
 })

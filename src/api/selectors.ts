@@ -84,7 +84,11 @@ const EXPRESSION_OPERATORS: Readonly<Record<string, LabelOperator>> = { In: 'in'
 
 /** A LabelSelector object as requirements, sorted by key. Throws on an operator that does not exist. */
 export function requirementsOf(selector: LabelSelector): readonly LabelRequirement[] {
-  const labels = Object.entries(selector.matchLabels ?? {}).map(([key, value]): LabelRequirement => ({ key, operator: '=', values: [value] }))
+  const labels = Object.entries(selector.matchLabels ?? {}).map(([key, value]): LabelRequirement => ({
+    key,
+    operator: '=',
+    values: [value],
+  }))
   const expressions = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }): LabelRequirement => {
     const known = EXPRESSION_OPERATORS[operator]
     if (!known) throw badRequest(`${JSON.stringify(operator)} is not a valid label selector operator`)
@@ -224,7 +228,7 @@ class LabelParser {
     const open = this.#take()
     if (open.text !== '(' || open.type !== 'symbol') this.#fail(`found '${open.text}' expected: '('`)
     const values = new Set<string>()
-    for (let expectsValue = true; ; ) {
+    for (let expectsValue = true; ;) {
       const token = this.#take()
       const isSymbol = token.type === 'symbol'
       if (isSymbol && token.text === ')') {

@@ -88,7 +88,8 @@ export const conflict = (group: string, resource: string, name: string, why: str
 export const badRequest = (message: string): ApiError => failure('BadRequest', message)
 
 /** A well-formed request that cannot be carried out (a patch that does not fit). Upstream keeps the reason to itself, and so its text. */
-export const unprocessable = (): ApiError => failure('Invalid', 'the server rejected our request due to an error in our request', { details: {} })
+export const unprocessable = (): ApiError =>
+  failure('Invalid', 'the server rejected our request due to an error in our request', { details: {} })
 
 /** The conflict of optimistic concurrency, in upstream's words. */
 export const modifiedConflict = (group: string, resource: string, name: string): ApiError =>

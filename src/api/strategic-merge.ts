@@ -27,8 +27,10 @@ function goPrint(value: Json | undefined): string {
   return `map[${keys.map((key) => `${key}:${goPrint(value[key])}`).join(' ')}]`
 }
 
-const noMergeKey = (item: Json, key: string) => failure('InternalError', `map: ${goPrint(item)} does not contain declared merge key: ${key}`)
-const badPatchType = (directive: Json | undefined, item: Json) => failure('InternalError', `unknown patch type: ${goPrint(directive)} in map: ${goPrint(item)}`)
+const noMergeKey = (item: Json, key: string) =>
+  failure('InternalError', `map: ${goPrint(item)} does not contain declared merge key: ${key}`)
+const badPatchType = (directive: Json | undefined, item: Json) =>
+  failure('InternalError', `unknown patch type: ${goPrint(directive)} in map: ${goPrint(item)}`)
 const badOrder = () => badRequest('invalid patch format of setElementOrder list')
 
 /** What is known of the fields of one place: those of a type, or the one sort of values of a map. */
@@ -50,7 +52,8 @@ function cleaned(patch: Json): Json | undefined {
 }
 
 /** The field that a directive's key names: "$setElementOrder/containers". */
-const targetOf = (key: string, prefix: string): string | undefined => (key.startsWith(`${prefix}/`) ? key.slice(prefix.length + 1) : undefined)
+const targetOf = (key: string, prefix: string): string | undefined =>
+  key.startsWith(`${prefix}/`) ? key.slice(prefix.length + 1) : undefined
 
 class Merger {
   readonly #schemas: Schemas
@@ -128,7 +131,7 @@ class Merger {
     if (key === undefined) throw failure('InternalError', `cannot merge lists without merge key for ${field.name}`)
     const { kept, additions } = applyListDirectives(original, patch, key)
     const merged = [...kept]
-    const shape = this.#shapeOf({ ...field, container: undefined } as unknown as Field)
+    const shape = this.#shapeOf({ ...field, container: undefined })
     for (const item of additions) {
       const value = keyOf(item, key)
       const index = merged.findIndex((other) => isObject(other) && other[key] === value)
@@ -187,7 +190,11 @@ function keyOf(item: Json, key: string): Json {
 }
 
 /** Takes the list's own directives out of the patch: `$patch: delete` removes one element, `$patch: replace` the original list. */
-function applyListDirectives(original: readonly Json[], patch: readonly Json[], key: string): { kept: readonly Json[]; additions: readonly JsonObject[] } {
+function applyListDirectives(
+  original: readonly Json[],
+  patch: readonly Json[],
+  key: string,
+): { kept: readonly Json[]; additions: readonly JsonObject[] } {
   let kept = original
   const additions: JsonObject[] = []
   for (const item of patch) {

@@ -62,14 +62,18 @@ function offsetOf(zone: string): number {
 function faultyElement(text: string): string {
   const month = Number(text.slice(5, 7))
   if (month < 1 || month > 12) return 'month'
-  const [hour = 0, minute = 0, second = 0] = text.slice(11).split(/[:.+Z-]/).map(Number)
+  const [hour = 0, minute = 0, second = 0] = text
+    .slice(11)
+    .split(/[:.+Z-]/)
+    .map(Number)
   if (hour > 23) return 'hour'
   if (minute > 59) return 'minute'
   return second > 59 ? 'second' : 'day'
 }
 
 /** Unix milliseconds to "2006-01-02T15:04:05Z". */
-export const formatTime = (milliseconds: number): string => `${new Date(Math.floor(milliseconds / 1000) * 1000).toISOString().slice(0, 19)}Z`
+export const formatTime = (milliseconds: number): string =>
+  `${new Date(Math.floor(milliseconds / 1000) * 1000).toISOString().slice(0, 19)}Z`
 
 /** Unix milliseconds to "2006-01-02T15:04:05.000000Z". */
 export const formatMicroTime = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 23)}000Z`

@@ -2,7 +2,7 @@
  * YAML as sigs.k8s.io/yaml reads it: version 1.1, where `yes`, `on` and `y` are true and `010` is eight, but dates stay strings and
  * there are no base-60 numbers; every value becomes JSON, every key a string.
  */
-import { isMap, isScalar, parseAllDocuments, visit, type Document, type ParsedNode, type Tags } from 'yaml'
+import { isMap, isScalar, parseAllDocuments, visit, type Document, type Tags } from 'yaml'
 import type { ParsedJson } from './json.ts'
 import type { Json } from './object.ts'
 
@@ -26,7 +26,7 @@ const MAX_DOCUMENTS = 10_000
 /** Aliases that one document may expand to: against "billion laughs". */
 const MAX_ALIASES = 100
 
-function readDocuments(text: string): Document.Parsed<ParsedNode>[] {
+function readDocuments(text: string): Document.Parsed[] {
   const documents = parseAllDocuments(text, {
     version: '1.1',
     merge: true,
@@ -36,11 +36,11 @@ function readDocuments(text: string): Document.Parsed<ParsedNode>[] {
   })
   if (!Array.isArray(documents)) return []
   if (documents.length > MAX_DOCUMENTS) throw new YamlSyntaxError(`more than ${MAX_DOCUMENTS} documents`)
-  return documents as Document.Parsed<ParsedNode>[]
+  return documents as Document.Parsed[]
 }
 
 /** Keys set twice in one map, as go-yaml words them. */
-function duplicateKeys(document: Document.Parsed<ParsedNode>, text: string): string[] {
+function duplicateKeys(document: Document.Parsed, text: string): string[] {
   const found: string[] = []
   visit(document, {
     Map(_, map) {
@@ -58,9 +58,10 @@ function duplicateKeys(document: Document.Parsed<ParsedNode>, text: string): str
   return found
 }
 
-function toJson(document: Document.Parsed<ParsedNode>): Json {
+function toJson(document: Document.Parsed): Json {
   const [error] = document.errors
-  if (error) throw new YamlSyntaxError(`error converting YAML to JSON: yaml: line ${error.linePos?.[0].line ?? 0}: ${error.message.split('\n')[0]}`)
+  if (error)
+    throw new YamlSyntaxError(`error converting YAML to JSON: yaml: line ${error.linePos?.[0].line ?? 0}: ${error.message.split('\n')[0]}`)
   try {
     return document.toJS({ maxAliasCount: MAX_ALIASES, mapAsMap: false }) as Json
   } catch (cause) {
@@ -77,4 +78,7 @@ export function parseYaml(input: string | Uint8Array): ParsedJson {
 }
 
 /** Every document of a text, empty ones left out. */
-export const parseYamlDocuments = (text: string): readonly Json[] => readDocuments(text).map(toJson).filter((value) => value !== null)
+export const parseYamlDocuments = (text: string): readonly Json[] =>
+  readDocuments(text)
+    .map(toJson)
+    .filter((value) => value !== null)

@@ -48,7 +48,10 @@ export function createDiscoveryPaths(options: DiscoveryOptions): PathHandler {
     const version = path.length === 1 ? wantsAggregated(request.headers.accept) : undefined
     const document = version
       ? cache.get(`${root} ${version}`, () =>
-          jsonDocument(aggregatedDiscovery(options.resources(), root === 'api' ? 'core' : 'named', version, options.aggregated?.()), aggregatedContentType(version)),
+          jsonDocument(
+            aggregatedDiscovery(options.resources(), root === 'api' ? 'core' : 'named', version, options.aggregated?.()),
+            aggregatedContentType(version),
+          ),
         )
       : cache.get(path.join('/'), () => make(path))
     return document && answerDocument(document, request)

@@ -24,7 +24,15 @@ test('a group version lists its resources and subresources by name', () => {
         shortNames: ['deploy'],
         categories: ['all'],
       },
-      { name: 'deployments/scale', singularName: '', namespaced: true, group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+      {
+        name: 'deployments/scale',
+        singularName: '',
+        namespaced: true,
+        group: 'autoscaling',
+        version: 'v1',
+        kind: 'Scale',
+        verbs: ['get', 'patch', 'update'],
+      },
       { name: 'deployments/status', singularName: '', namespaced: true, kind: 'Deployment', verbs: ['get', 'patch', 'update'] },
     ],
   )
@@ -48,7 +56,9 @@ test('groups tell their versions, the preferred one first', () => {
 })
 
 test('the aggregated document holds all of a root', () => {
-  const core = aggregatedDiscovery(resources, 'core') as { items: { metadata: { name?: string }; versions: { version: string; resources: { resource: string }[] }[] }[] }
+  const core = aggregatedDiscovery(resources, 'core') as {
+    items: { metadata: { name?: string }; versions: { version: string; resources: { resource: string }[] }[] }[]
+  }
   assert.equal(core.items.length, 1)
   assert.equal(core.items[0]?.metadata.name, undefined)
   assert.ok(core.items[0]?.versions[0]?.resources.some(({ resource }) => resource === 'pods'))

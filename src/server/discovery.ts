@@ -30,10 +30,17 @@ export interface APIGroup {
 /** One group of the aggregated document; a server behind the aggregation layer answers with its own. */
 export interface APIGroupDiscovery {
   readonly metadata: { readonly name?: string; readonly creationTimestamp: null }
-  readonly versions: readonly { readonly version: string; readonly resources?: readonly object[]; readonly freshness: 'Current' | 'Stale' }[]
+  readonly versions: readonly {
+    readonly version: string
+    readonly resources?: readonly object[]
+    readonly freshness: 'Current' | 'Stale'
+  }[]
 }
 
-const versionOf = (group: string, version: string): GroupVersionForDiscovery => ({ groupVersion: apiVersionOf({ group, version }), version })
+const versionOf = (group: string, version: string): GroupVersionForDiscovery => ({
+  groupVersion: apiVersionOf({ group, version }),
+  version,
+})
 
 /** Resources by group, then by version, in the order given. */
 function byGroup(resources: Iterable<ResourceInfo>): ReadonlyMap<string, ReadonlyMap<string, readonly ResourceInfo[]>> {
@@ -102,7 +109,12 @@ export function apiResourceList(resources: Iterable<ResourceInfo>, group: string
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group, version }), resources: sorted }
 }
 
-const responseKind = (kind: GroupVersionKind, info: ResourceInfo): object => ({ group: '', version: '', ...foreignKind(kind, info), kind: kind.kind })
+const responseKind = (kind: GroupVersionKind, info: ResourceInfo): object => ({
+  group: '',
+  version: '',
+  ...foreignKind(kind, info),
+  kind: kind.kind,
+})
 
 const discoverSubresource = (sub: SubresourceInfo, info: ResourceInfo): object => ({
   subresource: sub.name,
@@ -135,9 +147,18 @@ export function aggregatedDiscovery(
   const own = [...byGroup(resources)].filter(([name]) => (name === '') === (groups === 'core'))
   const items = own.map(([name, versions]): APIGroupDiscovery => ({
     metadata: { ...(name ? { name } : {}), creationTimestamp: null },
-    versions: Array.from(versions, ([served, infos]) => ({ version: served, resources: infos.map(discoverResource), freshness: 'Current' as const })),
+    versions: Array.from(versions, ([served, infos]) => ({
+      version: served,
+      resources: infos.map(discoverResource),
+      freshness: 'Current' as const,
+    })),
   }))
-  return { kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items: [...items, ...(groups === 'named' ? more : [])] }
+  return {
+    kind: 'APIGroupDiscoveryList',
+    apiVersion: `apidiscovery.k8s.io/${version}`,
+    metadata: {},
+    items: [...items, ...(groups === 'named' ? more : [])],
+  }
 }
 
 /** Which aggregated form a client asks for with its Accept header; undefined: the old one. */
@@ -157,4 +178,5 @@ export function wantsAggregated(accept: string | undefined): AggregatedVersion |
 }
 
 /** The content type that tells a client that it got the aggregated form. */
-export const aggregatedContentType = (version: AggregatedVersion): string => `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`
+export const aggregatedContentType = (version: AggregatedVersion): string =>
+  `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`

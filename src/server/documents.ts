@@ -20,7 +20,10 @@ export function contentHash(bytes: Uint8Array): string {
     low = Math.imul(low ^ byte, 0x01000193)
     high = Math.imul(high ^ byte ^ (low & 0xff), 0x01000193)
   }
-  return [high, low].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('').toUpperCase()
+  return [high, low]
+    .map((half) => (half >>> 0).toString(16).padStart(8, '0'))
+    .join('')
+    .toUpperCase()
 }
 
 export function jsonDocument(value: object, contentType = 'application/json'): CachedDocument {
@@ -33,7 +36,8 @@ export function answerDocument(document: CachedDocument, request: ApiRequest): A
   const etag = `"${document.hash}"`
   const headers = { etag, vary: 'Accept', 'cache-control': 'public' }
   const held = request.headers['if-none-match']?.split(',').map((part) => part.trim().replace(/^W\//, '')) ?? []
-  if (held.includes(etag) || held.includes('*')) return { type: 'raw', status: 304, contentType: document.contentType, body: new Uint8Array(), headers }
+  if (held.includes(etag) || held.includes('*'))
+    return { type: 'raw', status: 304, contentType: document.contentType, body: new Uint8Array(), headers }
   return { type: 'raw', status: 200, contentType: document.contentType, body: document.bytes, headers }
 }
 

@@ -26,7 +26,14 @@ export function parseGoStructs(source: string): GoStruct[] {
       const tag = /json:"([^"]*)"/.exec(match?.[3] ?? '')?.[1]
       if (!match || tag === undefined || tag === '-') return []
       const [json = '', ...options] = tag.split(',')
-      return [{ json, type: match[2] ?? '', number: Number(/protobuf:"\w+,(\d+)/.exec(match[3] ?? '')?.[1] ?? 0), omits: (['omitzero', 'omitempty'] as const).find((option) => options.includes(option)) }]
+      return [
+        {
+          json,
+          type: match[2] ?? '',
+          number: Number(/protobuf:"\w+,(\d+)/.exec(match[3] ?? '')?.[1] ?? 0),
+          omits: (['omitzero', 'omitempty'] as const).find((option) => options.includes(option)),
+        },
+      ]
     }),
   }))
 }

@@ -49,7 +49,10 @@ export function typeNameOf(openapi: string): string {
 
 const protoNameOf = (openapi: string): string => openapi.replace(/^io\.k8s\./, 'k8s.io.').replace(/-/g, '_')
 const openapiNameOf = (proto: string): string =>
-  proto.replace(/^k8s\.io\./, 'io.k8s.').replace('apiextensions_apiserver', 'apiextensions-apiserver').replace('kube_aggregator', 'kube-aggregator')
+  proto
+    .replace(/^k8s\.io\./, 'io.k8s.')
+    .replace('apiextensions_apiserver', 'apiextensions-apiserver')
+    .replace('kube_aggregator', 'kube-aggregator')
 
 const PROTO_SCALARS: Readonly<Record<string, FieldType>> = {
   string: 'string',
@@ -105,7 +108,12 @@ interface Place {
 
 type Messages = ReadonlyMap<string, ProtoMessage>
 
-function placesOf(message: ProtoMessage | undefined, schema: OpenApiSchema, messages: Messages, embedded: readonly number[] = []): Map<string, Place> {
+function placesOf(
+  message: ProtoMessage | undefined,
+  schema: OpenApiSchema,
+  messages: Messages,
+  embedded: readonly number[] = [],
+): Map<string, Place> {
   const places = new Map<string, Place>()
   for (const { name, number, type } of message?.fields ?? []) {
     if (schema.properties?.[name]) places.set(name, { number, embedded })
@@ -124,7 +132,8 @@ interface GoFacts {
 function goFieldsOf(struct: GoStruct | undefined, facts: GoFacts): GoField[] {
   return (struct?.fields ?? []).flatMap((field): GoField[] => {
     if (field.json) return [field]
-    if (field.type.endsWith('TypeMeta')) return ['kind', 'apiVersion'].map((json) => ({ json, type: 'string', number: 0, omits: 'omitempty' }))
+    if (field.type.endsWith('TypeMeta'))
+      return ['kind', 'apiVersion'].map((json) => ({ json, type: 'string', number: 0, omits: 'omitempty' }))
     return goFieldsOf(facts.structs.get(field.type.replace(/^.*\./, '')), facts)
   })
 }
@@ -147,7 +156,13 @@ function isRealDefault(value: unknown, isAlwaysWritten: boolean): boolean {
   return value !== undefined && text !== '{}' && !(isAlwaysWritten && ZEROS.has(text))
 }
 
-function publishedType(openapi: string, schema: OpenApiSchema, goFields: readonly GoField[], facts: GoFacts, places: ReadonlyMap<string, Place>): ModelType {
+function publishedType(
+  openapi: string,
+  schema: OpenApiSchema,
+  goFields: readonly GoField[],
+  facts: GoFacts,
+  places: ReadonlyMap<string, Place>,
+): ModelType {
   const required = new Set(schema.required)
   const rank = new Map(goFields.map((field, index) => [field.json, index]))
   const goField = new Map(goFields.map((field) => [field.json, field]))
@@ -212,7 +227,9 @@ function protoOnlyType(proto: string, message: ProtoMessage, facts: GoFacts, mes
     name: typeNameOf(openapi),
     openapi,
     fields: [...typeMeta, ...message.fields.map(toField)],
-    kind: isRoot ? { group: group === 'admission' ? 'admission.k8s.io' : group === 'core' ? '' : 'meta.k8s.io', version, kind: message.name } : undefined,
+    kind: isRoot
+      ? { group: group === 'admission' ? 'admission.k8s.io' : group === 'core' ? '' : 'meta.k8s.io', version, kind: message.name }
+      : undefined,
     isAtomic: false,
     isPublished: false,
   }

@@ -48,7 +48,8 @@ function encodeField(field: Field, file: string): string {
   return line.join(' ')
 }
 
-const kindName = ({ group, version, kind }: { group: string; version: string; kind: string }): string => `${group ? `${group}/` : ''}${version}/${kind}`
+const kindName = ({ group, version, kind }: { group: string; version: string; kind: string }): string =>
+  `${group ? `${group}/` : ''}${version}/${kind}`
 
 /** schema.json: what schema-table.ts reads. */
 export function printSchema(model: readonly ModelType[]): string {
@@ -78,8 +79,12 @@ function lines(sections: Readonly<Record<string, object>>): string {
   const section = (value: object): string =>
     Array.isArray(value)
       ? `[\n${value.map((item) => `    ${JSON.stringify(item)}`).join(',\n')}\n  ]`
-      : `{\n${Object.entries(value).map(([key, item]) => `    ${JSON.stringify(key)}: ${JSON.stringify(item)}`).join(',\n')}\n  }`
-  return `{\n${Object.entries(sections).map(([key, value]) => `  ${JSON.stringify(key)}: ${section(value)}`).join(',\n')}\n}\n`
+      : `{\n${Object.entries(value)
+          .map(([key, item]) => `    ${JSON.stringify(key)}: ${JSON.stringify(item)}`)
+          .join(',\n')}\n  }`
+  return `{\n${Object.entries(sections)
+    .map(([key, value]) => `  ${JSON.stringify(key)}: ${section(value)}`)
+    .join(',\n')}\n}\n`
 }
 
 const fullKind = (kind: DiscoveryResource['responseKind'], group: string, version: string): string =>

@@ -61,8 +61,12 @@ class Imports {
   }
 
   print(): string {
-    const line = ([file, types]: [string, Set<string>]): string => `import type { ${[...types].toSorted().join(', ')} } from '../${file}.ts'\n`
-    return [...this.#byFile].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(line).join('')
+    const line = ([file, types]: [string, Set<string>]): string =>
+      `import type { ${[...types].toSorted().join(', ')} } from '../${file}.ts'\n`
+    return [...this.#byFile]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(line)
+      .join('')
   }
 }
 
@@ -114,7 +118,8 @@ export function printKinds(model: readonly ModelType[]): string {
     return `${file.replace(/(^|\/)(\w)/g, (_, __, letter: string) => letter.toUpperCase())}${name}`
   }
   const imports = [...Map.groupBy(roots, (type) => splitTypeName(type.name)[0])].map(
-    ([file, types]) => `import type {\n${types.map((type) => `  ${splitTypeName(type.name)[1]} as ${alias(type)},\n`).join('')}} from './${file}.ts'\n`,
+    ([file, types]) =>
+      `import type {\n${types.map((type) => `  ${splitTypeName(type.name)[1]} as ${alias(type)},\n`).join('')}} from './${file}.ts'\n`,
   )
   const entries = roots.map(({ kind, ...type }) => {
     const apiVersion = kind?.group ? `${kind.group}/${kind.version}` : kind?.version

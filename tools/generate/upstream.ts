@@ -87,7 +87,9 @@ export interface DiscoveryDocument {
 function readPackage(directory: string, openapi: string): GoPackage {
   const files = readdirSync(directory)
   const goFiles = files
-    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go') && !name.startsWith('zz_generated') && !name.startsWith('generated'))
+    .filter(
+      (name) => name.endsWith('.go') && !name.endsWith('_test.go') && !name.startsWith('zz_generated') && !name.startsWith('generated'),
+    )
     .map((name) => readFileSync(join(directory, name), 'utf8'))
   const proto = files.includes('generated.proto') ? readFileSync(join(directory, 'generated.proto'), 'utf8') : undefined
   return { openapi, proto, goFiles }
@@ -98,7 +100,9 @@ function readApiPackages(module: string, prefix: string, folder = ''): GoPackage
   const versions = (group: string): string[] => readdirSync(join(root, group)).filter((name) => /^v\d+((alpha|beta)\d+)?$/.test(name))
   return readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .flatMap(({ name: group }) => versions(group).map((version) => readPackage(join(root, group, version), `${prefix}.${group}.${version}`)))
+    .flatMap(({ name: group }) =>
+      versions(group).map((version) => readPackage(join(root, group, version), `${prefix}.${group}.${version}`)),
+    )
 }
 
 /** An APIResourceList: subresources stand beside their resources as "pods/status". */
@@ -118,7 +122,11 @@ interface ResourceList {
 
 /** The core group is published in the old form only; this gives it the new one. */
 function nestSubresources({ resources }: ResourceList): DiscoveryResource[] {
-  const kindOf = (entry: ResourceList['resources'][number]) => ({ group: entry.group ?? '', version: entry.version ?? '', kind: entry.kind })
+  const kindOf = (entry: ResourceList['resources'][number]) => ({
+    group: entry.group ?? '',
+    version: entry.version ?? '',
+    kind: entry.kind,
+  })
   return resources
     .filter(({ name }) => !name.includes('/'))
     .map((entry) => ({

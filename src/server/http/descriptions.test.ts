@@ -27,7 +27,8 @@ test('nearly every plain field of what is served by default has a text; the clie
 })
 
 test('escapes of the generator are undone', () => {
-  const source = "/**\n* A \\'thing\\'.\n*/\nexport declare class V1X {\n    /**\n    * One \\\"line\\\".\n    * Two.\n    */\n    '_default'?: string;\n}"
+  const source =
+    "/**\n* A \\'thing\\'.\n*/\nexport declare class V1X {\n    /**\n    * One \\\"line\\\".\n    * Two.\n    */\n    '_default'?: string;\n}"
   const { text, fields } = parseDeclaration(source)
   assert.equal(text, "A 'thing'.")
   assert.equal(fields.get('default'), 'One "line".\nTwo.')

@@ -20,7 +20,12 @@ export interface OpenApiSource {
 
 const MEDIA_TYPES = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
 const CUSTOM_MEDIA_TYPES = ['application/json', 'application/yaml']
-const PATCH_TYPES = ['application/apply-patch+yaml', 'application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json']
+const PATCH_TYPES = [
+  'application/apply-patch+yaml',
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+]
 
 /** Parameters that are no strings. */
 const PARAMETER_TYPES: Readonly<Record<string, string>> = {
@@ -48,7 +53,8 @@ const PARAMETER_TYPES: Readonly<Record<string, string>> = {
 }
 
 /** "example.com/v1 Widget" -> "com.example.v1.Widget" */
-export const customTypeName = ({ group, version, kind }: GroupVersionKind): string => [...group.split('.').toReversed(), version, kind].join('.')
+export const customTypeName = ({ group, version, kind }: GroupVersionKind): string =>
+  [...group.split('.').toReversed(), version, kind].join('.')
 
 class DocumentBuilder {
   readonly #dialect: Dialect
@@ -68,7 +74,10 @@ class DocumentBuilder {
   paths(resources: readonly ResourceInfo[]): OpenApiObject {
     const entries = resources.flatMap((info) =>
       pathsOf(info).map(({ path, pathParameters, query, operations }) => {
-        const parameters = [...pathParameters.map((name) => this.#parameter(name, 'path')), ...query.map((name) => this.#parameter(name, 'query'))]
+        const parameters = [
+          ...pathParameters.map((name) => this.#parameter(name, 'path')),
+          ...query.map((name) => this.#parameter(name, 'query')),
+        ]
         const methods = operations.map((operation) => [operation.method, this.#operation(operation, info)] as const)
         return [path, { ...Object.fromEntries(methods), parameters }] as const
       }),
@@ -152,7 +161,8 @@ class DocumentBuilder {
 
   #body({ body, kind }: Operation, info: ResourceInfo): OpenApiObject | undefined {
     if (!body) return undefined
-    const schema = body === 'object' ? this.#kind(kind, info) : this.#writer.type(body === 'patch' ? 'meta/v1.Patch' : 'meta/v1.DeleteOptions')
+    const schema =
+      body === 'object' ? this.#kind(kind, info) : this.#writer.type(body === 'patch' ? 'meta/v1.Patch' : 'meta/v1.DeleteOptions')
     const required = body === 'deleteOptions' ? {} : { required: true }
     if (this.#dialect === 'v2') return { in: 'body', name: 'body', ...required, schema }
     return { content: content(body === 'patch' ? PATCH_TYPES : ['*/*'], schema), ...required }
@@ -195,4 +205,3 @@ export function openApiV3(source: OpenApiSource, name: string): OpenApiObject | 
     components: { schemas: builder.definitions, securitySchemes: SECURITY },
   }
 }
-

@@ -23,12 +23,23 @@ function* references(value: unknown): Generator<string> {
   }
 }
 
-const resolve = (document: unknown, ref: string): unknown => ref.slice(2).split('/').reduce((at, part) => (at as Record<string, unknown>)?.[part], document)
+const resolve = (document: unknown, ref: string): unknown =>
+  ref
+    .slice(2)
+    .split('/')
+    .reduce((at, part) => (at as Record<string, unknown>)?.[part], document)
 
 test('every reference of every document leads somewhere, every operation has a name of its own', () => {
-  for (const document of [openApiV2(source), openApiV3(source, 'api/v1'), openApiV3(source, 'apis/apps/v1'), openApiV3(source, 'apis/apiextensions.k8s.io/v1')]) {
+  for (const document of [
+    openApiV2(source),
+    openApiV3(source, 'api/v1'),
+    openApiV3(source, 'apis/apps/v1'),
+    openApiV3(source, 'apis/apiextensions.k8s.io/v1'),
+  ]) {
     for (const ref of references(document)) assert.ok(resolve(document, ref), ref)
-    const ids = Object.values(document?.paths as object).flatMap((item) => Object.values(item as object).flatMap(({ operationId }) => operationId ?? []))
+    const ids = Object.values(document?.paths as object).flatMap((item) =>
+      Object.values(item as object).flatMap(({ operationId }) => operationId ?? []),
+    )
     assert.equal(new Set(ids).size, ids.length)
     assert.ok(ids.length > 5)
   }
@@ -45,12 +56,21 @@ test('the schema of a field as upstream publishes it', () => {
     'x-kubernetes-patch-merge-key': 'name',
     'x-kubernetes-patch-strategy': 'merge',
   })
-  assert.deepEqual(resolve(document, '#/components/schemas/io.k8s.api.core.v1.ContainerPort/properties/containerPort'), { default: 0, format: 'int32', type: 'integer' })
-  assert.deepEqual(resolve(document, '#/components/schemas/io.k8s.api.core.v1.Pod/x-kubernetes-group-version-kind'), [{ group: '', version: 'v1', kind: 'Pod' }])
+  assert.deepEqual(resolve(document, '#/components/schemas/io.k8s.api.core.v1.ContainerPort/properties/containerPort'), {
+    default: 0,
+    format: 'int32',
+    type: 'integer',
+  })
+  assert.deepEqual(resolve(document, '#/components/schemas/io.k8s.api.core.v1.Pod/x-kubernetes-group-version-kind'), [
+    { group: '', version: 'v1', kind: 'Pod' },
+  ])
 })
 
 test("kubectl explain and validation find a kind by its paths' operations", () => {
-  const paths = openApiV3(source, 'apis/apps/v1')?.paths as Record<string, Record<string, { 'x-kubernetes-group-version-kind': object; parameters?: { name: string }[] }>>
+  const paths = openApiV3(source, 'apis/apps/v1')?.paths as Record<
+    string,
+    Record<string, { 'x-kubernetes-group-version-kind': object; parameters?: { name: string }[] }>
+  >
   const gvk = { group: 'apps', version: 'v1', kind: 'Deployment' }
   assert.deepEqual(paths['/apis/apps/v1/namespaces/{namespace}/deployments']?.get?.['x-kubernetes-group-version-kind'], gvk)
   const patch = paths['/apis/apps/v1/namespaces/{namespace}/deployments/{name}']?.patch
@@ -74,7 +94,11 @@ const widgets: ResourceInfo = {
 }
 
 test('a custom resource brings its schema', () => {
-  const custom: OpenApiSource = { ...source, resources: [...resources, widgets], customSchema: () => ({ type: 'object', properties: { spec: { type: 'string' } } }) }
+  const custom: OpenApiSource = {
+    ...source,
+    resources: [...resources, widgets],
+    customSchema: () => ({ type: 'object', properties: { spec: { type: 'string' } } }),
+  }
   const document = openApiV3(custom, 'apis/example.com/v1')
   for (const ref of references(document)) assert.ok(resolve(document, ref), ref)
   assert.deepEqual(resolve(document, '#/components/schemas/com.example.v1.Widget/properties/spec'), { type: 'string' })
@@ -88,7 +112,13 @@ test('documents are served by an index whose hashes change when they do', async 
   const paths = createOpenApiPaths({ ...source, resources: () => served, onChange: (listener) => (changed = listener) })
   const get = async (path: string, accept = 'application/json') => {
     const [plain = '', query] = path.split('?')
-    const request: ApiRequest = { method: 'GET', path: plain, query: new URLSearchParams(query), headers: { accept }, signal: new AbortController().signal }
+    const request: ApiRequest = {
+      method: 'GET',
+      path: plain,
+      query: new URLSearchParams(query),
+      headers: { accept },
+      signal: new AbortController().signal,
+    }
     const answer = await paths({} as never, { request } as never)
     assert.ok(answer?.type === 'raw')
     return JSON.parse(new TextDecoder().decode(answer.body as Uint8Array)) as { paths: Record<string, { serverRelativeURL: string }> }

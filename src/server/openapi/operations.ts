@@ -27,7 +27,16 @@ export interface PathOperations {
 
 const WRITE = ['dryRun', 'fieldManager', 'fieldValidation']
 const DELETE = ['dryRun', 'gracePeriodSeconds', 'ignoreStoreReadErrorWithClusterBreakingPotential', 'orphanDependents', 'propagationPolicy']
-const LIST = ['continue', 'fieldSelector', 'labelSelector', 'limit', 'resourceVersion', 'resourceVersionMatch', 'sendInitialEvents', 'timeoutSeconds']
+const LIST = [
+  'continue',
+  'fieldSelector',
+  'labelSelector',
+  'limit',
+  'resourceVersion',
+  'resourceVersionMatch',
+  'sendInitialEvents',
+  'timeoutSeconds',
+]
 
 const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
@@ -53,15 +62,50 @@ function operation(builder: Builder, verb: Verb, suffix = '', kind: GroupVersion
     case 'get':
       return { ...base, method: 'get', id: id('read'), action: 'get', answer: 'object', codes: [200], query: [] }
     case 'list':
-      return { ...base, method: 'get', id: id('list'), action: 'list', answer: 'list', codes: [200], query: ['allowWatchBookmarks', ...LIST, 'watch'] }
+      return {
+        ...base,
+        method: 'get',
+        id: id('list'),
+        action: 'list',
+        answer: 'list',
+        codes: [200],
+        query: ['allowWatchBookmarks', ...LIST, 'watch'],
+      }
     case 'create':
-      return { ...base, method: 'post', id: id('create'), action: 'post', body: 'object', answer: 'object', codes: [200, 201, 202], query: WRITE }
+      return {
+        ...base,
+        method: 'post',
+        id: id('create'),
+        action: 'post',
+        body: 'object',
+        answer: 'object',
+        codes: [200, 201, 202],
+        query: WRITE,
+      }
     case 'update':
       return { ...base, method: 'put', id: id('replace'), action: 'put', body: 'object', answer: 'object', codes: [200, 201], query: WRITE }
     case 'patch':
-      return { ...base, method: 'patch', id: id('patch'), action: 'patch', body: 'patch', answer: 'object', codes: [200, 201], query: [...WRITE, 'force'] }
+      return {
+        ...base,
+        method: 'patch',
+        id: id('patch'),
+        action: 'patch',
+        body: 'patch',
+        answer: 'object',
+        codes: [200, 201],
+        query: [...WRITE, 'force'],
+      }
     case 'delete':
-      return { ...base, method: 'delete', id: id('delete'), action: 'delete', body: 'deleteOptions', answer: 'status', codes: [200, 202], query: DELETE }
+      return {
+        ...base,
+        method: 'delete',
+        id: id('delete'),
+        action: 'delete',
+        body: 'deleteOptions',
+        answer: 'status',
+        codes: [200, 202],
+        query: DELETE,
+      }
     case 'deletecollection':
       return {
         ...base,
@@ -78,8 +122,13 @@ function operation(builder: Builder, verb: Verb, suffix = '', kind: GroupVersion
   }
 }
 
-const operations = (builder: Builder, verbs: readonly Verb[], wanted: readonly Verb[], suffix?: string, kind?: GroupVersionKind): Operation[] =>
-  wanted.filter((verb) => verbs.includes(verb)).flatMap((verb) => operation(builder, verb, suffix, kind) ?? [])
+const operations = (
+  builder: Builder,
+  verbs: readonly Verb[],
+  wanted: readonly Verb[],
+  suffix?: string,
+  kind?: GroupVersionKind,
+): Operation[] => wanted.filter((verb) => verbs.includes(verb)).flatMap((verb) => operation(builder, verb, suffix, kind) ?? [])
 
 const CONNECT_METHODS: Readonly<Record<string, readonly Method[]>> = {
   create: ['post'],
@@ -109,7 +158,17 @@ const CONNECT_QUERY: Readonly<Record<string, readonly string[]>> = {
   exec: ['command', 'container', 'stderr', 'stdin', 'stdout', 'tty'],
   portforward: ['ports'],
   proxy: ['path'],
-  log: ['container', 'follow', 'insecureSkipTLSVerifyBackend', 'limitBytes', 'previous', 'sinceSeconds', 'stream', 'tailLines', 'timestamps'],
+  log: [
+    'container',
+    'follow',
+    'insecureSkipTLSVerifyBackend',
+    'limitBytes',
+    'previous',
+    'sinceSeconds',
+    'stream',
+    'tailLines',
+    'timestamps',
+  ],
 }
 
 function subresourcePaths(builder: Builder, itemPath: string, parameters: readonly string[], sub: SubresourceInfo): PathOperations[] {
@@ -136,12 +195,25 @@ export function pathsOf(info: ResourceInfo): PathOperations[] {
   const parameters = info.namespaced ? ['namespace'] : []
   const item = `${collection}/{name}`
   const paths: PathOperations[] = [
-    { path: collection, pathParameters: parameters, query: ['pretty'], operations: operations(builder, info.verbs, ['deletecollection', 'list', 'create']) },
-    { path: item, pathParameters: ['name', ...parameters], query: ['pretty'], operations: operations(builder, info.verbs, ['delete', 'get', 'patch', 'update']) },
+    {
+      path: collection,
+      pathParameters: parameters,
+      query: ['pretty'],
+      operations: operations(builder, info.verbs, ['deletecollection', 'list', 'create']),
+    },
+    {
+      path: item,
+      pathParameters: ['name', ...parameters],
+      query: ['pretty'],
+      operations: operations(builder, info.verbs, ['delete', 'get', 'patch', 'update']),
+    },
     ...info.subresources.flatMap((sub) => subresourcePaths(builder, item, ['name', ...parameters], sub)),
   ]
   if (info.namespaced) {
-    const everywhere = operations({ ...builder, scope: '' }, info.verbs, ['list']).map((one) => ({ ...one, id: `${one.id}ForAllNamespaces` }))
+    const everywhere = operations({ ...builder, scope: '' }, info.verbs, ['list']).map((one) => ({
+      ...one,
+      id: `${one.id}ForAllNamespaces`,
+    }))
     paths.push({ path: `${root}/${info.resource}`, pathParameters: [], query: ['pretty'], operations: everywhere })
   }
   return paths.filter(({ operations: all }) => all.length > 0)

@@ -34,7 +34,9 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
   const index = (): object => {
     const all = source()
     const names = groupVersionsOf(all.resources).map(documentName)
-    return { paths: Object.fromEntries(names.map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(name, all)}` }])) }
+    return {
+      paths: Object.fromEntries(names.map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(name, all)}` }])),
+    }
   }
 
   return (_core, { request }) => {
@@ -53,7 +55,8 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
               })
             : undefined
     if (!document) return undefined
-    if (!acceptsJson(request.headers.accept)) throw failure('NotAcceptable', 'only the following media types are accepted: application/json')
+    if (!acceptsJson(request.headers.accept))
+      throw failure('NotAcceptable', 'only the following media types are accepted: application/json')
     const answer = answerDocument(document, request)
     // A document asked for by its hash never changes under that name.
     return request.query.has('hash') ? { ...answer, headers: { ...answer.headers, 'cache-control': 'public, immutable' } } : answer

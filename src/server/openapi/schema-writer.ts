@@ -24,7 +24,11 @@ const EXTENSIONS = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1'
 
 /** Types with a JSON form of their own, by field type or, for free JSON, by the name of the type. */
 const SPECIAL: Readonly<Record<string, Special>> = {
-  quantity: { name: 'io.k8s.apimachinery.pkg.api.resource.Quantity', v2: { type: 'string' }, v3: { oneOf: [{ type: 'string' }, { type: 'number' }] } },
+  quantity: {
+    name: 'io.k8s.apimachinery.pkg.api.resource.Quantity',
+    v2: { type: 'string' },
+    v3: { oneOf: [{ type: 'string' }, { type: 'number' }] },
+  },
   intOrString: {
     name: 'io.k8s.apimachinery.pkg.util.intstr.IntOrString',
     v2: { type: 'string', format: 'int-or-string' },
@@ -120,7 +124,8 @@ export class SchemaWriter {
 
   /** Where a field has no text of its own, that of its type. */
   #describedField(field: Field, typeName: string): OpenApiObject {
-    if (field.ref === 'meta/v1.ObjectMeta' && !this.#options.describe?.(typeName, field.name) && this.#options.describe) return { description: METADATA_TEXT }
+    if (field.ref === 'meta/v1.ObjectMeta' && !this.#options.describe?.(typeName, field.name) && this.#options.describe)
+      return { description: METADATA_TEXT }
     const own = this.#described(typeName, field.name)
     return 'description' in own || field.ref === undefined ? own : this.#described(field.ref)
   }
