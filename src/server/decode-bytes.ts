@@ -1,6 +1,6 @@
 /** Bytes from the wire as JSON values, by content type. */
 import { parseJson } from '../api/json.ts'
-import { decodeProtobuf } from '../api/protobuf.ts'
+import { decodeProtobuf } from '../api/protobuf-decode.ts'
 import { badRequest } from '../api/status.ts'
 import { parseYaml } from '../api/yaml.ts'
 import { MEDIA_TYPES, unsupportedMediaType } from './negotiation.ts'

@@ -1,5 +1,6 @@
 /** Encodings other than the plain JSON that the cache keeps: indented, YAML, protobuf. */
-import { encodeProtobuf, encodeProtobufWatchFrame, hasProtobuf } from '../../api/protobuf.ts'
+import { encodeProtobuf, encodeProtobufWatchFrame } from '../../api/protobuf-encode.ts'
+import { hasProtobuf } from '../../api/protobuf-layout.ts'
 import type { WatchEvent } from '../../api/exchange.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { MEDIA_TYPES, type Encoding } from '../negotiation.ts'
