@@ -128,7 +128,10 @@ describe('containerd', { skip: missing() }, () => {
   before(async () => {
     containerd = await startContainerd(runtime, options)
     await ensurePauseImage(runtime, containerd.cri, { socket: containerd.socket, architecture })
-    const names = await loadImages(runtime, containerd.cri, { socket: containerd.socket, archive: await buildImageArchive([busyboxImage(IMAGE)]) })
+    const names = await loadImages(runtime, containerd.cri, {
+      socket: containerd.socket,
+      archive: await buildImageArchive([busyboxImage(IMAGE)]),
+    })
     assert.deepEqual(names, [IMAGE])
     imageId = (await containerd.cri.imageStatus(IMAGE))!.id
     const logDirectory = join(directory, 'logs')
@@ -166,7 +169,10 @@ describe('containerd', { skip: missing() }, () => {
 
   test('a sandbox and its containers are listed with what they were made with', async () => {
     const status = await containerd.cri.podSandboxStatus(sandboxId)
-    assert.deepEqual([status.metadata, status.labels, status.annotations, status.isReady], [sandbox.metadata, sandbox.labels, sandbox.annotations, true])
+    assert.deepEqual(
+      [status.metadata, status.labels, status.annotations, status.isReady],
+      [sandbox.metadata, sandbox.labels, sandbox.annotations, true],
+    )
     const [found] = (await containerd.cri.listContainers()).filter(({ id }) => id === main)
     assert.deepEqual([found?.sandboxId, found?.state, found?.labels], [sandboxId, 'RUNNING', { role: 'main' }])
     assert.ok(Math.abs(Date.now() - (await containerd.cri.containerStatus(main)).startedAtMs) < 60_000)
@@ -176,8 +182,14 @@ describe('containerd', { skip: missing() }, () => {
     const { logPath } = await containerd.cri.containerStatus(main)
     await until('both lines are logged', async () => (await readFile(logPath, 'utf8')).split('\n').length > 2)
     const lines = (await readFile(logPath, 'utf8')).trim().split('\n').toSorted()
-    assert.match(lines.find((line) => line.includes('stdout'))!, / stdout F grüß dich$/)
-    assert.match(lines.find((line) => line.includes('stderr'))!, / stderr F oops$/)
+    assert.match(
+      lines.find((line) => line.includes('stdout'))!,
+      / stdout F grüß dich$/,
+    )
+    assert.match(
+      lines.find((line) => line.includes('stderr'))!,
+      / stderr F oops$/,
+    )
   })
 
   test('execSync answers with output and exit code, and ends at its time-out', async () => {
@@ -260,34 +272,41 @@ describe('containerd', { skip: missing() }, () => {
     assert.equal(await containerd.cri.imageStatus('proa.local/unknown:1'), undefined)
   })
 
-  test('an image is pulled from a registry and removed', { skip: !isInstalled('docker-registry') && 'not installed: docker-registry' }, async () => {
-    const registry = await startRegistry(directory)
-    try {
-      await push('hello/world', 'v1', await buildImageArchive([busyboxImage('unused:1')]))
-      const id = await containerd.cri.pullImage('registry.test/hello/world:v1', undefined, over.signal)
-      const image = await containerd.cri.imageStatus('registry.test/hello/world:v1')
-      assert.deepEqual([image?.id, image?.tags.includes('registry.test/hello/world:v1')], [id, true])
-      for (const host of ['localhost', '127.0.0.1']) {
-        // Without any entry for it: loopback is asked without TLS.
-        assert.equal(await containerd.cri.pullImage(`${host}:${REGISTRY_PORT}/hello/world:v1`, undefined, over.signal), id)
+  test(
+    'an image is pulled from a registry and removed',
+    { skip: !isInstalled('docker-registry') && 'not installed: docker-registry' },
+    async () => {
+      const registry = await startRegistry(directory)
+      try {
+        await push('hello/world', 'v1', await buildImageArchive([busyboxImage('unused:1')]))
+        const id = await containerd.cri.pullImage('registry.test/hello/world:v1', undefined, over.signal)
+        const image = await containerd.cri.imageStatus('registry.test/hello/world:v1')
+        assert.deepEqual([image?.id, image?.tags.includes('registry.test/hello/world:v1')], [id, true])
+        for (const host of ['localhost', '127.0.0.1']) {
+          // Without any entry for it: loopback is asked without TLS.
+          assert.equal(await containerd.cri.pullImage(`${host}:${REGISTRY_PORT}/hello/world:v1`, undefined, over.signal), id)
+        }
+        await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v2', undefined, over.signal), { code: 'NotFound' })
+        const stopped = AbortSignal.abort(new Error('not any more'))
+        await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v1', undefined, stopped), /not any more/)
+        // Several names, one image: it goes by its id, with all of them.
+        await containerd.cri.removeImage(id)
+        assert.equal(await containerd.cri.imageStatus('registry.test/hello/world:v1'), undefined)
+      } finally {
+        registry.kill()
       }
-      await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v2', undefined, over.signal), { code: 'NotFound' })
-      const stopped = AbortSignal.abort(new Error('not any more'))
-      await assert.rejects(containerd.cri.pullImage('registry.test/hello/world:v1', undefined, stopped), /not any more/)
-      // Several names, one image: it goes by its id, with all of them.
-      await containerd.cri.removeImage(id)
-      assert.equal(await containerd.cri.imageStatus('registry.test/hello/world:v1'), undefined)
-    } finally {
-      registry.kill()
-    }
-  })
+    },
+  )
 
   test('the next start takes over the running daemon, and containers outlive a killed one', async () => {
     const second = await startContainerd(runtime, options)
     assert.deepEqual([second.pid, second.isAdopted], [containerd.pid, true])
     second.cri.close()
     process.kill(containerd.pid, 'SIGKILL')
-    await until('the daemon is gone', () => !existsSync(`/proc/${containerd.pid}/cmdline`) || readFileSync(`/proc/${containerd.pid}/cmdline`, 'utf8') === '')
+    await until(
+      'the daemon is gone',
+      () => !existsSync(`/proc/${containerd.pid}/cmdline`) || readFileSync(`/proc/${containerd.pid}/cmdline`, 'utf8') === '',
+    )
     containerd.cri.close()
     containerd = await startContainerd(runtime, options)
     assert.equal(containerd.isAdopted, false)
@@ -333,7 +352,8 @@ function leftovers(directory: string, socket: string): readonly string[] {
   for (const pid of spawnSync('sh', ['-c', 'ls /proc'], { encoding: 'utf8' }).stdout.split('\n')) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid || !existsSync(`/proc/${pid}/cmdline`)) continue
     const command = spawnSync('cat', [`/proc/${pid}/cmdline`], { encoding: 'utf8' }).stdout
-    if (command.includes('containerd') && (command.includes(`${socket}\0`) || command.includes(`${directory}/`))) found.push(command.replaceAll('\0', ' '))
+    if (command.includes('containerd') && (command.includes(`${socket}\0`) || command.includes(`${directory}/`)))
+      found.push(command.replaceAll('\0', ' '))
   }
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
   found.push(...mounts.filter((line) => line.includes(`${directory}/`) || line.includes(join(socket, '..'))))
@@ -378,10 +398,18 @@ async function push(repository: string, tag: string, archive: Buffer): Promise<v
     const begun = await fetch(`${base}/blobs/uploads/`, { method: 'POST' })
     const location = new URL(begun.headers.get('location')!, base)
     location.searchParams.set('digest', `sha256:${hex}`)
-    const done = await fetch(location, { method: 'PUT', body: new Uint8Array(data), headers: { 'content-type': 'application/octet-stream' } })
+    const done = await fetch(location, {
+      method: 'PUT',
+      body: new Uint8Array(data),
+      headers: { 'content-type': 'application/octet-stream' },
+    })
     assert.equal(done.status, 201)
   }
   const manifest = new Uint8Array(files.get(`blobs/sha256/${manifestHex}`)!)
-  const done = await fetch(`${base}/manifests/${tag}`, { method: 'PUT', body: manifest, headers: { 'content-type': manifests[0]!.mediaType } })
+  const done = await fetch(`${base}/manifests/${tag}`, {
+    method: 'PUT',
+    body: manifest,
+    headers: { 'content-type': manifests[0]!.mediaType },
+  })
   assert.equal(done.status, 201)
 }

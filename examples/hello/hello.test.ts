@@ -37,7 +37,11 @@ test('the objects fit together', () => {
 test('the image answers, and ends at once when told', { skip: noContainers(), timeout: 60_000 }, async () => {
   const runtime = { clock: systemClock, random: systemRandom, log: silentLog }
   const directory = mkdtempSync(join(tmpdir(), 'proa-hello-'))
-  const containerd = await startContainerd(runtime, { dataDirectory: directory, sandboxImage: PAUSE_IMAGE, cniBinDirectories: ['/usr/lib/cni'] })
+  const containerd = await startContainerd(runtime, {
+    dataDirectory: directory,
+    sandboxImage: PAUSE_IMAGE,
+    cniBinDirectories: ['/usr/lib/cni'],
+  })
   try {
     const { cri, socket } = containerd
     await ensurePauseImage(runtime, cri, { socket, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' })

@@ -14,7 +14,8 @@ export const HELLO_IMAGE = 'proa.local/hello:1'
 
 /** An OCI archive for this machine's architecture. */
 export async function helloImageArchive(): Promise<Buffer> {
-  const script = async (name: string, path: string) => ({ path, type: 'file', data: await readFile(join(import.meta.dirname, name)), mode: 0o755 }) as const
+  const script = async (name: string, path: string) =>
+    ({ path, type: 'file', data: await readFile(join(import.meta.dirname, name)), mode: 0o755 }) as const
   const image = await busyboxImage({
     name: HELLO_IMAGE,
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',

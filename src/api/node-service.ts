@@ -59,12 +59,12 @@ export type RemoteStreams =
   | {
       readonly kind: 'exec' | 'attach'
       readonly streams: ExecStreams
-      /** The last word: how it ended. */ finish(outcome: ExecOutcome): void
+      /** The last word: how it ended. */ readonly finish: (outcome: ExecOutcome) => void
     }
   | {
       readonly kind: 'portforward'
       /** Each connection that the client opens; `fail` reports an error for this one and leaves the others alone. */
-      readonly connections: AsyncIterable<{ readonly port: number; readonly data: ByteDuplex; fail(message: string): void }>
+      readonly connections: AsyncIterable<{ readonly port: number; readonly data: ByteDuplex; readonly fail: (message: string) => void }>
       readonly signal: AbortSignal
     }
 

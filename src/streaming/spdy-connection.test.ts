@@ -52,7 +52,10 @@ test('many streams keep their bytes apart', async () => {
   const streams = await Promise.all(Array.from({ length: 50 }, (_, index) => client.open({ index: String(index) })))
   for (const [index, stream] of streams.entries()) stream.end(`from ${index}`)
   const texts = await Promise.all(accepted.map(read))
-  assert.deepEqual(texts, Array.from({ length: 50 }, (_, index) => `from ${index}`))
+  assert.deepEqual(
+    texts,
+    Array.from({ length: 50 }, (_, index) => `from ${index}`),
+  )
 })
 
 test('a large transfer comes whole, and a writer waits for a slow reader', async () => {

@@ -297,13 +297,13 @@ export class SpdyConnection {
   }
 
   #failOpening(error: Error): void {
-    for (const streamId of [...this.#opening.keys()]) this.#settle(streamId, error)
+    for (const streamId of this.#opening.keys()) this.#settle(streamId, error)
   }
 
   #onClose(): void {
     this.#failOpening(new Error('the connection was closed'))
     this.#releaseWriters()
-    for (const stream of [...this.#streams.values()]) stream.receiveReset()
+    for (const stream of this.#streams.values()) stream.receiveReset()
     this.#streams.clear()
   }
 }

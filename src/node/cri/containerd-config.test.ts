@@ -5,7 +5,12 @@ import { mountPoints } from './processes.ts'
 import { pauseProgram } from './pause-program.ts'
 
 const paths = { root: '/d/root', state: '/run/s', socket: '/run/s/c.sock', cniConfig: '/d/cni', registries: '/d/registries' }
-const settings = { cniBinDirectories: ['/usr/lib/cni', '/opt/cni/bin'], sandboxImage: 'p:1', streamAddress: '127.0.0.1', canLowerOomScore: false }
+const settings = {
+  cniBinDirectories: ['/usr/lib/cni', '/opt/cni/bin'],
+  sandboxImage: 'p:1',
+  streamAddress: '127.0.0.1',
+  canLowerOomScore: false,
+}
 
 test('the configuration keeps everything in the directories that are given', () => {
   const text = containerdConfig(paths, settings)
@@ -29,7 +34,10 @@ test('scores of the kernel out-of-memory killer are only lowered where that is a
 })
 
 test('a registry is asked at its endpoint alone', () => {
-  assert.equal(registryHosts('http://127.0.0.1:5000'), 'server = "http://127.0.0.1:5000"\n\n[host."http://127.0.0.1:5000"]\n  capabilities = ["pull", "resolve"]\n')
+  assert.equal(
+    registryHosts('http://127.0.0.1:5000'),
+    'server = "http://127.0.0.1:5000"\n\n[host."http://127.0.0.1:5000"]\n  capabilities = ["pull", "resolve"]\n',
+  )
 })
 
 test('mount points are read with their odd characters', () => {

@@ -154,7 +154,12 @@ async function launch(home: Home, networkNamespace: string | undefined): Promise
   const log = await open(home.logFile, 'a', 0o600)
   try {
     if ((await log.stat()).size > MAX_LOG_BYTES) await log.truncate()
-    const child = spawn(command[0]!, command.slice(1), { detached: true, cwd: '/', env: systemEnvironment(), stdio: ['ignore', log.fd, log.fd] })
+    const child = spawn(command[0]!, command.slice(1), {
+      detached: true,
+      cwd: '/',
+      env: systemEnvironment(),
+      stdio: ['ignore', log.fd, log.fd],
+    })
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', (error) => reject(new Error(`containerd could not be started: ${error.message}`)))

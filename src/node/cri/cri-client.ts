@@ -52,7 +52,9 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
       return {
         runtimeReady: isTrue('RuntimeReady'),
         networkReady: isTrue('NetworkReady'),
-        message: troubles.map(({ type, reason, message }) => `container runtime ${type}=false reason:${reason} message:${message}`).join('; '),
+        message: troubles
+          .map(({ type, reason, message }) => `container runtime ${type}=false reason:${reason} message:${message}`)
+          .join('; '),
       }
     },
 

@@ -130,15 +130,31 @@ function textField(bytes: Buffer, offset: number, number: number): { readonly te
 }
 
 /** The event, once CRI knows of it; undefined when the container is not CRI's, or gone. */
-async function settled(runtime: Runtime, calls: GrpcCalls, { id, isExit }: TaskChange, signal: AbortSignal): Promise<RuntimeEvent | undefined> {
+async function settled(
+  runtime: Runtime,
+  calls: GrpcCalls,
+  { id, isExit }: TaskChange,
+  signal: AbortSignal,
+): Promise<RuntimeEvent | undefined> {
   const giveUpAt = runtime.clock.monotonic() + SETTLE_MS
   for (;;) {
-    const { containers } = await calls.call<{ containers: readonly WireContainer[] }>('RuntimeService', 'ListContainers', { filter: { id } }, { signal })
+    const { containers } = await calls.call<{ containers: readonly WireContainer[] }>(
+      'RuntimeService',
+      'ListContainers',
+      { filter: { id } },
+      { signal },
+    )
     const container = containers[0]
     const isLate = runtime.clock.monotonic() >= giveUpAt
-    if (container && (!isExit || container.state === 'CONTAINER_EXITED' || isLate)) return { kind: 'container', id, sandboxId: container.pod_sandbox_id }
+    if (container && (!isExit || container.state === 'CONTAINER_EXITED' || isLate))
+      return { kind: 'container', id, sandboxId: container.pod_sandbox_id }
     if (!container) {
-      const { items } = await calls.call<{ items: readonly WireSandbox[] }>('RuntimeService', 'ListPodSandbox', { filter: { id } }, { signal })
+      const { items } = await calls.call<{ items: readonly WireSandbox[] }>(
+        'RuntimeService',
+        'ListPodSandbox',
+        { filter: { id } },
+        { signal },
+      )
       const sandbox = items[0]
       if (!sandbox) return undefined
       if (!isExit || sandbox.state === 'SANDBOX_NOTREADY' || isLate) return { kind: 'sandbox', id, sandboxId: id }

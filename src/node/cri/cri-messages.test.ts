@@ -101,7 +101,13 @@ test('a container goes over the wire with all that it has', () => {
       stdin_once: true,
       tty: true,
       linux: {
-        resources: { cpu_period: '100000', cpu_quota: '50000', cpu_shares: '512', memory_limit_in_bytes: '5000000000', oom_score_adj: '-997' },
+        resources: {
+          cpu_period: '100000',
+          cpu_quota: '50000',
+          cpu_shares: '512',
+          memory_limit_in_bytes: '5000000000',
+          oom_score_adj: '-997',
+        },
         security_context: {
           capabilities: { add_capabilities: ['NET_ADMIN'], drop_capabilities: ['ALL'] },
           privileged: true,
@@ -123,14 +129,25 @@ test('a container goes over the wire with all that it has', () => {
 test('answers are translated', () => {
   const common = { id: 'i', labels: {}, annotations: {}, created_at: '1795499601385123456' }
   const metadata = { name: 'a', namespace: 'n', uid: 'u', attempt: 1 }
-  const status = sandboxStatusOf({ ...common, metadata, state: 'SANDBOX_NOTREADY', network: { ip: '10.0.0.1', additional_ips: [{ ip: 'fd00::1' }] } })
+  const status = sandboxStatusOf({
+    ...common,
+    metadata,
+    state: 'SANDBOX_NOTREADY',
+    network: { ip: '10.0.0.1', additional_ips: [{ ip: 'fd00::1' }] },
+  })
   assert.deepEqual([status.ips, status.isReady, status.createdAtMs], [['10.0.0.1', 'fd00::1'], false, 1_795_499_601_385])
   const wire = { started_at: '0', finished_at: '0', exit_code: 0, image: null, image_ref: '', reason: '', message: '', log_path: '' }
   assert.equal(containerStatusOf({ ...common, ...wire, metadata, state: 'CONTAINER_CREATED' }).startedAtMs, 0)
   assert.equal(millisecondsOf('9999999'), 9)
   const image = { id: 's', repo_tags: [], repo_digests: [], size: '5000000000', username: '' }
   assert.deepEqual(imageOf({ ...image, uid: { value: '0' } }), { id: 's', tags: [], digests: [], sizeBytes: 5_000_000_000, uid: 0 })
-  assert.deepEqual(imageOf({ ...image, uid: null, username: 'web' }), { id: 's', tags: [], digests: [], sizeBytes: 5_000_000_000, username: 'web' })
+  assert.deepEqual(imageOf({ ...image, uid: null, username: 'web' }), {
+    id: 's',
+    tags: [],
+    digests: [],
+    sizeBytes: 5_000_000_000,
+    username: 'web',
+  })
 })
 
 test('the shorthand of protobuf says what is wrong with it', () => {

@@ -71,7 +71,9 @@ function connect(url: string, protocol: string, signal: AbortSignal): Promise<Sp
   return new Promise((resolve, reject) => {
     const headers = { Connection: 'Upgrade', Upgrade: 'SPDY/3.1', 'X-Stream-Protocol-Version': protocol }
     const asking = request(url, { method: 'POST', headers, agent: false, signal })
-    asking.on('error', (error) => reject(signal.aborted ? signal.reason : new RuntimeError('Unavailable', `streaming server: ${error.message}`)))
+    asking.on('error', (error) =>
+      reject(signal.aborted ? signal.reason : new RuntimeError('Unavailable', `streaming server: ${error.message}`)),
+    )
     asking.on('response', (response) => {
       const refused = (text: string) => reject(new RuntimeError('Unknown', `streaming server: ${response.statusCode} ${text.trim()}`))
       readAll(response).then(refused, reject)
@@ -108,9 +110,11 @@ async function pumpIn(source: ReadableStream<Uint8Array>, target: SpdyStream, si
 }
 
 async function pumpSizes(sizes: ReadableStream<TerminalSize>, target: SpdyStream, signal: AbortSignal): Promise<void> {
-  const encode = ({ width, height }: TerminalSize) => Buffer.from(`${JSON.stringify({ Width: width, Height: height })}\n`)
-  await pumpIn(sizes.pipeThrough(new TransformStream({ transform: (size, controller) => controller.enqueue(encode(size)) })), target, signal)
+  const lines = sizes.pipeThrough(new TransformStream({ transform: (size, controller) => controller.enqueue(sizeLine(size)) }))
+  await pumpIn(lines, target, signal)
 }
+
+const sizeLine = ({ width, height }: TerminalSize): Buffer => Buffer.from(`${JSON.stringify({ Width: width, Height: height })}\n`)
 
 /** Command to client. When the client does not take it any more, the command is cut off as by a closed pipe. */
 async function pumpOut(source: SpdyStream, target: WritableStream<Uint8Array>): Promise<void> {

@@ -66,7 +66,14 @@ export function createGrpcCalls(socketPath: string): GrpcCalls {
         else if (error.code === CANCELLED && options.signal?.aborted) reject(options.signal.reason)
         else reject(runtimeError(error))
       }
-      const running = client.makeUnaryRequest(definition.path, definition.requestSerialize, definition.responseDeserialize, request, { deadline }, callback)
+      const running = client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        request,
+        { deadline },
+        callback,
+      )
       const cancel = () => running.cancel()
       options.signal?.addEventListener('abort', cancel, { once: true })
     })

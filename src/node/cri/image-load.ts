@@ -27,7 +27,8 @@ export async function loadImages(
   const giveUpAt = runtime.clock.monotonic() + SEEN_BY_CRI_MS
   for (const name of names) {
     while (!(await cri.imageStatus(name))) {
-      if (runtime.clock.monotonic() > giveUpAt) throw new RuntimeError('DeadlineExceeded', `image "${name}" was imported, but the runtime does not see it`)
+      if (runtime.clock.monotonic() > giveUpAt)
+        throw new RuntimeError('DeadlineExceeded', `image "${name}" was imported, but the runtime does not see it`)
       await sleep(runtime.clock, SEEN_STEP_MS)
     }
   }

@@ -42,7 +42,10 @@ test('the archive is a chain of digests from the index to the files', async () =
     return data
   }
   const index = JSON.parse(String(archive.get('index.json')!.data)) as { manifests: Descriptor[] }
-  assert.deepEqual(index.manifests[0]!.annotations, { 'io.containerd.image.name': 'proa.local/hello:2', 'org.opencontainers.image.ref.name': '2' })
+  assert.deepEqual(index.manifests[0]!.annotations, {
+    'io.containerd.image.name': 'proa.local/hello:2',
+    'org.opencontainers.image.ref.name': '2',
+  })
   const manifest = JSON.parse(String(blob(index.manifests[0]!))) as { config: Descriptor; layers: Descriptor[] }
   const config = JSON.parse(String(blob(manifest.config))) as { config: unknown; rootfs: { diff_ids: string[] }; architecture: string }
   assert.deepEqual(config.config, image.config)

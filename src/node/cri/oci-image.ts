@@ -6,7 +6,14 @@ import { createHash } from 'node:crypto'
 import { pack, type Pack } from 'tar-stream'
 
 export type ImageFile =
-  | { readonly path: string; readonly type: 'file'; readonly data: Uint8Array; readonly mode: number; readonly uid?: number; readonly gid?: number }
+  | {
+      readonly path: string
+      readonly type: 'file'
+      readonly data: Uint8Array
+      readonly mode: number
+      readonly uid?: number
+      readonly gid?: number
+    }
   | { readonly path: string; readonly type: 'directory'; readonly mode: number; readonly uid?: number; readonly gid?: number }
   | { readonly path: string; readonly type: 'symlink'; readonly target: string }
 
@@ -70,7 +77,11 @@ export async function buildImageArchive(images: readonly ImageSource[]): Promise
   const archive = pack()
   const bytes = collect(archive)
   addFile(archive, 'oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
-  addFile(archive, 'index.json', Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests })))
+  addFile(
+    archive,
+    'index.json',
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests })),
+  )
   for (const [hex, data] of [...blobs].toSorted(byKey)) addFile(archive, `blobs/sha256/${hex}`, data)
   archive.finalize()
   return bytes
@@ -83,7 +94,8 @@ function addFile(archive: Pack, name: string, data: Buffer): void {
 async function layerTar(files: readonly ImageFile[]): Promise<Buffer> {
   const entries = new Map<string, ImageFile>()
   for (const file of files) {
-    for (const folder of foldersOf(file.path)) if (!entries.has(folder)) entries.set(folder, { path: folder, type: 'directory', mode: 0o755 })
+    for (const folder of foldersOf(file.path))
+      if (!entries.has(folder)) entries.set(folder, { path: folder, type: 'directory', mode: 0o755 })
     entries.set(file.path, file)
   }
   const tar = pack()

@@ -58,7 +58,9 @@ async function allProcesses(): Promise<readonly Process[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const processes = await Promise.all(
     pids.map(async (pid) => {
-      const [stat, command] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile(`/proc/${pid}/cmdline`, 'utf8')]).catch(() => ['', ''])
+      const [stat, command] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile(`/proc/${pid}/cmdline`, 'utf8')]).catch(
+        () => ['', ''],
+      )
       if (!stat || !command) return undefined
       return { pid, parent: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]), command: command.split('\0') }
     }),

@@ -21,7 +21,10 @@ interface Method {
 }
 
 export interface Namespace {
-  readonly nested: Record<string, Namespace | { fields: Record<string, Field> } | { values: Record<string, number> } | { methods: Record<string, Method> }>
+  readonly nested: Record<
+    string,
+    Namespace | { fields: Record<string, Field> } | { values: Record<string, number> } | { methods: Record<string, Method> }
+  >
 }
 
 const DECLARATION = /(service|message|enum)\s+(\w+)\s*\{([^}]*)\}/g
@@ -52,7 +55,12 @@ function parseField(line: string): [string, Field] {
   const match = FIELD.exec(line)
   if (!match) throw new Error(`not a protobuf field: ${line}`)
   const [, repeated, keyType, valueType, type, name, id] = match
-  const field = { type: type ?? valueType!, id: Number(id), ...(repeated ? { rule: 'repeated' as const } : {}), ...(keyType ? { keyType } : {}) }
+  const field = {
+    type: type ?? valueType!,
+    id: Number(id),
+    ...(repeated ? { rule: 'repeated' as const } : {}),
+    ...(keyType ? { keyType } : {}),
+  }
   return [name!, field]
 }
 

@@ -28,7 +28,8 @@ export function forwardOverSpdy(socket: Duplex, head: Buffer): Forward {
 
   const accept = (stream: SpdyStream): boolean => {
     const type = stream.headers['streamtype']
-    if ((type !== 'data' && type !== 'error') || parsePort(stream.headers['port']) === undefined || !isWanted || abort.signal.aborted) return false
+    if ((type !== 'data' && type !== 'error') || parsePort(stream.headers['port']) === undefined || !isWanted || abort.signal.aborted)
+      return false
     const requestId = requestIdOf(stream, type)
     const pair: HalfPair = halfPairs.get(requestId) ?? { timer: setTimeout(() => giveUp(requestId), PAIR_MS) }
     halfPairs.set(requestId, pair)

@@ -24,7 +24,12 @@ const LINGER_MS = 10_000
 type CommandUse = Extract<StreamUse, { kind: 'exec' | 'attach' }>
 type StreamType = 'error' | 'stdin' | 'stdout' | 'stderr' | 'resize'
 
-export async function acceptSpdy(request: IncomingMessage, socket: Duplex, head: Buffer, use: StreamUse): Promise<RemoteStreams | Refusal | undefined> {
+export async function acceptSpdy(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  use: StreamUse,
+): Promise<RemoteStreams | Refusal | undefined> {
   const protocol = negotiate(request, use.kind === 'portforward' ? FORWARD_PROTOCOLS : COMMAND_PROTOCOLS)
   if (typeof protocol !== 'string') return protocol
   socket.write(

@@ -15,7 +15,14 @@ import { outcomeBytes } from './upgrade-status.ts'
 import type { Refusal } from './upgrade.ts'
 import { ChannelSocket } from './websocket-channels.ts'
 
-const COMMAND_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io', 'channel.k8s.io', 'base64.channel.k8s.io', '']
+const COMMAND_PROTOCOLS = [
+  'v5.channel.k8s.io',
+  'v4.channel.k8s.io',
+  'v4.base64.channel.k8s.io',
+  'channel.k8s.io',
+  'base64.channel.k8s.io',
+  '',
+]
 const TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io'
 const FORWARD_PROTOCOLS = [TUNNEL_PROTOCOL, 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io', '']
 /** The largest message taken, as upstream's library does. */
@@ -26,7 +33,12 @@ const Channel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const
 
 type CommandUse = Extract<StreamUse, { kind: 'exec' | 'attach' }>
 
-export async function acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, use: StreamUse): Promise<RemoteStreams | Refusal | undefined> {
+export async function acceptWebSocket(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  use: StreamUse,
+): Promise<RemoteStreams | Refusal | undefined> {
   const ours = use.kind === 'portforward' ? FORWARD_PROTOCOLS : COMMAND_PROTOCOLS
   const theirs = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
   const protocol = theirs.find((name) => ours.includes(name))

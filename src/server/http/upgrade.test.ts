@@ -70,7 +70,10 @@ function spdy(protocols: string): Promise<Upgraded> {
     const headers = { Connection: 'Upgrade', Upgrade: 'SPDY/3.1', 'X-Stream-Protocol-Version': protocols }
     const asking = request({ port, host: '127.0.0.1', method: 'POST', headers, agent: false })
     asking.on('error', reject)
-    asking.on('response', (response) => void text(response).then((body) => resolve({ status: response.statusCode!, body, headers: response.headers }), reject))
+    asking.on(
+      'response',
+      (response) => void text(response).then((body) => resolve({ status: response.statusCode!, body, headers: response.headers }), reject),
+    )
     asking.on('upgrade', (response, socket, head) =>
       resolve({ status: 101, body: '', headers: response.headers, connection: new SpdyConnection(socket, { role: 'client', head }) }),
     )
@@ -83,7 +86,9 @@ interface Message {
   readonly data: string
 }
 
-async function webSocket(...protocols: string[]): Promise<{ readonly socket: WebSocket; readonly messages: Message[]; readonly closed: Promise<number> }> {
+async function webSocket(
+  ...protocols: string[]
+): Promise<{ readonly socket: WebSocket; readonly messages: Message[]; readonly closed: Promise<number> }> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`, protocols)
   const messages: Message[] = []
   socket.on('message', (data: Buffer) => messages.push({ channel: data[0]!, data: data.toString('utf8', 1) }))
@@ -184,7 +189,10 @@ test('an unknown protocol is refused by WebSocket and by SPDY', async () => {
   socket.terminate()
   const refused = await spdy('v9.channel.k8s.io')
   assert.equal(refused.status, 403)
-  assert.match(refused.body, /unable to negotiate protocol: client supports \[v9\.channel\.k8s\.io\], server accepts \[v4\.channel\.k8s\.io /)
+  assert.match(
+    refused.body,
+    /unable to negotiate protocol: client supports \[v9\.channel\.k8s\.io\], server accepts \[v4\.channel\.k8s\.io /,
+  )
   assert.equal(await outcome, undefined)
 })
 
@@ -193,7 +201,9 @@ test('v4 over SPDY: all streams, a large echo, exit code', async () => {
   serve = echo(0)
   const { connection, headers } = await spdy('v4.channel.k8s.io, channel.k8s.io')
   assert.equal(headers['x-stream-protocol-version'], 'v4.channel.k8s.io')
-  const [error, stdin, stdout, stderr] = await Promise.all(['error', 'stdin', 'stdout', 'stderr'].map((streamType) => connection!.open({ streamType })))
+  const [error, stdin, stdout, stderr] = await Promise.all(
+    ['error', 'stdin', 'stdout', 'stderr'].map((streamType) => connection!.open({ streamType })),
+  )
   const data = 'x'.repeat(3_000_000)
   stdin!.end(data)
   assert.equal((await rest(stdout!)).length, data.length)

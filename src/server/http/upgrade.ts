@@ -26,7 +26,12 @@ export const isRefusal = (value: RemoteStreams | Refusal | undefined): value is 
  * Resolves with the streams when the client has opened those that `use` asks for; undefined when the upgrade was refused (the
  * refusal is written) or the client went away before that.
  */
-export async function acceptUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, use: StreamUse): Promise<RemoteStreams | undefined> {
+export async function acceptUpgrade(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  use: StreamUse,
+): Promise<RemoteStreams | undefined> {
   if (socket instanceof Socket) {
     socket.setNoDelay(true)
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
