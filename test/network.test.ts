@@ -9,14 +9,19 @@ import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import * as dns from 'dns-packet'
 import type { EndpointSlice } from '../src/api/generated/discovery/v1.ts'
 import type { Pod, Service } from '../src/api/generated/core/v1.ts'
 import { createLog } from '../src/base/log.ts'
 import { seededRandom } from '../src/base/random.ts'
 import { systemClock } from '../src/base/system.ts'
 import { mustRun, run, type Namespace } from '../src/network/host/command.ts'
+import { createDnsForwarder } from '../src/network/host/dns-forwarder.ts'
+import { startDnsServer } from '../src/network/host/dns-server.ts'
 import { createNftables, type Nftables } from '../src/network/host/nftables.ts'
 import { startPodNetwork, type RunningPodNetwork } from '../src/network/host/pod-network.ts'
+import { createDnsZone } from '../src/network/dns-zone.ts'
+import { dnsEndpoints, dnsService } from '../src/network/dns-service.ts'
 import { planPodNetwork } from '../src/network/pod-network.ts'
 import { createProxyLoop, type ProxyLoop } from '../src/network/proxy-loop.ts'
 import { createServiceTable } from '../src/network/service-table.ts'
@@ -278,6 +283,32 @@ test('network: host ports, on the node\'s address, on loopback and on one addres
   proxy.podHandlers.deleted(pod('b', 5001))
   await proxy.settled()
   assert.equal(await ask(node, 'tcp', '127.0.0.1', 5000), 'refused')
+})
+
+/** Asks the cluster's nameserver from a namespace by UDP. */
+async function lookUp(from: Namespace, type: dns.RecordType, name: string): Promise<string[]> {
+  const query = Buffer.from(dns.encode({ type: 'query', id: 1, flags: dns.RECURSION_DESIRED, questions: [{ type, name }] }))
+  const bytes = [...query].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
+  const script = `exec 3<>/dev/udp/10.96.0.10/53; printf '%b' '${bytes}' >&3; timeout 2 dd bs=2048 count=1 <&3 2>/dev/null | base64 -w0`
+  const { answers = [] } = dns.decode(Buffer.from(await mustRun(from, ['bash', '-c', script]), 'base64'))
+  return answers.map((answer) => ('data' in answer ? (answer.type === 'SRV' ? `${answer.data.port} ${answer.data.target}` : `${answer.data}`) : '')).toSorted()
+}
+
+test('network: pods and the node resolve names at the address of kube-dns', options, async () => {
+  const server = await startDnsServer({ address: OUTSIDE_IP, port: 0, zone: createDnsZone({ services }), forward: createDnsForwarder([]), log: runtime.log })
+  await expose(dnsService('10.96.0.10'), dnsEndpoints([server]))
+  await expose(service('db', { clusterIP: 'None', ports: [{ name: 'http', port: 8080 }] }), {
+    ...slice('db', [{ pod: 'a', hostname: 'db-0' }, { pod: 'b', hostname: 'db-1' }]),
+    ports: [{ name: 'http', port: 8080 }],
+  })
+  await expose(service('web', { clusterIP: '10.96.0.50' }))
+  for (const from of [client(), node]) {
+    assert.deepEqual(await lookUp(from, 'A', 'web.default.svc.cluster.local'), ['10.96.0.50'])
+    assert.deepEqual(await lookUp(from, 'A', 'db.default.svc.cluster.local'), [pods.get('a')!.ip, pods.get('b')!.ip])
+  }
+  assert.deepEqual(await lookUp(client(), 'A', 'db-1.db.default.svc.cluster.local'), [pods.get('b')!.ip])
+  assert.deepEqual(await lookUp(client(), 'SRV', '_http._tcp.db.default.svc.cluster.local'), ['8080 db-0.db.default.svc.cluster.local', '8080 db-1.db.default.svc.cluster.local'])
+  await server.close()
 })
 
 test('network: what leaves the cluster comes from the node, and pods cannot reach its loopback', options, async () => {
