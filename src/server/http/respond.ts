@@ -66,12 +66,14 @@ function sendObject(exchange: Exchange, status: number, stored: StoredObject, he
   return send(exchange, status, contentType, bytes, headers)
 }
 
-const COMMA = Buffer.from(',')
+const COMMA = 0x2c
 const LIST_END = Buffer.from(']}')
+/** A long list goes out in blocks: the client reads the first while the next is encrypted. */
+const BLOCK_BYTES = 512 * 1024
 
 type ListAnswer = Extract<ApiResponse, { type: 'list' }>
 
-function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Promise<void> | void {
+async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Promise<void> {
   const { apiVersion, kind, metadata, items } = answer
   const { encoding, isPretty } = exchange.accepted
   if (encoding !== 'json' || isPretty) {
@@ -79,28 +81,44 @@ function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Pro
     return send(exchange, 200, contentType, bytes, headers)
   }
   const start = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`)
-  return send(exchange, 200, MEDIA_TYPES.json, joinItems(start, items), headers)
+  const parts = items.map(({ bytes }) => bytes)
+  let size = start.length + LIST_END.length + Math.max(0, items.length - 1)
+  for (const part of parts) size += part.length
+  if (size <= BLOCK_BYTES || isCompressed(exchange, size)) return send(exchange, 200, MEDIA_TYPES.json, Buffer.concat([...listBlocks(start, parts, size)]), headers)
+  const { response } = exchange
+  if (response.destroyed) return
+  writeHead(response, 200, { ...headers, 'Content-Type': MEDIA_TYPES.json, 'Content-Length': size })
+  for (const block of listBlocks(start, parts, BLOCK_BYTES)) if (!(await write(response, block))) return
+  response.end()
 }
 
-function joinItems(start: Buffer, items: readonly StoredObject[]): Buffer {
-  let size = start.length + LIST_END.length + Math.max(0, items.length - 1)
-  for (const item of items) size += item.bytes.length
-  const whole = Buffer.allocUnsafe(size)
-  let at = start.copy(whole)
-  for (let i = 0; i < items.length; i++) {
-    if (i > 0) at += COMMA.copy(whole, at)
-    whole.set(items[i]!.bytes, at)
-    at += items[i]!.bytes.length
+/** The list's text in blocks of about `blockBytes`. */
+function* listBlocks(start: Buffer, parts: readonly Uint8Array[], blockBytes: number): Iterable<Buffer> {
+  let block = Buffer.allocUnsafe(Math.max(blockBytes, start.length))
+  let at = start.copy(block)
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!
+    if (at + part.length + 1 > block.length) {
+      yield block.subarray(0, at)
+      block = Buffer.allocUnsafe(Math.max(blockBytes, part.length + 1))
+      at = 0
+    }
+    if (i > 0) block[at++] = COMMA
+    block.set(part, at)
+    at += part.length
   }
-  LIST_END.copy(whole, at)
-  return whole
+  yield block.subarray(0, at)
+  yield LIST_END
 }
+
+const isCompressed = ({ request }: Exchange, size: number): boolean => size >= GZIP_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
 
 /** Writes a whole body; compresses a large one for those who take it. */
-async function send({ request, response }: Exchange, status: number, contentType: string, body: Buffer, headers: Headers): Promise<void> {
+async function send(exchange: Exchange, status: number, contentType: string, body: Buffer, headers: Headers): Promise<void> {
+  const { response } = exchange
   headers['Content-Type'] = contentType
   let bytes = body
-  if (body.length >= GZIP_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
+  if (isCompressed(exchange, body.length)) {
     bytes = await compress(body, { level: constants.Z_BEST_SPEED })
     headers['Content-Encoding'] = 'gzip'
     headers.Vary = 'Accept-Encoding'
