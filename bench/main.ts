@@ -55,9 +55,15 @@ async function run(entry: Case): Promise<Result> {
 const results: Result[] = []
 for (const entry of cases) {
   if (positionals.length > 0 && !positionals.includes(entry.name)) continue
-  const result = await run(entry)
-  results.push(result)
-  if (!flags.json) process.stdout.write(`${renderLine(result)}\n`)
+  try {
+    const result = await run(entry)
+    results.push(result)
+    if (!flags.json) process.stdout.write(`${renderLine(result)}\n`)
+  } catch (error) {
+    // A server that breaks is a failure of its own kind: told, and the others are still measured.
+    say(`${entry.name}: not measured: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  }
 }
 process.stdout.write(flags.json ? `${JSON.stringify(results, undefined, 2)}\n` : `${renderSummary(results)}\n`)
 if (flags.write) {
