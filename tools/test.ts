@@ -34,7 +34,7 @@ async function runFiles(files: readonly string[], isolation: 'none' | 'process',
   })
   stream.on('test:fail', (event) => {
     const cause = event.details.error.cause
-    const isRepeat = event.details.type === 'suite' && event.details.error.code === 'ERR_TEST_FAILURE' && /subtest/.test(String(event.details.error.message))
+    const isRepeat = event.details.type === 'suite' && /subtest/.test(String(event.details.error.message))
     if (isRepeat) return
     totals.failed++
     const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? event.details.error)

@@ -66,13 +66,6 @@ image
   .copyInheritedSettings(program)
   .action(async (archive: string, options) => (await import('./image.ts')).loadImage(archive, options))
 
-withUpOptions(command('start', 'what npm start does: bring a cluster up, run examples/hello on it, show its answers')).action(async (options) =>
-  (await import('./start.ts')).start(options),
-)
-command('stop', 'what npm stop does: take down the cluster that start made, and remove it').action(async (options) =>
-  (await import('./down.ts')).down({ ...options, delete: true }),
-)
-
 try {
   await program.parseAsync()
 } catch (error) {

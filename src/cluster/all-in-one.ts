@@ -20,7 +20,7 @@ import { dataDirectory, ensureDataDirectory, newClusterId, readRecord, writeReco
 import { DEFAULT_API_CLUSTER_IP, DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR, DEFAULT_PORT, DEFAULT_SERVICE_CIDR, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
-import { createLifecycle, type Lifecycle } from './lifecycle.ts'
+import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { ensurePki, serverHosts, type Pki } from './pki.ts'
@@ -85,6 +85,8 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
     store,
     rootCa: pki.authority.cert,
     podCidr: record.podCidr,
+    serviceCidr: record.serviceCidr,
+    serverAddress: `${address}:${record.port}`,
     tokenSigner: createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER], privateKey: pki.serviceAccountKey }),
   })
   await serve(runtime, lifecycle, plane, directory, record, pki)
@@ -155,13 +157,7 @@ async function openStore(directory: DataDirectory): Promise<Store> {
 
 async function serve(runtime: Runtime, lifecycle: Lifecycle, plane: ControlPlane, directory: DataDirectory, record: ClusterRecord, pki: Pki): Promise<void> {
   const https = await createHttpsServer(runtime, plane.server, { host: '0.0.0.0', port: record.port, ...pki.server, clientCa: pki.authority.cert })
-  lifecycle.start({
-    name: 'HTTPS server',
-    run: async (signal) => {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-      await https.close()
-    },
-  })
+  lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
   const { cert, key } = pki.admin
   const name = record.name === 'default' ? 'proa' : `proa-${record.name}`
   writeKubeconfig(directory.kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${record.port}`, ca: pki.authority.cert, cert, key }))

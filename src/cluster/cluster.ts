@@ -2,7 +2,7 @@
  * A cluster inside a program: `await using cluster = await Cluster.start()`. Everything runs in this process on the memory store
  * with simulated nodes; on the real clock, or on a virtual one from a seed, where time passes only when asked for.
  */
-import { parseAllYaml } from '../api/yaml.ts'
+import { parseYamlDocuments } from '../api/yaml.ts'
 import type { KubeObject, ObjectKey } from '../api/object.ts'
 import { isApiError } from '../api/status.ts'
 import { createLog, silentLog, type LogLevel, type LogSink } from '../base/log.ts'
@@ -15,7 +15,7 @@ import { createMemoryStore } from '../store/memory.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
-import { DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR } from './defaults.ts'
+import { DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from './defaults.ts'
 import { startSimulatedNodes } from './simulated-nodes.ts'
 import { serveTemporarily, temporaryTokenSigner, type TemporaryServer } from './temporary-server.ts'
 
@@ -65,7 +65,7 @@ export class Cluster implements AsyncDisposable {
       log: options.log ? createLog(options.log.sink, options.log.level) : silentLog,
     }
     const lifecycle = createLifecycle()
-    const begun = begin(runtime, lifecycle, options, virtual !== undefined)
+    const begun = begin(runtime, lifecycle, options)
     try {
       if (virtual) await passUntilSettled(virtual, begun)
       const plane = await Promise.race([begun, lifecycle.failed])
@@ -89,7 +89,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Creates each object, or brings it to what is given where it exists (by patch). Takes objects, or YAML with one or more documents. */
   async apply(objects: string | KubeObject | readonly KubeObject[]): Promise<readonly KubeObject[]> {
-    const list = typeof objects === 'string' ? parseAllYaml(objects) : Array.isArray(objects) ? (objects as readonly KubeObject[]) : [objects as KubeObject]
+    const list = typeof objects === 'string' ? (parseYamlDocuments(objects) as readonly KubeObject[]) : Array.isArray(objects) ? (objects as readonly KubeObject[]) : [objects as KubeObject]
     const applied: KubeObject[] = []
     for (const object of list) applied.push(await this.#applyOne(object))
     return applied
@@ -174,12 +174,13 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-async function begin(runtime: Runtime, lifecycle: Lifecycle, options: ClusterOptions, isVirtual: boolean): Promise<ControlPlane> {
+async function begin(runtime: Runtime, lifecycle: Lifecycle, options: ClusterOptions): Promise<ControlPlane> {
   const plane = await startControlPlane(runtime, lifecycle, {
     store: createMemoryStore(),
     rootCa: '',
     podCidr: DEFAULT_POD_CIDR,
-    ...(isVirtual ? {} : { tokenSigner: temporaryTokenSigner() }),
+    serviceCidr: DEFAULT_SERVICE_CIDR,
+    tokenSigner: temporaryTokenSigner(),
   })
   await startSimulatedNodes(runtime, lifecycle, plane, { count: options.nodes ?? 1, dnsAddress: DEFAULT_DNS_ADDRESS })
   return plane

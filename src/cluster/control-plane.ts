@@ -2,7 +2,6 @@
  * The control plane, every part on one page: the API server over a store, the controllers, the scheduler. The library and the
  * server process both start it; what they add is nodes, and roads from outside.
  */
-import { describeGroupVersions } from './served-paths.ts'
 import type { UserInfo } from '../api/exchange.ts'
 import type { NodeConnector, NodeService } from '../api/node-service.ts'
 import { resources as infos } from '../api/resources.ts'
@@ -17,19 +16,23 @@ import { runScheduler } from '../scheduler/scheduler.ts'
 import { createAdmission } from '../server/admission/index.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
-import { resources } from '../server/resources/index.ts'
+import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
+import { resourcesWith } from '../server/resources/index.ts'
 import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import { ensureNamespaces } from './system-objects.ts'
+import { servedPaths } from './served-paths.ts'
+import { ensureNamespaces, ensureNodeRights } from './system-objects.ts'
 
 export interface ControlPlaneOptions {
   readonly store: Store
-  /** Absent: no service account tokens, as in virtual time. */
-  readonly tokenSigner?: TokenSigner
+  readonly tokenSigner: TokenSigner
   /** PEM of the cluster's authority, which pods find in kube-root-ca.crt. */
   readonly rootCa: string
   readonly podCidr: string
+  readonly serviceCidr: string
+  /** "host:port", as discovery tells it. */
+  readonly serverAddress?: string
 }
 
 export interface ControlPlane {
@@ -49,17 +52,18 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   const server = createApiServer(runtime, {
     store: options.store,
     infos,
-    resources,
+    resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
     admission: createAdmission(),
     nodeConnector,
-    paths: describeGroupVersions(),
-    ...(options.tokenSigner ? { tokenSigner: options.tokenSigner } : {}),
+    paths: servedPaths(infos, options.serverAddress ?? ''),
+    tokenSigner: options.tokenSigner,
   })
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: user.name })
 
   lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })
   await server.started
   await ensureNamespaces(client(identities.administrator))
+  await ensureNodeRights(client(identities.administrator))
 
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })

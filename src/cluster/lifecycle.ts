@@ -52,3 +52,9 @@ export function createLifecycle(): Lifecycle {
     },
   }
 }
+
+/** For a part that only has to be closed: waits for the signal, then closes it. */
+export async function until(signal: AbortSignal, close: () => Promise<void>): Promise<void> {
+  if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await close()
+}

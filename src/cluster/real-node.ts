@@ -71,18 +71,18 @@ export async function startRealNode(
 ): Promise<void> {
   const { record, directory, address } = options
   const nodeName = hostname().toLowerCase()
-  const dnsServer = await startServiceNetwork(runtime, lifecycle, plane, { record, nodeName, address, podNetwork: podNetworkHost(directory, record).network })
+  await startServiceNetwork(runtime, lifecycle, plane, { record, nodeName, address, podNetwork: podNetworkHost(directory, record).network })
   const agent = createNodeAgent(runtime, {
     client: plane.client(identities.node(nodeName)),
     containers: containerd.cri,
-    host: createLinuxHost(),
+    host: createLinuxHost({ dataDirectory: directory.node }),
     nodeName,
     addresses: [
       { type: 'InternalIP', address },
       { type: 'Hostname', address: nodeName },
     ],
     podCidr: nodePodCidr(record),
-    clusterDns: [dnsServer.clusterAddress],
+    clusterDns: [record.dnsAddress],
     clusterDomain: CLUSTER_DOMAIN,
     dataDirectory: directory.node,
     cgroupRoot: cgroupRoot(record),

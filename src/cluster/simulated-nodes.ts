@@ -20,7 +20,7 @@ export async function startSimulatedNodes(runtime: Runtime, lifecycle: Lifecycle
   const services = plane.informers.of('v1/Service')
   const agents = Array.from({ length: options.count }, (_, index) => {
     const nodeName = `node-${index + 1}`
-    const host = createSimulatedHost({ hostname: nodeName })
+    const host = createSimulatedHost({ facts: { hostname: nodeName } })
     const agent = createNodeAgent(runtime, {
       client: plane.client(identities.node(nodeName)),
       containers: createSimulatedRuntime(runtime, { host }),

@@ -5,6 +5,7 @@
 import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
 import type { Service } from '../api/generated/core/v1.ts'
 import { isApiError } from '../api/status.ts'
+import { dnsEndpoints, dnsService, type DnsListener } from '../network/dns-service.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
 
 export const SYSTEM_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'] as const
@@ -28,7 +29,7 @@ async function createIfMissing<K extends KindName>(client: Client, kind: K, obje
 }
 
 /** Creates the slice, or puts its endpoints right. */
-export async function ensureEndpointSlice(client: Client, slice: EndpointSlice): Promise<void> {
+async function ensureEndpointSlice(client: Client, slice: EndpointSlice): Promise<void> {
   if (await createIfMissing(client, 'discovery.k8s.io/v1/EndpointSlice', slice)) return
   const key = { namespace: slice.metadata?.namespace, name: slice.metadata?.name ?? '' }
   await client.patch('discovery.k8s.io/v1/EndpointSlice', key, 'merge', { endpoints: slice.endpoints, ports: slice.ports })
@@ -36,6 +37,18 @@ export async function ensureEndpointSlice(client: Client, slice: EndpointSlice):
 
 export async function ensureNamespaces(client: Client): Promise<void> {
   await Promise.all(SYSTEM_NAMESPACES.map((name) => createIfMissing(client, 'v1/Namespace', { metadata: { name } })))
+}
+
+/**
+ * Lets nodes do what upstream's node authorizer would: the rights of the role system:node, not yet narrowed to the objects of
+ * their own pods. The NodeRestriction plugin keeps them from writing what belongs to others.
+ */
+export async function ensureNodeRights(client: Client): Promise<void> {
+  await createIfMissing(client, 'rbac.authorization.k8s.io/v1/ClusterRoleBinding', {
+    metadata: { name: 'proa-nodes' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:node' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:nodes' }],
+  })
 }
 
 export async function ensureApiService(client: Client, api: ApiAddress): Promise<void> {
@@ -65,30 +78,8 @@ export async function ensureApiService(client: Client, api: ApiAddress): Promise
   })
 }
 
-/** The DNS service: `address` and `port` are where the node's DNS server listens. */
-export async function ensureDnsService(client: Client, dns: { readonly clusterIp: string; readonly address: string; readonly port: number }): Promise<void> {
-  await createIfMissing(client, 'v1/Service', {
-    metadata: {
-      namespace: 'kube-system',
-      name: 'kube-dns',
-      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
-    },
-    spec: {
-      type: 'ClusterIP',
-      clusterIP: dns.clusterIp,
-      ports: [
-        { name: 'dns', port: 53, protocol: 'UDP', targetPort: dns.port },
-        { name: 'dns-tcp', port: 53, protocol: 'TCP', targetPort: dns.port },
-      ],
-    },
-  })
-  await ensureEndpointSlice(client, {
-    metadata: { namespace: 'kube-system', name: 'kube-dns', labels: { 'kubernetes.io/service-name': 'kube-dns' } },
-    addressType: 'IPv4',
-    endpoints: [{ addresses: [dns.address], conditions: { ready: true } }],
-    ports: [
-      { name: 'dns', port: dns.port, protocol: 'UDP' },
-      { name: 'dns-tcp', port: dns.port, protocol: 'TCP' },
-    ],
-  })
+/** The DNS service, and where its server listens. */
+export async function ensureDnsService(client: Client, clusterIp: string, listener: DnsListener): Promise<void> {
+  await createIfMissing(client, 'v1/Service', dnsService(clusterIp))
+  await ensureEndpointSlice(client, dnsEndpoints([listener]))
 }

@@ -5,7 +5,7 @@ import type { ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createHttpsServer } from '../server/http/server.ts'
 import { createTokenSigner } from '../server/http/tokens.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { until, type Lifecycle } from './lifecycle.ts'
 import { newServiceAccountKey, serverHosts, temporaryPki } from './pki.ts'
 import { SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
 
@@ -18,13 +18,7 @@ export const temporaryTokenSigner = (): TokenSigner => createTokenSigner({ issue
 export async function serveTemporarily(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer): Promise<TemporaryServer> {
   const pki = await temporaryPki(runtime.clock, serverHosts([]))
   const server = await createHttpsServer(runtime, api, { port: 0, ...pki.server, clientCa: pki.authority.cert })
-  lifecycle.start({
-    name: 'HTTPS server',
-    run: async (signal) => {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-      await server.close()
-    },
-  })
+  lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => server.close()) })
   const { cert, key } = pki.admin
   return { kubeconfig: formatKubeconfig(createKubeconfig({ name: 'proa', server: `https://127.0.0.1:${server.port}`, ca: pki.authority.cert, cert, key })) }
 }

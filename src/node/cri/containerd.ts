@@ -108,6 +108,9 @@ export async function stopLeftContainerd(runtime: Runtime, options: ContainerdOp
   await containerd.stop()
 }
 
+/** Where the daemon of these options listens, whoever started it. */
+export const containerdSocket = (options: ContainerdOptions): string => homeOf(options).paths.socket
+
 function homeOf(options: ContainerdOptions): Home {
   const base = join(options.dataDirectory, 'containerd')
   const state = join(STATE_ROOT, createHash('sha256').update(base).digest('hex').slice(0, 12))
