@@ -16,6 +16,7 @@ import { Computed } from '../revision.ts'
 import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
 import { acceptUpgrade } from './upgrade.ts'
+import { serveOverWebSocket } from './websocket-read.ts'
 
 export interface HttpsServerOptions {
   readonly host?: string
@@ -160,6 +161,9 @@ async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex,
   const { credentials, isBad } = credentialsOf(request)
   const onGone = (callback: () => void) => void socket.once('close', callback)
   const result = isBad ? refused(unauthorized()) : await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
+  if (request.headers.upgrade?.toLowerCase() === 'websocket' && (result.type === 'watch' || result.type === 'raw')) {
+    return serveOverWebSocket(request, socket, head, result)
+  }
   if (result.type !== 'upgrade') return refuse(socket, result)
   const streams = await acceptUpgrade(request, socket, head, result.use)
   if (streams) await result.serve(streams)

@@ -27,7 +27,7 @@ const TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io'
 const FORWARD_PROTOCOLS = [TUNNEL_PROTOCOL, 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io', '']
 /** The largest message taken, as upstream's library does. */
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-const NORMAL_CLOSURE = 1000
+export const NORMAL_CLOSURE = 1000
 
 const Channel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const
 
@@ -40,11 +40,9 @@ export async function acceptWebSocket(
   use: StreamUse,
 ): Promise<RemoteStreams | Refusal | undefined> {
   const ours = use.kind === 'portforward' ? FORWARD_PROTOCOLS : COMMAND_PROTOCOLS
-  const theirs = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+  const theirs = requestedProtocols(request)
   const protocol = theirs.find((name) => ours.includes(name))
-  if (protocol === undefined) {
-    return { code: 403, message: `requested protocol(s) are not supported: [${theirs.join(' ')}]; supports [${ours.join(' ').trim()}]` }
-  }
+  if (protocol === undefined) return unsupported(theirs, ours)
   const webSocket = await handshake(request, socket, head, protocol)
   if (!webSocket) return undefined
   if (protocol === TUNNEL_PROTOCOL) return forwardOverSpdy(createWebSocketStream(webSocket), Buffer.alloc(0))
@@ -53,8 +51,17 @@ export async function acceptWebSocket(
   return commandOverChannels(channels, use, protocol)
 }
 
+/** In the client's order; one empty name when it asks for none. */
+export const requestedProtocols = (request: IncomingMessage): readonly string[] =>
+  (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+
+export const unsupported = (theirs: readonly string[], ours: readonly string[]): Refusal => ({
+  code: 403,
+  message: `requested protocol(s) are not supported: [${theirs.join(' ')}]; supports [${ours.join(' ').trim()}]`,
+})
+
 /** Undefined when the request was no proper WebSocket handshake; the answer has been written then. */
-function handshake(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<WebSocket | undefined> {
+export function handshake(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<WebSocket | undefined> {
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,

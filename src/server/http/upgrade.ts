@@ -50,7 +50,8 @@ function accept(request: IncomingMessage, socket: Duplex, head: Buffer, use: Str
   return Promise.resolve({ code: 400, message: 'Upgrade request required' })
 }
 
-function refuse(socket: Duplex, { code, message, headers }: Refusal): void {
+/** Writes why there is no upgrade, and hangs up. */
+export function refuse(socket: Duplex, { code, message, headers }: Refusal): void {
   const body = Buffer.from(`${message}\n`)
   const lines = [
     `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}`,
