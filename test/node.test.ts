@@ -271,6 +271,25 @@ test('memory beyond the limit kills, and is told as such', options, async () => 
   await remove('greedy')
 })
 
+test('a running container gets other limits, and its pod room for them', options, async () => {
+  const resources = { requests: { cpu: '50m', memory: '32Mi' }, limits: { cpu: '100m', memory: '32Mi' } }
+  await create('resized', { containers: [main('sleep 1000', { resources })] })
+  const pod = await until('resized', isReady)
+  const more = { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '200m', memory: '64Mi' } }
+  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', { spec: { containers: [{ name: 'main', resources: more }] } })
+  await until('resized', (one) => one.status?.containerStatuses?.[0]?.resources?.limits?.['memory'] === '64Mi')
+  let output = ''
+  const stdout = new WritableStream<Uint8Array>({ write: (chunk) => void (output += new TextDecoder().decode(chunk)) })
+  const files = existsSync('/sys/fs/cgroup/cgroup.controllers') ? ['memory.max', 'cpu.max'] : ['memory/memory.limit_in_bytes', 'cpu/cpu.cfs_quota_us', 'cpu/cpu.shares']
+  await agent.service.exec(refOf(pod), { container: 'main', command: ['cat', ...files.map((file) => `/sys/fs/cgroup/${file}`)], tty: false }, { stdout, signal: stop.signal })
+  assert.equal(output, files.length === 2 ? '67108864\n20000 100000\n' : '67108864\n20000\n102\n')
+  if (files.length === 3) assert.equal(readFileSync(`/sys/fs/cgroup/memory${cgroupRoot}/kubepods/burstable/pod${pod.metadata?.uid}/memory.limit_in_bytes`, 'utf8'), '67108864\n')
+  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', { spec: { containers: [{ name: 'main', resources }] } })
+  const back = await until('resized', (one) => one.status?.containerStatuses?.[0]?.resources?.limits?.['memory'] === '32Mi')
+  assert.equal(back.status?.containerStatuses?.[0]?.restartCount, 0)
+  await remove('resized')
+})
+
 test('a restarted agent adopts what runs and reports what ended', options, async () => {
   await create('stays', { containers: [main('sleep 1000')], restartPolicy: 'Always' })
   await create('ends', { containers: [main('sleep 1; exit 4')] })

@@ -4,6 +4,8 @@ import type { Pod } from '../api/generated/core/v1.ts'
 import { isServedByDefault, resources as infos } from '../api/resources.ts'
 import { createLog, silentLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
+import type { KubeObject } from '../api/object.ts'
+import type { Client } from '../client/client.ts'
 import { createClient } from '../client/create-client.ts'
 import { createApiServer } from '../server/api-server.ts'
 import { createVirtualClock } from '../simulation/virtual-clock.ts'
@@ -25,7 +27,10 @@ const pods = defineResource({
   gracePeriodSeconds: (pod, requested) => requested ?? pod.spec?.terminationGracePeriodSeconds ?? 30,
 })
 
-async function start(t: TestContext, hostOptions: SimulatedHostOptions = {}) {
+// oxlint-disable-next-line typescript/no-explicit-any -- a TokenRequest as the client sends it
+type AnswerToken = (request: any) => KubeObject
+
+async function start(t: TestContext, hostOptions: SimulatedHostOptions = {}, answerToken?: AnswerToken) {
   const clock = createVirtualClock(Date.parse('2026-01-01T00:00:00Z'))
   const runtime = { clock, random: seededRandom(1), log }
   const server = createApiServer(runtime, {
@@ -35,7 +40,8 @@ async function start(t: TestContext, hostOptions: SimulatedHostOptions = {}) {
     admission: [],
     nodeConnector: () => undefined,
   })
-  const client = createClient(server.transport({ name: 'admin', groups: ['system:masters'] }))
+  const real = createClient(server.transport({ name: 'admin', groups: ['system:masters'] }))
+  const client: Client = answerToken ? { ...real, createSubresource: async (_kind, _key, _subresource, body) => answerToken(body) } : real
   const stop = new AbortController()
   const serving = server.run(stop.signal)
   await clock.settle()
@@ -328,4 +334,82 @@ test('fifty pods become ready together', async (t) => {
   const { items } = await client.list('v1/Pod', { namespace: 'default' })
   assert.equal(items.filter((one) => one.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')).length, 50)
   assert.equal(new Set(items.map((one) => one.status?.podIP)).size, 50)
+})
+
+test('a pod is resized in place, or its container restarted when its policy asks for that', async (t) => {
+  const { client, clock, pod } = await start(t)
+  const resources = { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '200m' } }
+  await client.create(
+    'v1/Pod',
+    podOf('a', {
+      containers: [
+        { name: 'live', image: 'nginx', resources },
+        { name: 'restarted', image: 'nginx', resources, resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] },
+      ],
+    }),
+  )
+  await clock.settle()
+  const next = { ...resources, limits: { cpu: '300m' } }
+  const patch = { spec: { containers: [{ name: 'live', resources: next }, { name: 'restarted', resources: next }] } }
+  const watched: string[] = []
+  const stop = new AbortController()
+  void (async () => {
+    for await (const batch of client.watch('v1/Pod', { namespace: 'default', signal: stop.signal }))
+      for (const { object } of batch) watched.push(...(object.status?.conditions ?? []).filter(({ type }) => type === 'PodResizeInProgress').map(({ status }) => status))
+  })()
+  await client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'strategic', patch)
+  await clock.settle()
+  stop.abort()
+  const { status } = await pod('a')
+  assert.deepEqual(
+    status?.containerStatuses?.map(({ restartCount, resources: got }) => [restartCount, got?.limits?.['cpu']]),
+    [
+      [0, '300m'],
+      [1, '300m'],
+    ],
+  )
+  assert.equal(status?.conditions?.some(({ type }) => type === 'PodResizeInProgress'), false)
+  assert.ok(watched.includes('True'))
+})
+
+test('a pod that does not fit, or asks for what is not safe, is rejected for good', async (t) => {
+  const { client, clock, pod } = await start(t)
+  await client.create('v1/Pod', podOf('big', { containers: [{ name: 'main', image: 'nginx', resources: { requests: { cpu: '33' } } }] }))
+  await client.create('v1/Pod', podOf('unsafe', { securityContext: { sysctls: [{ name: 'kernel.msgmax', value: '1' }] } }))
+  await clock.settle()
+  const big = (await pod('big')).status
+  assert.deepEqual([big?.phase, big?.reason, big?.message], ['Failed', 'OutOfcpu', "Pod was rejected: Node didn't have enough resource: cpu, requested: 33000, used: 0, capacity: 32000"])
+  const unsafe = (await pod('unsafe')).status
+  assert.deepEqual([unsafe?.phase, unsafe?.reason, unsafe?.message], ['Failed', 'SysctlForbidden', 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'])
+})
+
+test('an ephemeral container starts in a pod that runs', async (t) => {
+  const { client, clock, pod } = await start(t)
+  await client.create('v1/Pod', podOf('a'))
+  await clock.settle()
+  await client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'strategic', { spec: { ephemeralContainers: [{ name: 'debug', image: 'busybox', targetContainerName: 'main' }] } })
+  await clock.settle()
+  const { status } = await pod('a')
+  assert.ok(status?.ephemeralContainerStatuses?.[0]?.state?.running)
+  assert.equal(status.phase, 'Running')
+})
+
+test('a service account token is asked for, and renewed when most of its life is over', async (t) => {
+  const asked: number[] = []
+  const { client, clock, host, pod } = await start(t, {}, (request) => {
+    asked.push(request.spec.expirationSeconds)
+    return { ...request, status: { token: `token-${asked.length}`, expirationTimestamp: new Date(clock.now() + request.spec.expirationSeconds * 1000).toISOString() } }
+  })
+  await client.create(
+    'v1/Pod',
+    podOf('a', { volumes: [{ name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 1000 } }] } }] }),
+  )
+  await clock.settle()
+  const path = `/data/secrets/${(await pod('a')).metadata?.uid}/volumes/kubernetes.io~projected/token/token`
+  assert.equal(host.read(path), 'token-1')
+  await clock.advance(799_000)
+  assert.equal(host.read(path), 'token-1')
+  await clock.advance(2000)
+  assert.equal(host.read(path), 'token-2')
+  assert.deepEqual(asked, [1000, 1000])
 })

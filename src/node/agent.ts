@@ -11,6 +11,7 @@ import type { Client } from '../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../client/events.ts'
 import { createInformer, type Informer } from '../client/informer.ts'
 import { orAborted } from './abort.ts'
+import { rejectionOf, type NodeRoom } from './admission.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import { parseResolvConf } from './dns.ts'
 import { createObjectFollower } from './followed-objects.ts'
@@ -21,6 +22,7 @@ import type { NodeContext } from './node-context.ts'
 import { createNodeRegistration } from './node-registration.ts'
 import { createNodeService } from './node-service.ts'
 import { removeOrphans } from './orphans.ts'
+import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
 
 export interface NodeAgentOptions {
@@ -68,6 +70,10 @@ export interface NodeAgent {
 }
 
 const RETRY_MS = 1000
+const DEFAULT_MAX_PODS = 110
+
+/** Not one that this node took up before: what it once admitted it keeps. */
+const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined && pod.metadata?.deletionTimestamp === undefined
 
 export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): NodeAgent {
   const log = runtime.log.with({ node: options.nodeName })
@@ -119,7 +125,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       const uid = pod.metadata?.uid ?? ''
       const known = workers.get(uid)
       if (known) return known.update(pod)
-      const worker = createPodWorker(node, pod, signal)
+      const worker = createPodWorker(node, pod, signal, isNew(pod) ? rejectionOf(pod, activePods(), room(node)) : undefined)
       workers.set(uid, worker)
       worker
         .run()
@@ -137,6 +143,11 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     })
     return informer
   }
+
+  /** Pods that have their place on the node. */
+  const activePods = (): readonly Pod[] => [...workers.values()].filter((worker) => worker.state !== 'ended' && !isTerminalPhase(worker.status.phase)).map((worker) => worker.pod)
+
+  const room = (node: NodeContext): NodeRoom => ({ cpuMilli: node.facts.cpuCount * 1000, memoryBytes: node.facts.memoryBytes, pods: options.maxPods ?? DEFAULT_MAX_PODS })
 
   async function retry(what: string, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -169,7 +180,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       addresses: options.addresses,
       labels: options.labels ?? {},
       taints: options.taints ?? [],
-      maxPods: options.maxPods ?? 110,
+      maxPods: options.maxPods ?? DEFAULT_MAX_PODS,
       kubeletVersion: options.kubeletVersion ?? 'v1.36.3',
       kubeletPort: options.kubeletPort,
       podCidr: options.podCidr,

@@ -192,6 +192,8 @@ export interface ContainerRuntime {
   /** SIGTERM (or the image's stop signal), then SIGKILL after the grace. Resolves when it has ended. */
   stopContainer(id: string, graceSeconds: number): Promise<void>
   removeContainer(id: string): Promise<void>
+  /** Changes the limits of a container that runs; 0 leaves one as it is, a cpuQuota of -1 takes it away. */
+  updateContainerResources(id: string, resources: LinuxResources): Promise<void>
   containerStatus(id: string): Promise<ContainerStatus>
   listContainers(): Promise<readonly ContainerSummary[]>
 

@@ -9,6 +9,7 @@ import type {
   ContainerStatus as ApiContainerStatus,
   Pod,
   PodStatus,
+  ResourceRequirements,
 } from '../api/generated/core/v1.ts'
 import type { ContainerStatus } from './container-runtime.ts'
 import { restartCountOf } from './identity.ts'
@@ -24,6 +25,8 @@ export interface StatusInput {
   readonly probes: ProbeResults
   /** What a termination message says, by container id. */
   readonly messages: ReadonlyMap<string, string>
+  /** What a running container was given last, by its id. */
+  applied(containerId: string): ResourceRequirements | undefined
   /** "containerd" in "containerd://...". */
   readonly runtimeName: string
 }
@@ -112,15 +115,16 @@ function statusOf(input: StatusInput, container: Container, previous: ApiContain
     name: container.name,
     ready: false,
     ...(volumeMounts.length > 0 ? { volumeMounts } : {}),
-    ...(container.resources ? { resources: container.resources } : {}),
     ...(container.resources?.requests ? { allocatedResources: container.resources.requests } : {}),
   }
   const [newest, older] = runs
+  const resources = { resources: (newest?.state === 'RUNNING' ? input.applied(newest.id) : undefined) ?? container.resources ?? {} }
   if (!newest) {
     if (previous?.state?.terminated) return { ...previous }
     const lost = previous?.state?.running && !previous.lastState?.terminated
     return {
       ...common,
+      ...resources,
       state: { waiting: { reason: hasInit ? 'PodInitializing' : 'ContainerCreating' } },
       lastState: lost
         ? {
@@ -141,6 +145,7 @@ function statusOf(input: StatusInput, container: Container, previous: ApiContain
   const containerID = `${input.runtimeName}://${newest.id}`
   return {
     ...common,
+    ...resources,
     state: stateOf(newest, containerID, input, previous),
     lastState: lastStateOf(input, older, containerID, previous),
     restartCount: Math.max(restartCountOf(newest), previous?.restartCount ?? 0),

@@ -51,7 +51,7 @@ export interface Host {
   /** Unmounts what is mounted below the path, then removes the tree. Nothing happens when it does not exist. */
   removeTree(path: string): Promise<void>
   listDirectory(path: string): Promise<readonly string[]>
-  /** cgroup of a pod: made with its limits, removed with its pod. `parent` is what the sandbox names as cgroupParent. */
+  /** cgroup of a pod: made with its limits (or brought to them), removed with its pod. A limit that is not given is none. `parent` is what the sandbox names as cgroupParent. */
   createPodCgroup(parent: string, resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number }): Promise<void>
   removePodCgroup(parent: string): Promise<void>
   /** A TCP connection probe or HTTP GET from the node's side. */

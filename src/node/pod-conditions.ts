@@ -13,6 +13,8 @@ export const NODE_CONDITIONS: ReadonlySet<string> = new Set([
   'Ready',
   'ContainersReady',
   'PodScheduled',
+  'PodResizePending',
+  'PodResizeInProgress',
 ])
 
 export interface ConditionInput {
@@ -22,13 +24,19 @@ export interface ConditionInput {
   readonly regular: readonly ContainerStatus[]
   /** The sandbox and its network stand. */
   readonly isSandboxReady: boolean
+  /** A running container has not got its new resources yet; why not, when that failed. */
+  readonly resize: { readonly problem: string } | undefined
   /** Conditions that others wrote: readiness gates are among them. */
   readonly foreign: readonly PodCondition[]
 }
 
 export function podConditions(input: ConditionInput): Verdict[] {
   const containersReady = containersReadyCondition(input)
+  const resizing: Verdict[] = input.resize
+    ? [{ type: 'PodResizeInProgress', status: 'True', ...(input.resize.problem ? { reason: 'Error', message: input.resize.problem } : {}) }]
+    : []
   return [
+    ...resizing,
     { type: 'PodReadyToStartContainers', status: input.isSandboxReady ? 'True' : 'False' },
     initializedCondition(input),
     readyCondition(input, containersReady),

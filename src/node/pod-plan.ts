@@ -46,6 +46,8 @@ export interface PodFacts {
   readonly nowMs: number
   readonly backOffs: ReadonlyMap<string, BackOff>
   readonly holds: ReadonlyMap<string, Hold>
+  /** Containers that must be restarted to get their new resources. */
+  readonly resizeRestarts: ReadonlySet<string>
 }
 
 export interface PodPlan {
@@ -104,7 +106,7 @@ export function planPod(facts: PodFacts): PodPlan {
         wanted++
         continue
       }
-      const failed = planRunning(container, status.id, hasChanged(container, status), probes)
+      const failed = planRunning(container, status.id, hasChanged(container, status), facts)
       if (!failed) {
         kept++
         continue
@@ -126,9 +128,10 @@ function planRunning(
   container: Container,
   id: string,
   isChange: boolean,
-  probes: ProbeResults,
+  { probes, resizeRestarts }: PodFacts,
 ): { readonly message: string; readonly reason: Kill['reason']; readonly isChange: boolean } | undefined {
   if (isChange) return { message: `Container ${container.name} definition changed`, reason: 'unknown', isChange }
+  if (resizeRestarts.has(container.name)) return { message: `Container ${container.name} resize requires restart`, reason: 'unknown', isChange: true }
   if (probes.get(id, 'liveness') === 'failure') return { message: `Container ${container.name} failed liveness probe`, reason: 'livenessProbe', isChange }
   if (probes.get(id, 'startup') === 'failure') return { message: `Container ${container.name} failed startup probe`, reason: 'startupProbe', isChange }
   return undefined

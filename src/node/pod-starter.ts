@@ -54,6 +54,12 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
     await Promise.all(running.map((status) => observer.refreshContainer(status.id)))
   }
 
+  /** What the pod's RuntimeClass names; the default handler when it has none. */
+  async function runtimeHandler(pod: Pod): Promise<string> {
+    const name = pod.spec?.runtimeClassName
+    return name ? (await node.client.get('node.k8s.io/v1/RuntimeClass', { name })).handler : ''
+  }
+
   function containerIps(pod: Pod): readonly string[] {
     return pod.spec?.hostNetwork ? node.hostIPs : (observer.current.sandboxes[0]?.ips ?? [])
   }
@@ -106,7 +112,7 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
         const config = sandboxConfig(node, pod, attempt)
         await node.host.createPodCgroup(podCgroup(node.cgroupRoot, pod.metadata?.uid ?? '', qosClass(pod)), podCgroupResources(pod))
         await node.host.makeDirectory(podLogDirectory(node.logsDirectory, identityOf(pod)), 0o755)
-        const id = await node.containers.runPodSandbox(config, '', signal)
+        const id = await node.containers.runPodSandbox(config, await runtimeHandler(pod), signal)
         await observer.refreshSandbox(id)
         return undefined
       } catch (error) {

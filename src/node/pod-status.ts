@@ -18,6 +18,7 @@ export interface PodStatusInput extends StatusInput {
   readonly now: string
   /** Nothing will be started any more. */
   readonly isTerminal: boolean
+  readonly resize: { readonly problem: string } | undefined
   /** The node decided that the pod failed (deadline, admission). */
   readonly failure?: { readonly reason: string; readonly message: string } | undefined
 }
@@ -36,7 +37,7 @@ export function podStatus(input: PodStatusInput): PodStatus {
   const phase = ended ?? (input.isTerminal && !isTerminalPhase(found) ? 'Failed' : found)
 
   const foreign = (pod.status?.conditions ?? []).filter((condition) => !NODE_CONDITIONS.has(condition.type))
-  const verdicts = podConditions({ pod, phase, init, regular, isSandboxReady: !planSandbox(pod, observed).isNeeded, foreign })
+  const verdicts = podConditions({ pod, phase, init, regular, isSandboxReady: !planSandbox(pod, observed).isNeeded, foreign, resize: input.resize })
   const conditions = verdicts.map((verdict) => conditionAt(verdict, previous.conditions ?? [], input))
   const keepsReason = phase === previous.phase
   const reason = input.failure?.reason ?? (keepsReason ? previous.reason : undefined)
@@ -127,6 +128,8 @@ export function podStatusPatch(pod: Pod, next: PodStatus): { metadata: { uid: st
     if (now?.message && !condition.message) patch['message'] = null
     conditions.push(patch)
   }
+  for (const { type } of current.conditions ?? [])
+    if (NODE_CONDITIONS.has(type) && !next.conditions?.some((condition) => condition.type === type)) conditions.push({ $patch: 'delete', type })
   if (conditions.length > 0) status['conditions'] = conditions
   return Object.keys(status).length > 0 ? { metadata: { uid: pod.metadata?.uid ?? '' }, status } : undefined
 }

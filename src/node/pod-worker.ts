@@ -11,9 +11,10 @@
  * probe's result, a changed Secret) only wakes it. The status is written from what is known at any moment, also while an action
  * is under way. Nothing is polled: when there is nothing to do the worker costs no timer.
  */
-import type { Pod, PodStatus } from '../api/generated/core/v1.ts'
+import type { Pod, PodStatus, ResourceRequirements } from '../api/generated/core/v1.ts'
 import { isApiError } from '../api/status.ts'
 import { sleep, timestamp } from '../base/clock.ts'
+import type { Rejection } from './admission.ts'
 import { raiseBackOff, type BackOff } from './back-off.ts'
 import type { RuntimeEvent } from './container-runtime.ts'
 import { identityOf, podCgroup, podDirectory, podLogDirectory, podSecretDirectory } from './identity.ts'
@@ -28,7 +29,8 @@ import { podStatus } from './pod-status.ts'
 import { findContainer, killAll, killContainer, killGraceSeconds, podGraceSeconds } from './pod-termination.ts'
 import { createPodProbes, type ProbedContainer } from './probes.ts'
 import { referencesOf } from './references.ts'
-import { qosClass } from './resources.ts'
+import { currentCgroupResources, planResize, roomForBoth, type ResizePlan } from './resize.ts'
+import { podCgroupResources, qosClass } from './resources.ts'
 import { createStatusWriter } from './status-writer.ts'
 import { createPodVolumes } from './volumes/pod-volumes.ts'
 
@@ -58,13 +60,17 @@ export interface PodWorker {
   readonly status: PodStatus
 }
 
+/** No container is named so. */
+const RESIZE_HOLD = '/resize'
+const RESIZE_RETRY_MS = 10_000
 const VOLUME_RETRY_MS = 500
 const MAX_VOLUME_RETRY_MS = 122_000
 const FAILED_STEP_RETRY_MS = 1000
 /** Beyond 2^31 ms a timer fires at once; a sleep this long is simply repeated. */
 const MAX_SLEEP_MS = 86_400_000
 
-export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSignal): PodWorker {
+/** `rejection` says why this node does not take the pod: it fails without having run. */
+export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSignal, rejection?: Rejection): PodWorker {
   const { clock } = node.runtime
   const identity = identityOf(first)
   const log = node.runtime.log.with({ pod: identity.name, namespace: identity.namespace })
@@ -94,7 +100,11 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   let isRemoved = false
   let isFinished = false
   let isClean = false
-  let failure: { readonly reason: string; readonly message: string } | undefined
+  let failure: Rejection | undefined = rejection
+  if (rejection) events.pod('Warning', rejection.reason, rejection.message)
+  /** What running containers were given last, by id. */
+  const applied = new Map<string, ResourceRequirements>()
+  let resize: { readonly problem: string } | undefined
   let waiting: ReadonlyMap<string, Waiting> = new Map()
   const backOffs = new Map<string, BackOff>()
   const holds = new Map<string, Hold>()
@@ -171,6 +181,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       startTime,
       now: timestamp(clock),
       isTerminal: state === 'ended',
+      applied: (id) => appliedTo(id),
+      resize: state === 'running' ? resize : undefined,
       failure,
     })
     writer.want(status)
@@ -217,9 +229,11 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
 
   /** One turn of a running pod; resolves with when to look again, or undefined to look at once. */
   async function step(): Promise<{ readonly wakeAtMs: number | undefined } | undefined> {
+    const resizing = planResize(writer.pod, observer.current, appliedTo, node.facts.memoryBytes)
+    resize = resizing.isNeeded ? (resize ?? { problem: '' }) : undefined
     publish()
     if (!(await setUpVolumes())) return { wakeAtMs: earliest(volumeRetryAtMs, deadlineMs()) }
-    const plan = planPod({ pod: writer.pod, observed: observer.current, probes, nowMs: clock.now(), backOffs, holds })
+    const plan = planPod({ pod: writer.pod, observed: observer.current, probes, nowMs: clock.now(), backOffs, holds, resizeRestarts: resizing.restart })
     waiting = plan.waiting
     for (const name of plan.crashing) tellCrash(name)
     publish()
@@ -228,12 +242,50 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       isFinished = true
       return undefined
     }
-    if (plan.actions.length === 0) return { wakeAtMs: earliest(plan.wakeAtMs, deadlineMs(), volumes.refreshAtMs) }
+    if (resizing.update.length > 0 && (holds.get(RESIZE_HOLD)?.untilMs ?? 0) <= clock.now()) {
+      await applyResize(resizing)
+      return undefined
+    }
+    if (plan.actions.length === 0) return { wakeAtMs: earliest(plan.wakeAtMs, deadlineMs(), volumes.refreshAtMs, resize && holds.get(RESIZE_HOLD)?.untilMs) }
     for (const action of plan.actions) {
       if (mustTerminate() || workSignal.aborted) return undefined
       if (!(await perform(action))) break
     }
     return undefined
+  }
+
+  /** Of a container that an earlier agent started the API knows it. */
+  function appliedTo(id: string): ResourceRequirements | undefined {
+    const known = applied.get(id)
+    if (known) return known
+    const statuses = [...(writer.pod.status?.containerStatuses ?? []), ...(writer.pod.status?.initContainerStatuses ?? [])]
+    return statuses.find(({ containerID }) => containerID?.endsWith(id))?.resources
+  }
+
+  async function applyResize(plan: ResizePlan): Promise<void> {
+    const pod = writer.pod
+    const cgroup = podCgroup(node.cgroupRoot, identity.uid, qosClass(pod))
+    const wanted = podCgroupResources(pod)
+    const now = currentCgroupResources(pod, (name) => {
+      const run = observer.current.containers.find(({ metadata }) => metadata.name === name)
+      return run && appliedTo(run.id)
+    })
+    try {
+      await node.host.createPodCgroup(cgroup, roomForBoth(now, wanted))
+      for (const { containerId, resources } of plan.update) {
+        await node.containers.updateContainerResources(containerId, resources)
+        const name = observer.current.containers.find(({ id }) => id === containerId)?.metadata.name
+        applied.set(containerId, findContainer(pod, name ?? '')?.resources ?? {})
+      }
+      await node.host.createPodCgroup(cgroup, wanted)
+      holds.delete(RESIZE_HOLD)
+      resize = undefined
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error)
+      events.pod('Warning', 'ResizeError', `Pod resize error: ${problem}`)
+      resize = { problem }
+      holds.set(RESIZE_HOLD, { reason: 'ResizeError', message: problem, untilMs: clock.now() + RESIZE_RETRY_MS })
+    }
   }
 
   function tellCrash(name: string): void {
@@ -266,6 +318,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
         if (!container) return true
         if (action.failedAtMs !== undefined) backOffs.set(action.name, raiseBackOff(backOffs.get(action.name), action.failedAtMs, clock.now()))
         const hold = await starter.startContainer(pod, container, action, workSignal)
+        const started = observer.current.containers.find(({ metadata }) => metadata.name === action.name)
+        if (started?.state === 'RUNNING') applied.set(started.id, container.resources ?? {})
         if (hold) {
           holds.set(action.name, hold)
           waiting = new Map(waiting).set(action.name, hold)

@@ -7,7 +7,7 @@ import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
 import { containerStatusOf, containerSummaryOf, imageOf, sandboxStatusOf, sandboxSummaryOf } from './cri-answers.ts'
 import { criEvents } from './cri-events.ts'
 import type { WireCondition, WireContainer, WireContainerStatus, WireImage, WireSandbox, WireSandboxStatus } from './cri-messages.ts'
-import { containerMessage, sandboxMessage } from './cri-requests.ts'
+import { containerMessage, resourcesMessage, sandboxMessage } from './cri-requests.ts'
 import { forwardPort, runCommand } from './cri-streaming.ts'
 import { createGrpcCalls } from './grpc-calls.ts'
 
@@ -92,6 +92,9 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     },
     async removeContainer(id) {
       await pods('RemoveContainer', { container_id: id })
+    },
+    async updateContainerResources(id, resources) {
+      await pods('UpdateContainerResources', { container_id: id, linux: resourcesMessage(resources) })
     },
     async containerStatus(id) {
       const answer = await pods<{ status: WireContainerStatus }>('ContainerStatus', { container_id: id })

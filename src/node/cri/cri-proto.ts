@@ -17,6 +17,7 @@ service RuntimeService {
   StopContainer(StopContainerRequest) Empty
   RemoveContainer(ContainerId) Empty
   ContainerStatus(ContainerId) ContainerStatusResponse
+  UpdateContainerResources(UpdateContainerResourcesRequest) Empty
   ListContainers(ListContainersRequest) ListContainersResponse
   ExecSync(ExecSyncRequest) ExecSyncResponse
   Exec(ExecRequest) StreamingUrl
@@ -99,6 +100,7 @@ message ContainerConfig {
   string log_path = 11; bool stdin = 12; bool stdin_once = 13; bool tty = 14; LinuxContainerConfig linux = 15
 }
 message CreateContainerRequest { string pod_sandbox_id = 1; ContainerConfig config = 2; PodSandboxConfig sandbox_config = 3 }
+message UpdateContainerResourcesRequest { string container_id = 1; LinuxContainerResources linux = 2 }
 message StopContainerRequest { string container_id = 1; int64 timeout = 2 }
 message ContainerFilter { string id = 1; string pod_sandbox_id = 3 }
 message ListContainersRequest { ContainerFilter filter = 1 }

@@ -6,8 +6,8 @@ type Message = Record<string, unknown>
 const int64 = (value: number | undefined): Message | undefined => (value === undefined ? undefined : { value })
 
 function namespaces(security: SecurityContext): Message {
-  const { network, pid, ipc } = security.namespaces
-  return { network, pid, ipc }
+  const { network, pid, ipc, targetContainerId } = security.namespaces
+  return targetContainerId ? { network, pid: 'TARGET', ipc, target_id: targetContainerId } : { network, pid, ipc }
 }
 
 function seccomp(security: SecurityContext): Message {
@@ -45,7 +45,7 @@ export function sandboxMessage(config: SandboxConfig): Message {
   }
 }
 
-function resourcesMessage(resources: LinuxResources): Message {
+export function resourcesMessage(resources: LinuxResources): Message {
   return {
     cpu_period: resources.cpuPeriod,
     cpu_quota: resources.cpuQuota,

@@ -2,7 +2,7 @@
  * The cgroup of each pod, the parent of its containers': made with the pod's limits before its sandbox, removed after it. Both
  * versions: with v1 a pod has a directory in every hierarchy, with v2 one.
  */
-import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rmdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Host } from '../host.ts'
@@ -30,11 +30,9 @@ export async function createPodCgroup(parent: string, limits: Limits): Promise<v
   if (await isUnified()) return createUnified(parent, limits)
   for (const controller of V1_CONTROLLERS) if (await exists(join(ROOT, controller))) await mkdir(join(ROOT, controller, parent), { recursive: true })
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.shares'), String(limits.cpuShares))
-  if (limits.cpuQuota !== undefined) {
-    await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_period_us'), String(PERIOD_US))
-    await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_quota_us'), String(limits.cpuQuota))
-  }
-  if (limits.memoryLimitBytes !== undefined) await writeFile(join(ROOT, 'memory', parent, 'memory.limit_in_bytes'), String(limits.memoryLimitBytes))
+  await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_period_us'), String(PERIOD_US))
+  await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_quota_us'), String(limits.cpuQuota ?? -1))
+  await writeFile(join(ROOT, 'memory', parent, 'memory.limit_in_bytes'), String(limits.memoryLimitBytes ?? -1))
 }
 
 async function createUnified(parent: string, limits: Limits): Promise<void> {
@@ -48,8 +46,8 @@ async function createUnified(parent: string, limits: Limits): Promise<void> {
   await writeFile(join(path, 'cgroup.subtree_control'), V2_CONTROLLERS)
   const weight = 1 + Math.floor(((limits.cpuShares - 2) * 9999) / 262_142)
   await writeFile(join(path, 'cpu.weight'), String(weight))
-  if (limits.cpuQuota !== undefined) await writeFile(join(path, 'cpu.max'), `${limits.cpuQuota} ${PERIOD_US}`)
-  if (limits.memoryLimitBytes !== undefined) await writeFile(join(path, 'memory.max'), String(limits.memoryLimitBytes))
+  await writeFile(join(path, 'cpu.max'), `${limits.cpuQuota ?? 'max'} ${PERIOD_US}`)
+  await writeFile(join(path, 'memory.max'), String(limits.memoryLimitBytes ?? 'max'))
 }
 
 async function removeDirectories(path: string): Promise<void> {
@@ -77,6 +75,6 @@ async function removeDirectories(path: string): Promise<void> {
 export async function removeCgroup(parent: string): Promise<void> {
   if (parent.split('/').every((part) => part === '')) throw new Error('the root of the cgroups is not a pod')
   if (await isUnified()) return removeDirectories(join(ROOT, parent))
-  const hierarchies = (await readFile('/proc/self/cgroup', 'utf8')).split('\n').map((line) => line.split(':')[1]).filter((name) => name)
-  for (const name of hierarchies) await removeDirectories(join(ROOT, name!.replace('name=', ''), parent))
+  // Every hierarchy, the empty unified one beside them too: runc makes its directories in all of them.
+  for (const entry of await readdir(ROOT, { withFileTypes: true })) if (entry.isDirectory()) await removeDirectories(join(ROOT, entry.name, parent))
 }

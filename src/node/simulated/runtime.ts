@@ -262,6 +262,9 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
       end(container, 137)
       containers.delete(id)
     },
+    async updateContainerResources(id) {
+      findContainer(id)
+    },
     containerStatus: async (id) => findContainer(id).status,
     listContainers: async () => [...containers.values()].map(({ status, sandbox }) => ({ ...status, sandboxId: sandbox.status.id })),
     async execSync(id, command) {
