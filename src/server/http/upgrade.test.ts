@@ -357,7 +357,10 @@ test('bytes and watches go over a WebSocket that only listens', async () => {
     { type: 'watch', status: 200, events: watchEvents() },
   ]
   const listener = createServer()
-  listener.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void serveOverWebSocket(incoming, socket, head, answers.shift()!))
+  listener.on(
+    'upgrade',
+    (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void serveOverWebSocket(incoming, socket, head, answers.shift()!),
+  )
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const listen = async (...protocols: string[]) => {
