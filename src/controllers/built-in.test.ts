@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Deployment } from '../api/generated/apps/v1.ts'
+import type { Job, JobSpec } from '../api/generated/batch/v1.ts'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { isServedByDefault, resources as infos } from '../api/resources.ts'
 import { isApiError } from '../api/status.ts'
@@ -13,6 +14,7 @@ import { createInformers } from '../client/informers.ts'
 import { namespaceLifecycle } from '../server/admission/namespace-lifecycle.ts'
 import { createApiServer } from '../server/api-server.ts'
 import { createDiscoveryPaths } from '../server/discovery-paths.ts'
+import { jobs } from '../server/resources/batch/job.ts'
 import { deployments } from '../server/resources/apps/deployment.ts'
 import { replicaSets } from '../server/resources/apps/replica-set.ts'
 import { namespaces } from '../server/resources/core/namespace.ts'
@@ -23,13 +25,20 @@ import { createMemoryStore } from '../store/memory.ts'
 import { builtInControllers } from './index.ts'
 import { runControllers } from './run.ts'
 
-async function startCluster(t: { after(fn: () => Promise<void>): void }) {
+/** What becomes of a pod when it is run. */
+type RunPod = (pod: Pod, now: string) => NonNullable<Pod['status']>
+const keepsRunning: RunPod = (_, now) => ({ phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: now }] })
+const ends =
+  (phaseOf: (pod: Pod) => 'Succeeded' | 'Failed'): RunPod =>
+  (pod, now) => ({ phase: phaseOf(pod), conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: now }] })
+
+async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod: RunPod = keepsRunning) {
   const clock = createVirtualClock()
   const problems: string[] = []
   const log = createLog((level, message, fields) => problems.push(`${level} ${message} ${fields['controller']} ${fields['key']} ${String(fields['error'])}`), 'warn')
   const runtime = { clock, random: seededRandom(7), log }
   const served = infos.filter(isServedByDefault)
-  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
+  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
   const stop = new AbortController()
   const running: Promise<void>[] = [server.run(stop.signal)]
   await clock.settle()
@@ -43,14 +52,15 @@ async function startCluster(t: { after(fn: () => Promise<void>): void }) {
     running.push(runControllers(runtime, as(account), [controller], stop.signal, { informers }))
   }
   const podInformer = informers.of('v1/Pod')
+  const ignoreGone = (error: unknown) => isApiError(error, 'NotFound') || problems.push(String(error))
   podInformer.addHandlers({
     added(pod: Pod) {
-      const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: timestamp(clock) }]
-      const status = { phase: 'Running', podIP: `10.0.0.${podInformer.cache.size}`, podIPs: [{ ip: `10.0.0.${podInformer.cache.size}` }], conditions }
-      admin.update('v1/Pod', { ...pod, status }, { subresource: 'status' }).catch((error: unknown) => problems.push(String(error)))
+      if (pod.status?.phase !== undefined && pod.status.phase !== 'Pending') return
+      const ip = `10.0.0.${podInformer.cache.size}`
+      admin.update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' }).catch(ignoreGone)
     },
     updated(pod) {
-      if (pod.metadata?.deletionTimestamp) admin.delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 }).catch((error: unknown) => isApiError(error, 'NotFound') || problems.push(String(error)))
+      if (pod.metadata?.deletionTimestamp) admin.delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 }).catch(ignoreGone)
     },
   })
   await clock.advance(1000)
@@ -98,5 +108,69 @@ test('deleting a Deployment takes its sets and pods along; at rest no timer of a
   await clock.advance(5000)
   assert.equal((await admin.list('v1/Pod', { namespace: 'a' })).items.length, 0)
   assert.equal((await admin.list('apps/v1/Deployment', { namespace: 'a' })).items.length, 0)
+  assert.deepEqual(problems, [])
+})
+
+const job = (name: string, spec: Partial<JobSpec>): Job => ({
+  metadata: { namespace: 'default', name },
+  spec: { template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'x' }] } }, ...spec },
+})
+const conditionsOf = (object: Job) => (object.status?.conditions ?? []).map(({ type, reason }) => `${type} ${reason}`)
+const key = (name: string) => ({ namespace: 'default', name })
+
+test('a Job runs its pods to completion and counts each once', async (t) => {
+  const { clock, admin, problems } = await startCluster(t, ends(() => 'Succeeded'))
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  await admin.create('batch/v1/Job', job('plain', { completions: 5, parallelism: 2 }))
+  await admin.create('batch/v1/Job', job('indexed', { completions: 4, parallelism: 4, completionMode: 'Indexed' }))
+  await clock.advance(5000)
+  const plain = await admin.get('batch/v1/Job', key('plain'))
+  assert.deepEqual([plain.status?.succeeded, plain.status?.active ?? 0, conditionsOf(plain)], [5, 0, ['SuccessCriteriaMet CompletionsReached', 'Complete CompletionsReached']], problems.join('\n'))
+  assert.ok(plain.status?.completionTime)
+  const indexed = await admin.get('batch/v1/Job', key('indexed'))
+  assert.deepEqual([indexed.status?.completedIndexes, indexed.status?.succeeded], ['0-3', 4])
+  const pods = (await admin.list('v1/Pod', { namespace: 'default' })).items
+  assert.equal(pods.filter((pod) => pod.metadata?.finalizers?.length).length, 0, 'counted pods are free to go')
+  assert.deepEqual(pods.map((pod) => pod.spec?.hostname).filter(Boolean).toSorted(), ['indexed-0', 'indexed-1', 'indexed-2', 'indexed-3'])
+  assert.deepEqual(problems, [])
+})
+
+test('a Job whose pods fail waits longer each time and gives up at its limit', async (t) => {
+  const { clock, admin, problems } = await startCluster(t, ends(() => 'Failed'))
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  await admin.create('batch/v1/Job', job('bad', { backoffLimit: 2 }))
+  await clock.advance(5000)
+  assert.equal((await admin.list('v1/Pod', { namespace: 'default' })).items.length, 1, 'the second waits for 10 s')
+  await clock.advance(10_000)
+  assert.equal((await admin.list('v1/Pod', { namespace: 'default' })).items.length, 2)
+  await clock.advance(60_000)
+  const bad = await admin.get('batch/v1/Job', key('bad'))
+  assert.deepEqual([bad.status?.failed, conditionsOf(bad)], [3, ['FailureTarget BackoffLimitExceeded', 'Failed BackoffLimitExceeded']])
+  assert.deepEqual(problems, [])
+})
+
+test('indexes have limits of their own; the others go on', async (t) => {
+  const { clock, admin, problems } = await startCluster(t, ends((pod) => (pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] === '1' ? 'Failed' : 'Succeeded')))
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  await admin.create('batch/v1/Job', job('mixed', { completions: 3, parallelism: 3, completionMode: 'Indexed', backoffLimitPerIndex: 1, backoffLimit: 100 }))
+  await clock.advance(60_000)
+  const mixed = await admin.get('batch/v1/Job', key('mixed'))
+  assert.deepEqual([mixed.status?.completedIndexes, mixed.status?.failedIndexes, mixed.status?.failed, conditionsOf(mixed)], ['0,2', '1', 2, ['FailureTarget FailedIndexes', 'Failed FailedIndexes']], problems.join('\n'))
+  assert.deepEqual(problems, [])
+})
+
+test('a Job is suspended, resumed, and ended by its deadline', async (t) => {
+  const { clock, admin, problems } = await startCluster(t)
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  await admin.create('batch/v1/Job', job('long', { suspend: true, activeDeadlineSeconds: 30 }))
+  await clock.advance(1000)
+  assert.equal((await admin.list('v1/Pod', { namespace: 'default' })).items.length, 0)
+  await admin.patch('batch/v1/Job', key('long'), 'merge', { spec: { suspend: false } })
+  await clock.advance(1000)
+  assert.equal((await admin.get('batch/v1/Job', key('long'))).status?.active, 1)
+  await clock.advance(31_000)
+  const over = await admin.get('batch/v1/Job', key('long'))
+  assert.deepEqual(conditionsOf(over), ['Suspended JobResumed', 'FailureTarget DeadlineExceeded', 'Failed DeadlineExceeded'])
+  assert.equal((await admin.list('v1/Pod', { namespace: 'default' })).items.length, 0)
   assert.deepEqual(problems, [])
 })

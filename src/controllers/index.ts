@@ -4,6 +4,7 @@ import { deploymentController } from './deployment/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
+import { createJobController } from './job/controller.ts'
 import { createNamespaceController } from './namespace/controller.ts'
 import { createNodeIpamController } from './node-ipam/controller.ts'
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
@@ -34,6 +35,7 @@ export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidr
   deploymentController,
   replicaSetController,
   replicationController,
+  createJobController(),
   endpointSliceController,
   endpointsController,
   createNodeIpamController(podCidr, nodeCidrPrefix),
