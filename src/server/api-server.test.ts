@@ -245,3 +245,35 @@ test('lives on after an error of its own', async (t) => {
   assert.equal((await call('GET', '/readyz?verbose')).status, 200)
   assert.match(server.metrics.text(), /apiserver_request_total\{code="500",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",verb="CREATE",version="v1"\} 1/)
 })
+
+test('nobody gives away rights that they do not have', async (t) => {
+  const { call } = await startServer(t)
+  const rbac = '/apis/rbac.authorization.k8s.io/v1'
+  const subjects = [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'alice' }]
+  await call('POST', `${rbac}/namespaces/default/rolebindings`, { metadata: { name: 'a' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'admin' }, subjects })
+  const alice: UserInfo = { name: 'alice', groups: [] }
+  const role = (resources: readonly string[]) => ({ metadata: { name: `r-${resources[0]}` }, rules: [{ apiGroups: [''], resources, verbs: ['get', 'list'] }] })
+  assert.equal((await call('POST', `${rbac}/namespaces/default/roles`, role(['pods']), { user: alice })).status, 201)
+  const refused = await call('POST', `${rbac}/namespaces/default/roles`, role(['nodes']), { user: alice })
+  assert.equal(
+    refused.body.message,
+    'roles.rbac.authorization.k8s.io "r-nodes" is forbidden: user "alice" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[""], Resources:["nodes"], Verbs:["get", "list"]}',
+  )
+})
+
+test('a node sees what its pods use and nothing else', async (t) => {
+  const pods = defineResource({ group: '', version: 'v1', kind: 'Pod', fieldSelectors: { 'spec.nodeName': (pod) => pod.spec?.nodeName ?? '' } })
+  const { call } = await startServer(t, { resources: [pods] })
+  const node: UserInfo = { name: 'system:node:n1', groups: ['system:nodes'] }
+  const secrets = '/api/v1/namespaces/default/secrets'
+  for (const name of ['used', 'other']) await call('POST', secrets, { metadata: { name } })
+  const spec = { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }], volumes: [{ name: 'v', secret: { secretName: 'used' } }] }
+  await call('POST', '/api/v1/namespaces/default/pods', { metadata: { name: 'p' }, spec })
+  assert.equal((await call('GET', `${secrets}/used`, undefined, { user: node })).status, 200)
+  const other = await call('GET', `${secrets}/other`, undefined, { user: node })
+  assert.match(other.body.message, /in the namespace "default": no relationship found between node 'n1' and this object$/)
+  assert.equal((await call('GET', '/api/v1/pods?fieldSelector=spec.nodeName%3Dn1', undefined, { user: node })).status, 200)
+  assert.equal((await call('GET', '/api/v1/pods', undefined, { user: node })).status, 403)
+  assert.equal((await call('GET', '/api/v1/nodes/n2', undefined, { user: node })).status, 403)
+  assert.equal((await call('GET', '/api/v1/services', undefined, { user: node })).status, 200)
+})

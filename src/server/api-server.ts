@@ -16,6 +16,8 @@ import { createAuthenticator, withAuthenticated, type Credentials, type TokenAut
 import { impersonate } from './authentication/impersonation.ts'
 import { createServiceAccountTokens, type TokenSigner } from './authentication/tokens.ts'
 import { authorizeOrThrow, type Authorizer } from './authorization/authorizer.ts'
+import { createEscalationCheck } from './authorization/escalation.ts'
+import { withNodeAuthorizer } from './authorization/node.ts'
 import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
@@ -42,7 +44,7 @@ export interface ApiServerOptions {
   readonly tokenSigner?: TokenSigner
   /** Other kinds of bearer tokens: static ones, bootstrap tokens. */
   readonly tokenAuthenticators?: readonly TokenAuthenticator[]
-  /** Default: RBAC over the roles and bindings that are stored. */
+  /** Default: nodes by what runs on them, all others by RBAC over the roles and bindings that are stored. */
   readonly authorizer?: Authorizer
   /** Discovery, OpenAPI and other paths that are no resources. */
   readonly paths?: readonly PathHandler[]
@@ -79,14 +81,16 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const metrics = new Metrics()
   const signer = options.tokenSigner
   const tokens = [...(options.tokenAuthenticators ?? []), ...(signer ? [createServiceAccountTokens(runtime.clock, signer, reader)] : [])]
+  const rbac = createRbacAuthorizer(caches)
+  const authorizer = options.authorizer ?? withNodeAuthorizer(caches, reader, rbac)
   const core: Core = {
     runtime,
     store,
     caches,
     registry,
-    admission: options.admission,
+    admission: [...options.admission, createEscalationCheck(authorizer, rbac)],
     authenticator: createAuthenticator(tokens, signer?.audiences ?? []),
-    authorizer: options.authorizer ?? createRbacAuthorizer(caches),
+    authorizer,
     reader,
     writer: createWriter(registry, store, caches),
     nodes: options.nodeConnector,

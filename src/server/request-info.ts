@@ -20,10 +20,13 @@ export interface RequestInfo {
   readonly name: string
   /** What follows the subresource: "a/b" of .../services/x/proxy/a/b. */
   readonly rest: string
+  /** Of lists, watches and collection deletes: nodes may look at their own alone. */
+  readonly fieldSelector?: string
 }
 
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize'])
 const VERBS: Readonly<Record<string, string>> = { POST: 'create', GET: 'get', HEAD: 'get', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
+const SELECTING: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection'])
 const FALSE = new Set(['false', '0'])
 
 /** How query parameters spell booleans: present means true unless it says false. */
@@ -55,7 +58,21 @@ export function requestInfo(request: Pick<ApiRequest, 'method' | 'path' | 'query
     verb = isTrue(query.get('watch')) ? 'watch' : 'list'
     name = nameOfSelector(query.get('fieldSelector')) ?? ''
   } else if (name === '' && verb === 'delete') verb = 'deletecollection'
-  return { isResource: true, path, verb, group, version, resource, subresource: rest[2] ?? '', namespace, name, rest: rest.slice(3).join('/') }
+  const fieldSelector = SELECTING.has(verb) && !isWatchPath ? query.get('fieldSelector') : null
+  const subresource = rest[2] ?? ''
+  return {
+    isResource: true,
+    path,
+    verb,
+    group,
+    version,
+    resource,
+    subresource,
+    namespace,
+    name,
+    rest: rest.slice(3).join('/'),
+    ...(fieldSelector ? { fieldSelector } : {}),
+  }
 }
 
 const nonResource = (method: string, path: string): RequestInfo => ({

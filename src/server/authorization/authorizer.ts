@@ -13,6 +13,7 @@ export interface Attributes {
   readonly subresource: string
   readonly namespace: string
   readonly name: string
+  readonly fieldSelector?: string
 }
 
 export interface Verdict {

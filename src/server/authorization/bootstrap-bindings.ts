@@ -3,7 +3,7 @@
  * Facts from upstream's bootstrap policy, written short: a rule is `verbs | groups | resources | names` ("core" is the group ""),
  * or `verbs | url | paths`; ensure-bootstrap-roles.ts makes objects of them.
  */
-import type { BindingFacts } from './ensure-bootstrap-roles.ts'
+import type { BindingFacts } from './bootstrap-rules.ts'
 
 /** Of cluster roles. */
 export const clusterRoleBindings: readonly BindingFacts[] = [

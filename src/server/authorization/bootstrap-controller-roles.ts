@@ -3,7 +3,7 @@
  * Facts from upstream's bootstrap policy, written short: a rule is `verbs | groups | resources | names` ("core" is the group ""),
  * or `verbs | url | paths`; ensure-bootstrap-roles.ts makes objects of them.
  */
-import type { RoleFacts } from './ensure-bootstrap-roles.ts'
+import type { RoleFacts } from './bootstrap-rules.ts'
 
 /** Named system:controller:<name>. */
 export const controllerRoles: readonly RoleFacts[] = [

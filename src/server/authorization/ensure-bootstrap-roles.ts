@@ -15,41 +15,13 @@ import { serialise } from '../revision.ts'
 import { clusterRoleBindings, controllerRoleBindings, roleBindings } from './bootstrap-bindings.ts'
 import { controllerRoles } from './bootstrap-controller-roles.ts'
 import { clusterRoles, namespaceRoles } from './bootstrap-roles.ts'
-
-export interface RoleFacts {
-  readonly name: string
-  readonly namespace?: string
-  readonly labels?: Readonly<Record<string, string>>
-  /** The label by which it takes in the rules of other roles. */
-  readonly aggregates?: string
-  readonly rules: readonly string[]
-}
-
-export interface BindingFacts {
-  readonly name: string
-  readonly namespace?: string
-  readonly role: string
-  /** "User x", "Group x", "ServiceAccount ns/x". */
-  readonly subjects: readonly string[]
-}
+import { parseRule, type BindingFacts, type RoleFacts } from './bootstrap-rules.ts'
 
 const GROUP = 'rbac.authorization.k8s.io'
 const AUTO_UPDATE = 'rbac.authorization.kubernetes.io/autoupdate'
 const LABELS = { 'kubernetes.io/bootstrapping': 'rbac-defaults' }
 /** What one commit may hold is bounded; there are more roles than that is wise for. */
 const BATCH = 100
-
-export function parseRule(text: string): PolicyRule {
-  const [verbs = '', groups = '', targets = '', names] = text.split(' | ').map((part) => part.trim())
-  const list = (part: string) => part.split(',')
-  if (groups === 'url') return { verbs: list(verbs), nonResourceURLs: list(targets) }
-  return {
-    verbs: list(verbs),
-    apiGroups: list(groups).map((group) => (group === 'core' ? '' : group)),
-    resources: list(targets),
-    ...(names ? { resourceNames: list(names) } : {}),
-  }
-}
 
 const metadata = (name: string, namespace: string | undefined, labels: Readonly<Record<string, string>> = {}) => ({
   name,
