@@ -17,14 +17,13 @@ export function disjointRanges(ranges: readonly string[], family: Family): reado
   const parsed = ranges.map((range) => range.trim()).filter((range) => familyOf(range) === family && ipaddr.isValidCIDR(range))
   const networks = parsed.map((range) => {
     const [address, length] = ipaddr.parseCIDR(range)
-    return { address: networkAddress(range, family), length, parsed: address }
+    return { text: `${networkAddress(range, family)}/${length}`, address, length }
   })
-  const wider = networks.toSorted((a, b) => a.length - b.length)
   const kept: typeof networks = []
-  for (const one of wider) {
-    if (!kept.some((other) => one.parsed.match(other.parsed as never, other.length))) kept.push(one)
+  for (const one of networks.toSorted((a, b) => a.length - b.length)) {
+    if (!kept.some((wider) => one.address.match([wider.address, wider.length]))) kept.push(one)
   }
-  return kept.map(({ address, length }) => `${address}/${length}`)
+  return kept.map((one) => one.text)
 }
 
 /** The address of a pod CIDR that the node itself has on its bridge: the first after the network's own. */

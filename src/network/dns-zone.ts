@@ -75,7 +75,7 @@ export function createDnsZone({ services, domain = 'cluster.local', ttlSeconds: 
   function addressRecords(type: string, name: string, addresses: readonly string[]): Answer[] {
     const wanted = addresses.filter((address) => typeOf(address) === type)
     const start = wanted.length > 1 ? turn++ % wanted.length : 0
-    return [...wanted.slice(start), ...wanted.slice(0, start)].map((data) => ({ type: type as 'A', name, ttl, data }))
+    return [...wanted.slice(start), ...wanted.slice(0, start)].map((data) => ({ type: typeOf(data), name, ttl, data }))
   }
 
   const addressesAt = (type: string, name: string, addresses: readonly string[]): Found => ({ answers: addressRecords(type, name, addresses), additionals: [] })

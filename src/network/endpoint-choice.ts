@@ -10,6 +10,8 @@ export interface Candidate {
   readonly address: string
   readonly port: number
   readonly isLocal: boolean
+  /** On a node that is known and not this one. An endpoint told without a node may be here or elsewhere. */
+  readonly isElsewhere: boolean
   readonly isReady: boolean
   /** Serving although terminating: only used when nothing is ready. */
   readonly isLeaving: boolean
@@ -53,6 +55,7 @@ function add(found: Map<string, Candidate>, { addresses, conditions, nodeName, h
     address,
     port,
     isLocal: nodeName === place.nodeName,
+    isElsewhere: nodeName !== undefined && nodeName !== place.nodeName,
     isReady,
     isLeaving: !isReady && (conditions?.serving ?? isReady) && conditions?.terminating === true,
     zones: hints?.forZones?.map((zone) => zone.name) ?? [],

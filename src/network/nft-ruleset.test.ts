@@ -81,7 +81,7 @@ test('ruleset: a new large spread needs the table loaded, which then has its cha
 
 test('ruleset: a whole load holds everything wanted, and leaves nothing to apply', () => {
   const ruleset = make()
-  ruleset.set('a', Array.from({ length: 1001 }, (_, i) => rule('cluster-ips', `10.96.${i >> 8}.${i & 255}`)))
+  ruleset.set('a', Array.from({ length: 40_001 }, (_, i) => rule('cluster-ips', `10.${i >> 16}.${i >> 8}.${i & 255}`)))
   const text = ruleset.full()
   assert.equal(text.match(/^add element ip proa-t cluster-ips/gm)!.length, 3)
   assert.deepEqual(ruleset.take().commands, [])

@@ -36,8 +36,8 @@ interface Slot {
 const isMapped = (set: Rule['set']): boolean => set !== 'flow' && set !== 'front' && set !== 'spread'
 const isChain = (set: Rule['set']): set is 'chain' | 'affinity' => set === 'chain' || set === 'affinity'
 
-/** Elements in one command at most: nft's parser grows slow on longer lines. */
-const MAX_ELEMENTS = 500
+/** Elements in one command at most. Many commands cost more than many elements: each looks at the table anew. */
+const MAX_ELEMENTS = 20_000
 
 export class Ruleset {
   readonly #options: TableOptions

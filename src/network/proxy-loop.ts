@@ -67,6 +67,8 @@ export function createProxyLoop(runtime: Runtime, options: ProxyLoopOptions): Pr
     mark(`pod/${key}`)
   }
 
+  const onAbort = () => wake.resolve()
+
   function plan(): void {
     for (const owner of dirty) {
       const key = owner.slice(owner.indexOf('/') + 1)
@@ -134,7 +136,6 @@ export function createProxyLoop(runtime: Runtime, options: ProxyLoopOptions): Pr
     },
     async run(signal) {
       const stop = services.onChange((key) => mark(`service/${key}`))
-      const onAbort = () => wake.resolve()
       signal.addEventListener('abort', onAbort, { once: true })
       try {
         markAll()

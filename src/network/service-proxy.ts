@@ -75,8 +75,8 @@ function planPort(service: Service, port: ServicePort, clusterIp: string, slices
     planSourceRanges(way, front)
   }
   for (const endpoint of new Set([...choice.cluster, ...choice.local])) {
-    if (endpoint.isLocal) rules.push({ set: 'hairpin', key: `${endpoint.address} . ${endpoint.address}`, value: '' })
-    else rules.push({ set: 'remote-endpoints', key: endpoint.address, value: '' })
+    if (!endpoint.isElsewhere) rules.push({ set: 'hairpin', key: `${endpoint.address} . ${endpoint.address}`, value: '' })
+    if (!endpoint.isLocal) rules.push({ set: 'remote-endpoints', key: endpoint.address, value: '' })
   }
 }
 

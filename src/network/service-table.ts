@@ -124,5 +124,5 @@ export const isHeadless = (service: Service): boolean => service.spec?.clusterIP
 
 function ownerOf(slice: { readonly metadata?: ObjectMeta }): string | undefined {
   const name = slice.metadata?.labels?.[SERVICE_NAME]
-  return name ? `${slice.metadata!.namespace}/${name}` : undefined
+  return name ? `${slice.metadata?.namespace}/${name}` : undefined
 }

@@ -26,7 +26,7 @@ export interface RestoredChange {
 export class History {
   readonly #records = new Map<string, KeyRecord>()
   readonly #index = new KeyIndex()
-  #log: (readonly StoreEvent[])[] = []
+  #log: StoreEvent[][] = []
   #revision: number
   #compacted: number
 
@@ -116,7 +116,7 @@ export class History {
         continue
       }
       const event = this.#write(record, entry, key, revision)
-      const sameRevision = revision === this.#revision ? (this.#log.at(-1) as StoreEvent[]) : undefined
+      const sameRevision = revision === this.#revision ? this.#log.at(-1) : undefined
       if (sameRevision) sameRevision.push(event)
       else {
         assert(revision === this.#revision + 1, `revision ${revision} follows ${this.#revision}: commits are missing`)

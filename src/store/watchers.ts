@@ -60,7 +60,7 @@ export class Watchers {
   }
 
   close(): void {
-    for (const peers of [...this.#byBucket.values()]) for (const watcher of [...peers]) watcher.end()
+    for (const peers of this.#byBucket.values()) for (const watcher of peers) watcher.end()
   }
 }
 

@@ -2,7 +2,7 @@
  * The cluster's DNS server: UDP and TCP on one address and port. Names of the cluster come from the zone, all others from the
  * machine's resolvers. No packet, however malformed, ends it.
  */
-import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import * as dns from 'dns-packet'
 import type { Answer, Question } from 'dns-packet'
@@ -39,7 +39,11 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   const failed = (error: Error) => options.log.warn('DNS socket', { error })
   udp.on('error', failed)
   tcp.on('error', failed)
-  udp.on('message', (bytes, from) => void answerUdp(udp, bytes, from, options))
+  let isClosed = false
+  udp.on('message', async (bytes, from) => {
+    const reply = await answer(bytes, 'udp', options)
+    if (reply && !isClosed) udp.send(reply, from.port, from.address, (error) => error && options.log.debug('DNS answer not sent', { error }))
+  })
   const connections = new Set<Socket>()
   tcp.maxConnections = MAX_TCP_CONNECTIONS
   tcp.on('connection', (socket) => {
@@ -51,6 +55,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
     address: options.address,
     port,
     async close() {
+      isClosed = true
       for (const socket of connections) socket.destroy()
       await Promise.all([new Promise<void>((resolve) => udp.close(resolve)), new Promise((resolve) => tcp.close(resolve))])
     },
@@ -76,12 +81,6 @@ async function listen({ address, port }: DnsServerOptions): Promise<{ udp: UdpSo
   }
 }
 
-async function answerUdp(udp: UdpSocket, bytes: Buffer, from: RemoteInfo, options: DnsServerOptions): Promise<void> {
-  const reply = await answer(bytes, 'udp', options)
-  // A client that is gone, or a server that closes, needs no answer.
-  if (reply) udp.send(reply, from.port, from.address, (error) => error && options.log.debug('DNS answer not sent', { error }))
-}
-
 /** Messages with a length before each (RFC 7766); answered in order, and no more is read until those read are answered. */
 function serveTcp(socket: Socket, options: DnsServerOptions): void {
   let heard = Buffer.alloc(0)
@@ -93,7 +92,10 @@ function serveTcp(socket: Socket, options: DnsServerOptions): void {
     while (heard.length >= 2 && heard.length >= 2 + heard.readUInt16BE(0)) {
       const end = 2 + heard.readUInt16BE(0)
       const reply = await answer(heard.subarray(2, end), 'tcp', options)
-      if (!reply || !socket.writable) return void socket.destroy()
+      if (!reply || !socket.writable) {
+        socket.destroy()
+        return
+      }
       heard = heard.subarray(end)
       const length = Buffer.alloc(2)
       length.writeUInt16BE(reply.length)

@@ -30,7 +30,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const lock = lockDatabase(options.path)
   try {
     const { writer, restored } = await load(options.path)
-    return storeOver(options, writer, restored, lock.release)
+    return storeOver(options, writer, restored, () => lock.release())
   } catch (error) {
     lock.release()
     throw error
