@@ -24,6 +24,7 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { ensurePki, serverHosts, type Pki } from './pki.ts'
+import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService } from './system-objects.ts'
 import { isUserError, UserError } from './user-error.ts'
@@ -78,7 +79,26 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   const record = await recordOf(directory, options)
   const address = nodeAddress()
   const prepared = record.runtime === 'containerd' ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, { directory, record, address })) : undefined
-  prepared?.catch(() => {})
+  // Looked at below, when the control plane is up.
+  prepared?.catch(() => undefined)
+  try {
+    return await beginWith(runtime, lifecycle, directory, record, address, prepared, report)
+  } catch (error) {
+    // A containerd that is being started must be on record before this process ends, or nobody would find it.
+    await prepared?.catch(() => undefined)
+    throw error
+  }
+}
+
+async function beginWith(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  directory: DataDirectory,
+  record: ClusterRecord,
+  address: string,
+  prepared: Promise<PreparedNode> | undefined,
+  report: Report,
+): Promise<Store> {
   const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address]))
   const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
   const plane = await startControlPlane(runtime, lifecycle, {

@@ -1,5 +1,4 @@
 /** Removes what a node with real containers has on this machine; the images and the volumes' directories stay with the state. */
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from '../base/runtime.ts'
 import { createNftables } from '../network/host/nftables.ts'
@@ -17,8 +16,8 @@ export async function removeRealNode(runtime: Runtime, directory: DataDirectory,
   const filter = createNftables()
   await filter.removeTable('ip', tableName(record))
   await filter.close()
-  // Volumes of pods hold mounts; what pods write for themselves does not outlive them.
-  await createLinuxHost({ dataDirectory: directory.node }).removeTree(join(directory.node, 'pods'))
-  rmSync(join(directory.node, 'logs'), { recursive: true, force: true })
+  // What belongs to pods does not outlive them; some of it is mounted.
+  const host = createLinuxHost({ dataDirectory: directory.node })
+  for (const name of ['pods', 'secrets', 'logs']) await host.removeTree(join(directory.node, name))
   await removeCgroup(cgroupRoot(record))
 }

@@ -4,6 +4,7 @@
  */
 import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
 import type { Service } from '../api/generated/core/v1.ts'
+import type { KubeObject } from '../api/object.ts'
 import { isApiError } from '../api/status.ts'
 import { dnsEndpoints, dnsService, type DnsListener } from '../network/dns-service.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
@@ -18,14 +19,20 @@ export interface ApiAddress {
   readonly port: number
 }
 
+/**
+ * Looks first: a Service that is there already would be refused for its address, not for its name. Resolves with whether it was
+ * created.
+ */
 async function createIfMissing<K extends KindName>(client: Client, kind: K, object: ObjectOf<K>): Promise<boolean> {
+  const { namespace, name = '' } = (object as KubeObject).metadata ?? {}
   try {
-    await client.create(kind, object)
-    return true
+    await client.get(kind, { namespace, name })
+    return false
   } catch (error) {
-    if (isApiError(error, 'AlreadyExists')) return false
-    throw error
+    if (!isApiError(error, 'NotFound')) throw error
   }
+  await client.create(kind, object)
+  return true
 }
 
 /** Creates the slice, or puts its endpoints right. */
