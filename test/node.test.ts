@@ -2,7 +2,7 @@
  * The node agent with real containers: containerd by CRI, runc, CNI, cgroups, mounts. The API server is in memory. Needs root.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -21,6 +21,7 @@ import { ensurePauseImage, PAUSE_IMAGE } from '../src/node/cri/pause-image.ts'
 import { createLinuxHost } from '../src/node/host/linux-host.ts'
 import { mountsBelow, removeTree } from '../src/node/host/mounts.ts'
 import { removeCgroup } from '../src/node/host/pod-cgroups.ts'
+import { containerRuntimeConformance } from '../src/node/runtime-suite.ts'
 import { createApiServer } from '../src/server/api-server.ts'
 import { defineResource } from '../src/server/resource.ts'
 import { createMemoryStore } from '../src/store/memory.ts'
@@ -161,6 +162,23 @@ async function remove(...names: string[]): Promise<void> {
   await Promise.all(names.map((name) => client.delete('v1/Pod', { namespace: 'default', name })))
   await Promise.all(names.map(gone))
 }
+
+containerRuntimeConformance(
+  'containerd',
+  async () => {
+    const logDirectory = join(directory, 'suite-logs')
+    mkdirSync(logDirectory)
+    return {
+      containers: containerd.cri,
+      image: BUSYBOX,
+      logDirectory,
+      cgroupParent: `${cgroupRoot}/suite`,
+      readLog: async (path) => readFileSync(path, 'utf8'),
+      pass: (ms) => delay(ms),
+    }
+  },
+  { skip: missing },
+)
 
 test('a pod runs to its end: environment, host name, hosts, resolver, termination message', options, async () => {
   await create('whole', {
