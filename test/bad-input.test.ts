@@ -103,7 +103,7 @@ test('bad input over HTTPS', async (t) => {
     expect(await ask({ ...admin, path: `${configMaps}?labelSelector=a%3D%3D%3Db` }), 400, 'BadRequest', /unable to parse requirement/)
     expect(await ask({ ...admin, path: '/api/v1/pods?fieldSelector=spec.bogus%3D1' }), 400, 'BadRequest', /field label not supported: spec\.bogus/)
     expect(await ask({ ...admin, path: '/api/v1/pods?limit=abc' }), 400, 'BadRequest', /./)
-    expect(await ask({ ...admin, path: '/api/v1/pods?watch=1&resourceVersion=abc' }), 400, 'BadRequest', /./)
+    expect(await ask({ ...admin, path: '/api/v1/pods?watch=1&resourceVersion=abc' }), 422, 'Invalid', /^pods "" is invalid: resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax$/)
   })
 
   await t.test('conflicts', async () => {
@@ -130,8 +130,7 @@ test('bad input over HTTPS', async (t) => {
       socket.on('error', () => resolve())
       socket.on('close', () => resolve())
     })
-    const headers = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`x-filler-${i}`, 'y'.repeat(500)]))
-    assert.equal((await ask({ ...admin, path: '/version', headers })).status, 431)
+    assert.equal((await ask({ ...admin, path: '/version', headers: { 'x-filler': 'y'.repeat(2 * 1024 * 1024) } })).status, 431)
   })
 
   assert.equal((await ask({ ...admin, path: '/readyz' })).body, 'ok', 'the server lives on')
