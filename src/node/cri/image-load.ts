@@ -3,6 +3,8 @@
  * same package as containerd.
  */
 import { spawn } from 'node:child_process'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { sleep } from '../../base/clock.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
@@ -47,25 +49,12 @@ function importArchive(socket: string, archive: Uint8Array | AsyncIterable<Uint8
       if (code === 0) resolve(output)
       else reject(new RuntimeError('InvalidArgument', `the image archive could not be imported: ${output.trim()}`))
     })
-    // When ctr ends early its exit code and words tell why, not the broken pipe.
-    child.stdin.on('error', () => child.stdin.destroy())
-    void feed(child.stdin, archive).catch((error: unknown) => {
+    const chunks = archive instanceof Uint8Array ? [archive] : archive
+    void pipeline(Readable.from(chunks, { objectMode: false }), child.stdin).catch((error: NodeJS.ErrnoException) => {
+      // When ctr ends early its exit code and words tell why, not the broken pipe.
+      if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_PREMATURE_CLOSE') return
       child.kill()
       reject(error)
     })
   })
-}
-
-async function feed(stdin: NodeJS.WritableStream, archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
-  const chunks = archive instanceof Uint8Array ? [archive] : archive
-  for await (const chunk of chunks) {
-    if (!stdin.writable) return
-    if (!stdin.write(chunk)) {
-      await new Promise<void>((resolve) => {
-        stdin.once('drain', resolve)
-        stdin.once('close', resolve)
-      })
-    }
-  }
-  stdin.end()
 }
