@@ -8,7 +8,6 @@ import type { NodeConnector } from '../api/node-service.ts'
 import type { KubeObject } from '../api/object.ts'
 import { apiVersionOf, type ResourceInfo } from '../api/schema.ts'
 import { failure, isApiError, type ApiError } from '../api/status.ts'
-import { every } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store } from '../store/store.ts'
 import type { AdmissionPlugin } from './admission.ts'
@@ -22,6 +21,7 @@ import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
+import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
 import { createReader, createWriter } from './reader.ts'
 import { requestInfo, type RequestInfo } from './request-info.ts'
@@ -47,7 +47,8 @@ export interface ApiServerOptions {
   /** Default: nodes by what runs on them, all others by RBAC over the roles and bindings that are stored. */
   readonly authorizer?: Authorizer
   /** Discovery, OpenAPI and other paths that are no resources. */
-  readonly paths?: readonly PathHandler[]
+  readonly paths?: readonly PathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler[])
+  readonly housekeeping?: HousekeepingOptions
 }
 
 export interface ApiServer {
@@ -66,8 +67,8 @@ export interface ApiServer {
   readonly metrics: Metrics
 }
 
-/** Upstream sends a bookmark about once a minute to each watch that asked for them. */
-const BOOKMARK_PERIOD_MS = 60_000
+/** How many requests from outside may be under way at once, watches aside; more are told to come again (upstream: 600). */
+const MAX_IN_FLIGHT = 2000
 
 const LONG_RUNNING: ReadonlySet<string> = new Set(['watch'])
 
@@ -100,7 +101,9 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
-  const paths = [serverPaths(health), ...(options.paths ?? [])]
+  const { paths: given = [] } = options
+  const paths = [serverPaths(health), ...(typeof given === 'function' ? given(registry) : given)]
+  let inFlight = 0
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
 
@@ -132,7 +135,13 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       const caller = withAuthenticated(user)
       return (request) => answer(request, () => caller)
     },
-    handle: (request, credentials) => answer(request, () => core.authenticator.authenticate(credentials)),
+    async handle(request, credentials) {
+      if (inFlight >= MAX_IN_FLIGHT) return failed(runtime, request, tooManyRequests())
+      inFlight++
+      const answered = await answer(request, () => core.authenticator.authenticate(credentials))
+      inFlight--
+      return answered
+    },
     async run(signal) {
       try {
         await caches.load()
@@ -145,7 +154,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
           caches.endWatches()
         }
         signal.addEventListener('abort', stop, { once: true })
-        await Promise.race([feed, every(runtime.clock, BOOKMARK_PERIOD_MS, signal, () => caches.bookmark())])
+        await Promise.race([feed, runHousekeeping(core, options.housekeeping ?? {}, signal)])
         await feed
       } catch (error) {
         begun.reject(error)
@@ -180,6 +189,9 @@ function failed(runtime: Runtime, request: ApiRequest, error: unknown): ApiRespo
     ...(seconds ? { headers: { 'Retry-After': String(seconds) } } : {}),
   }
 }
+
+const tooManyRequests = (): ApiError =>
+  failure('TooManyRequests', 'Too many requests, please try again later.', { details: { retryAfterSeconds: 1 } })
 
 export function internalError(error: unknown): ApiError {
   const message = error instanceof Error ? error.message : String(error)

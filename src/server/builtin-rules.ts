@@ -32,7 +32,6 @@ function makeRules(typeName: string): KindRules {
       return { object, strict: strictFaults(unknown, duplicates) }
     },
     defaults: (object: KubeObject) => applyDefaults(object, schema()),
-    validate: () => [],
     strategicMerge: (current, patch) => applyStrategicMerge(current, patch as Json, schema()),
   }
 }

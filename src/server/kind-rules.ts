@@ -16,8 +16,8 @@ export interface KindRules {
   decode(value: unknown, duplicates?: readonly string[]): Decoded
   /** Fills the defaults of the schema. */
   defaults(object: KubeObject): KubeObject
-  /** Required fields, enums, formats. */
-  validate(object: KubeObject): readonly FieldError[]
+  /** What the schema of a custom resource requires. Built-in kinds have their own rules instead (Resource.validate), as upstream. */
+  validate?(object: KubeObject): readonly FieldError[]
   /** Absent where strategic merge patches are not supported: custom resources. */
   strategicMerge?(current: KubeObject, patch: KubeObject): KubeObject
 }

@@ -183,7 +183,7 @@ function validate(write: Write, object: KubeObject): void {
   const meta = old
     ? validateObjectMetaUpdate(object.metadata, old.metadata)
     : validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced, ...(nameFormat ? { nameFormat } : {}) })
-  const shape = rules.validate(object)
+  const shape = rules.validate?.(object) ?? []
   const errors: FieldError[] = [...meta, ...shape]
   // The kind's own rules read the object as a whole one: they run when its shape is right.
   if (shape.length === 0) errors.push(...ownErrors(write, object, old))
