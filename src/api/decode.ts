@@ -62,6 +62,8 @@ function goElementType({ type, ref = '' }: Field): string {
 }
 
 function goType(field: Field): string {
+  // Go names the one map of quantities that the API has.
+  if (field.container === 'map' && field.type === 'quantity') return 'v1.ResourceList'
   const prefix = { list: '[]', map: 'map[string]', mapOfLists: 'map[string][]' }
   return `${field.container ? prefix[field.container] : ''}${goElementType(field)}`
 }
@@ -73,11 +75,10 @@ function describe(value: unknown): string {
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** Go names the byte at which base64 breaks. */
-function checkBase64(text: string): void {
-  if (BASE64.test(text)) return
-  const bad = /[^A-Za-z0-9+/]/.exec(text)?.index ?? text.length - (text.length % 4)
-  throw new DecodeError(`illegal base64 data at input byte ${bad}`)
+/** The byte at which base64 breaks, as Go names it. */
+function base64Fault(text: string): number | undefined {
+  if (BASE64.test(text)) return undefined
+  return /[^A-Za-z0-9+/]/.exec(text)?.index ?? text.length - (text.length % 4)
 }
 
 class Decoder {
@@ -88,13 +89,15 @@ class Decoder {
   /** The same in names of Go's fields alone, as its errors have it. */
   readonly #fields: string[] = []
   #struct = ''
+  /** The first mismatch. As Go's decoder does, reading goes on: what a type's own reader refuses is told before it. */
+  fault: DecodeError | undefined
 
   constructor(schemas: Schemas) {
     this.#schemas = schemas
   }
 
   message(value: Json, type: TypeSchema): JsonObject | undefined {
-    if (!isObject(value)) this.#mismatch(describe(value), goTypeName(type.name))
+    if (!isObject(value)) return this.#mismatch(describe(value), goTypeName(type.name))
     const keys = Object.keys(value)
     const outer = this.#struct
     let copy: Record<string, unknown> | undefined
@@ -126,9 +129,13 @@ class Decoder {
     return this.#path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part), '')
   }
 
-  #mismatch(value: string, type: string): never {
+  #mismatch(value: string, type: string): undefined {
+    this.fault ??= this.#mismatchError(value, type)
+  }
+
+  #mismatchError(value: string, type: string): DecodeError {
     const target = this.#fields.length > 0 ? `Go struct field ${goName(this.#struct)}.${this.#fields.join('.')}` : 'Go value'
-    throw new DecodeError(`json: cannot unmarshal ${value} into ${target} of type ${type}`)
+    return new DecodeError(`json: cannot unmarshal ${value} into ${target} of type ${type}`)
   }
 
   #field(value: Json | undefined, field: Field): unknown {
@@ -155,7 +162,7 @@ class Decoder {
   }
 
   #list(value: Json, field: Field): unknown {
-    if (!Array.isArray(value)) this.#mismatch(describe(value), `[]${goElementType(field)}`)
+    if (!Array.isArray(value)) return this.#mismatch(describe(value), `[]${goElementType(field)}`)
     const items = value as readonly Json[]
     let copy: unknown[] | undefined
     for (let index = 0; index < items.length; index++) {
@@ -170,7 +177,7 @@ class Decoder {
   }
 
   #map(value: Json, field: Field, decode: (item: Json) => unknown): unknown {
-    if (!isObject(value)) this.#mismatch(describe(value), goType(field))
+    if (!isObject(value)) return this.#mismatch(describe(value), goType(field))
     const keys = Object.keys(value)
     let copy: Record<string, unknown> | undefined
     for (let index = 0; index < keys.length; index++) {
@@ -197,37 +204,46 @@ class Decoder {
       case 'duration':
         return this.#string(value, field)
       case 'boolean':
-        if (typeof value !== 'boolean') this.#mismatch(describe(value), 'bool')
-        return value
+        return typeof value === 'boolean' ? value : this.#mismatch(describe(value), 'bool')
       case 'double':
-        if (typeof value !== 'number') this.#mismatch(describe(value), 'float64')
-        return value
+        return typeof value === 'number' ? value : this.#mismatch(describe(value), 'float64')
       case 'int32':
         return this.#integer(value, field, 2 ** 31)
       case 'int64':
         return this.#integer(value, field, 2 ** 63)
       case 'intOrString':
-        return typeof value === 'string' ? value : this.#integer(value, field, 2 ** 31)
+        return typeof value === 'string' ? value : this.#refuseMismatch(this.#integer(value, field, 2 ** 31), value)
       case 'bytes':
-        checkBase64(this.#string(value, field))
-        return value
+        return this.#bytes(this.#string(value, field))
       case 'quantity':
-        return canonical(canonicalQuantity, (typeof value === 'number' ? String(value) : this.#string(value, field)).trim())
+        return canonical(canonicalQuantity, (typeof value === 'string' ? value : JSON.stringify(value)).trim())
       case 'time':
-        return canonical(canonicalTime, this.#string(value, field))
       case 'microTime':
-        return canonical(canonicalMicroTime, this.#string(value, field))
+        if (typeof value !== 'string') throw this.#mismatchError(describe(value), 'string')
+        return canonical(field.type === 'time' ? canonicalTime : canonicalMicroTime, value)
     }
   }
 
-  #string(value: Json, field: Field): string {
+  /** Int-or-string has a reader of its own, whose fault is told at once. */
+  #refuseMismatch(result: number | undefined, value: Json): number {
+    if (result !== undefined) return result
+    throw this.#mismatchError(typeof value === 'number' ? `number ${value}` : describe(value), 'int32')
+  }
+
+  #string(value: Json, field: Field): string | undefined {
     return typeof value === 'string' ? value : this.#mismatch(describe(value), goElementType(field))
   }
 
-  #integer(value: Json, field: Field, limit: number): number {
+  #bytes(text: string | undefined): string | undefined {
+    const at = text === undefined ? undefined : base64Fault(text)
+    if (at !== undefined) this.fault ??= new DecodeError(`illegal base64 data at input byte ${at}`)
+    return text
+  }
+
+  #integer(value: Json, field: Field, limit: number): number | undefined {
     if (typeof value !== 'number') return this.#mismatch(describe(value), goElementType(field))
-    if (!Number.isInteger(value) || value >= limit || value < -limit) this.#mismatch(`number ${value}`, goElementType(field))
-    return value
+    if (Number.isInteger(value) && value < limit && value >= -limit) return value
+    return this.#mismatch(`number ${value}`, goElementType(field))
   }
 }
 
@@ -267,14 +283,21 @@ function zeroOf({ type }: Field): unknown {
 export function decodeObject(value: Json, type: TypeSchema, schemas: Schemas = builtInSchemas): Decoded {
   const decoder = new Decoder(schemas)
   const object = decoder.message(value, type) as KubeObject
+  if (decoder.fault) throw decoder.fault
   return { object, unknown: decoder.unknown }
 }
 
-/** The faults that strict field validation tells, duplicates first as they are found while reading. */
-export const strictFaults = (unknown: readonly string[], duplicates: readonly string[]): readonly string[] => [
-  ...duplicates.map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`)),
-  ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
-]
+/** The faults that strict field validation tells: fields given twice, then fields that are not known, once each. */
+export function strictFaults(unknown: readonly string[], duplicates: readonly string[]): readonly string[] {
+  const isWithinUnknown = (path: string): boolean =>
+    unknown.some((other) => path === other || path.startsWith(`${other}.`) || path.startsWith(`${other}[`))
+  return [
+    ...duplicates
+      .filter((path) => !isWithinUnknown(path))
+      .map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`)),
+    ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+  ]
+}
 
 /** Upstream's text for all of them: what `fieldValidation=Strict` answers. */
 export const strictDecodingMessage = (faults: readonly string[]): string => `strict decoding error: ${faults.join(', ')}`

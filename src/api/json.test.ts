@@ -65,7 +65,7 @@ test('YAML: anchors, merge keys, many documents, duplicates', () => {
   assert.deepEqual(parseYaml('p: &x {a: 1}\nq:\n  <<: *x\n  b: 2\ny: 3\n').value, { p: { a: 1 }, q: { a: 1, b: 2 }, true: 3 })
   assert.deepEqual(parseYamlDocuments('a: 1\n---\n---\nb: 2\n'), [{ a: 1 }, { b: 2 }])
   assert.deepEqual(parseYaml('a: 1\nb: 2\na: 3\n'), { value: { a: 3, b: 2 }, duplicates: ['line 3: key "a" already set in map'] })
-  assert.throws(() => parseYaml('a: [1'), /error converting YAML to JSON: yaml: line/)
+  assert.throws(() => parseYaml('a: [1'), { name: 'YamlSyntaxError', message: /^yaml: line 1: / })
   const bomb = [
     'a: &a [x]',
     ...'bcdefghi'.split('').map((name, index) => `${name}: &${name} [${`*${'abcdefgh'[index]},`.repeat(9)}]`),

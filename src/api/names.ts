@@ -7,6 +7,8 @@ type Faults = readonly string[]
 const NONE: Faults = []
 
 export const maxLengthFault = (length: number): string => `must be no more than ${length} characters`
+/** Of labels, in which upstream speaks of bytes. */
+const maxBytesFault = (length: number): string => `must be no more than ${length} bytes`
 export const EMPTY_FAULT = 'must be non-empty'
 export const inclusiveRangeFault = (low: number, high: number): string => `must be between ${low} and ${high}, inclusive`
 
@@ -22,17 +24,19 @@ interface Form {
   readonly message: string
   readonly examples: readonly string[]
   readonly maxLength?: number
+  /** How a length beyond the maximum is told. */
+  readonly lengthFault?: (length: number) => string
 }
 
 /** A check of one form: its length, then its expression. */
-function checkOf({ format, message, examples, maxLength }: Form): (value: string) => Faults {
+function checkOf({ format, message, examples, maxLength, lengthFault = maxLengthFault }: Form): (value: string) => Faults {
   const regex = new RegExp(`^(?:${format})$`)
   const mismatch = regexFault(message, format, ...examples)
   return (value) => {
     const isTooLong = maxLength !== undefined && byteLength(value) > maxLength
     const matches = regex.test(value)
     if (!isTooLong && matches) return NONE
-    return [...(isTooLong ? [maxLengthFault(maxLength)] : []), ...(matches ? [] : [mismatch])]
+    return [...(isTooLong ? [lengthFault(maxLength)] : []), ...(matches ? [] : [mismatch])]
   }
 }
 
@@ -120,7 +124,7 @@ export function qualifiedNameFaults(value: string): Faults {
     ...(name === ''
       ? [`name part ${EMPTY_FAULT}`]
       : byteLength(name) > LABEL_MAX_LENGTH
-        ? [`name part ${maxLengthFault(LABEL_MAX_LENGTH)}`]
+        ? [`name part ${maxBytesFault(LABEL_MAX_LENGTH)}`]
         : []),
     ...(isFitting ? [] : [`name part ${regexFault(LABEL_KEY_MESSAGE, LABEL_KEY, ...LABEL_KEY_EXAMPLES)}`]),
   ]
@@ -131,6 +135,7 @@ export const labelValueFaults = checkOf({
   message: `a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character`,
   examples: ['MyValue', 'my_value', '12345'],
   maxLength: LABEL_MAX_LENGTH,
+  lengthFault: maxBytesFault,
 })
 
 export const cIdentifierFaults = checkOf({

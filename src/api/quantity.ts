@@ -62,7 +62,8 @@ function parse(text: string): Parsed | string {
   const scale = scaleOf(suffix)
   if (!scale) return SUFFIX_FAULT
   const decimals = fraction.slice(1)
-  if (whole === '' && fraction === '.') return NUMBER_FAULT
+  // A suffix alone is zero, but not a large binary one.
+  if (whole === '' && decimals === '' && scale.shift >= 50n) return NUMBER_FAULT
   const digits = BigInt(whole + decimals || '0')
   const power = scale.exponent - decimals.length + 9
   const scaled = (digits << scale.shift) * (power > 0 ? 10n ** BigInt(power) : 1n)
@@ -72,15 +73,18 @@ function parse(text: string): Parsed | string {
     if (nano > MAX_INT64 * NANO) nano = MAX_INT64 * NANO
     if (nano > 0n && nano < NANO) format = 'DecimalSI'
   }
-  return { amount: { nano: sign === '-' ? -nano : nano, format }, isKept: isKeptText(whole, decimals, fraction, scale, digits) }
+  return { amount: { nano: sign === '-' ? -nano : nano, format }, isKept: isKeptText(whole, decimals, scale, digits) }
 }
 
-function isKeptText(whole: string, decimals: string, fraction: string, { format, exponent, shift }: Scale, digits: bigint): boolean {
+function isKeptText(whole: string, decimals: string, { format, exponent, shift }: Scale, digits: bigint): boolean {
   if (digits === 0n) return false
-  if (format === 'BinarySI') return fraction === '' && (digits & 7n) !== 0n && digits << shift <= MAX_INT64
-  const places = exponent - decimals.length
   const shifted = (whole.replace(/^0+/, '') || '0') + decimals
-  return places % 3 === 0 && places >= -9 && shifted.length < 18 && !shifted.endsWith('000') && !shifted.startsWith('0')
+  if (format === 'BinarySI') {
+    const isShort = 14 - shifted.length - Math.trunc((Number(shift) * 3) / 10) >= 0
+    return decimals === '' && isShort && (digits & 7n) !== 0n && digits << shift <= MAX_INT64
+  }
+  const places = exponent - decimals.length
+  return places % 3 === 0 && places >= -9 && shifted.length <= 18 && !shifted.endsWith('000') && !shifted.startsWith('0')
 }
 
 /** Upstream's text for what is wrong with a quantity, or undefined when it is fine. */

@@ -143,6 +143,12 @@ function tokenize(text: string): Token[] {
 
 const BINARY: Readonly<Record<string, LabelOperator>> = { in: 'in', notin: 'notin', '=': '=', '==': '==', '!=': '!=', '>': 'gt', '<': 'lt' }
 
+const invalidValue = (path: string, value: string, faults: readonly string[]): string =>
+  `${path}: Invalid value: ${JSON.stringify(value)}: ${faults.join('; ')}`
+
+const invalidValues = (path: string, value: string, faults: readonly string[]): string[] =>
+  faults.length > 0 ? [invalidValue(path, value, faults)] : []
+
 /** A recursive descent over the tokens; every failure is in upstream's words. */
 class LabelParser {
   #position = 0
@@ -195,7 +201,7 @@ class LabelParser {
     if (isNegated) this.#take()
     const key = this.#take()
     if (key.type !== 'identifier') this.#fail(`found '${key.text}', expected: identifier`)
-    this.#check(`<nil>`, key.text, qualifiedNameFaults(key.text))
+    this.#check(invalidValues('<nil>', key.text, qualifiedNameFaults(key.text)))
     const isAlone = this.#peek().type === 'end' || this.#isSymbol(',')
     if (isNegated || isAlone) return { key: key.text, operator: isNegated ? '!' : 'exists', values: [] }
 
@@ -203,17 +209,20 @@ class LabelParser {
     const known = BINARY[operator.text]
     if (!known || operator.type === 'end') this.#fail(`found '${operator.text}', expected: in, notin, =, ==, !=, gt, lt`)
     const values = known === 'in' || known === 'notin' ? this.#values() : [this.#exactValue()]
-    values.forEach((value, index) => {
-      if ((known === 'gt' || known === 'lt') && !INT64.test(value)) {
-        this.#fail(`values[${index}]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`)
-      }
-      this.#check(`values[${index}][${key.text}]`, value, labelValueFaults(value))
-    })
+    const faults = values.flatMap((value, index) => [
+      ...((known === 'gt' || known === 'lt') && !INT64.test(value)
+        ? [invalidValue(`values[${index}]`, value, ["for 'Gt', 'Lt' operators, the value must be an integer"])]
+        : []),
+      ...invalidValues(`values[${index}][${key.text}]`, value, labelValueFaults(value)),
+    ])
+    this.#check(faults)
     return { key: key.text, operator: known, values }
   }
 
-  #check(path: string, value: string, faults: readonly string[]): void {
-    if (faults.length > 0) this.#fail(`${path}: Invalid value: ${JSON.stringify(value)}: ${faults.join('; ')}`)
+  /** Several faults stand in brackets. */
+  #check(faults: readonly string[]): void {
+    const [first] = faults
+    if (first !== undefined) this.#fail(faults.length === 1 ? first : `[${faults.join(', ')}]`)
   }
 
   #exactValue(): string {
@@ -281,6 +290,7 @@ export function parseFieldSelector(text: string): readonly FieldRequirement[] {
       const [, field = '', operator, value = ''] = match
       return { field, operator: operator === '!=' ? '!=' : '=', value: unescapeValue(value) } as const
     })
+    .filter(({ field, value }) => field !== '' || value !== '')
 }
 
 /** The inverse of the escape in values. */

@@ -135,7 +135,8 @@ class Merger {
     for (const item of additions) {
       const value = keyOf(item, key)
       const index = merged.findIndex((other) => isObject(other) && other[key] === value)
-      if (index < 0) merged.push(cleaned(item) ?? {})
+      // As upstream: directives within a new element are no directives, and decoding drops them.
+      if (index < 0) merged.push(item)
       else merged[index] = this.mergeObject(merged[index] as JsonObject, item, shape)
     }
     return ordered(merged, additions, kept, key)
@@ -216,14 +217,34 @@ function applyListDirectives(
 function checkOrder(patch: readonly Json[], order: readonly Json[], key: string | undefined): void {
   if (patch.length === 0 || order.length === 0) return
   const identity = (item: Json): Json => (key === undefined ? item : keyOf(item, key))
-  let position = 0
-  for (const item of patch) {
-    if (isObject(item) && item[PATCH] !== undefined) continue
-    while (position < order.length && identity(order[position] ?? null) !== identity(item)) position++
-    if (position++ >= order.length) {
-      throw failure('InternalError', `The order in patch list:\n${goPrint(patch)}\n doesn't match ${SET_ORDER} list:\n${goPrint(order)}\n`)
-    }
+  const remaining = patch.filter((item) => !isObject(item) || item[PATCH] !== 'delete')
+  let [next, position] = [0, 0]
+  while (next < remaining.length && position < order.length) {
+    const item = remaining[next] ?? null
+    if (isObject(item) && item[PATCH] !== undefined) next++
+    else if (identity(item) === identity(order[position++] ?? null)) next++
   }
+  if (next < remaining.length) {
+    throw failure('InternalError', `The order in patch list:\n${goPrint(patch)}\n doesn't match ${SET_ORDER} list:\n${goPrint(order)}\n`)
+  }
+}
+
+/** Upstream sorts short lists by insertion, with an order in which what is not ranked goes before what stands ahead of it. */
+const MAX_INSERTION = 20
+
+function sortByRank(items: readonly Json[], rankOf: (item: Json) => number): Json[] {
+  if (items.length > MAX_INSERTION) return items.toSorted((a, b) => rankOf(a) - rankOf(b))
+  const sorted: Json[] = []
+  for (const item of items) {
+    const rank = rankOf(item)
+    let at = sorted.length
+    for (; at > 0; at--) {
+      const other = rankOf(sorted[at - 1] ?? null)
+      if (rank >= 0 && other >= 0 && rank >= other) break
+    }
+    sorted.splice(at, 0, item)
+  }
+  return sorted
 }
 
 /**
@@ -235,8 +256,14 @@ function ordered(items: readonly Json[], order: readonly Json[], serverOrder: re
   const rank = new Map(order.map((item, index) => [identity(item), index]))
   const serverRank = new Map(serverOrder.map((item, index) => [identity(item), index]))
   const rankOf = (ranks: ReadonlyMap<Json, number>, item: Json): number => ranks.get(identity(item)) ?? -1
-  const named = items.filter((item) => rank.has(identity(item))).toSorted((a, b) => rankOf(rank, a) - rankOf(rank, b))
-  const others = items.filter((item) => !rank.has(identity(item))).toSorted((a, b) => rankOf(serverRank, a) - rankOf(serverRank, b))
+  const named = sortByRank(
+    items.filter((item) => rank.has(identity(item))),
+    (item) => rankOf(rank, item),
+  )
+  const others = sortByRank(
+    items.filter((item) => !rank.has(identity(item))),
+    (item) => rankOf(serverRank, item),
+  )
   const result: Json[] = []
   let [next, other] = [0, 0]
   while (next < named.length && other < others.length) {

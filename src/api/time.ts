@@ -45,7 +45,9 @@ function readTime(text: string, layout: string): Reading {
   if (zone === undefined) return fail(position, 'Z07:00')
   position += zone.length
   if (position < text.length) return `parsing time ${JSON.stringify(text)}: extra text: ${JSON.stringify(text.slice(position))}`
-  const milliseconds = Date.parse(`${text.slice(0, end)}${zone}`)
+  // Go takes an hour of one digit.
+  const padded = text.slice(0, end).replace(/T(\d):/, 'T0$1:')
+  const milliseconds = Date.parse(`${padded}${zone}`)
   if (Number.isNaN(milliseconds) || new Date(milliseconds + offsetOf(zone)).getUTCDate() !== Number(text.slice(8, 10))) {
     return `parsing time ${JSON.stringify(text)}: ${faultyElement(text)} out of range`
   }

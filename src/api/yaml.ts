@@ -2,7 +2,7 @@
  * YAML as sigs.k8s.io/yaml reads it: version 1.1, where `yes`, `on` and `y` are true and `010` is eight, but dates stay strings and
  * there are no base-60 numbers; every value becomes JSON, every key a string.
  */
-import { isMap, isScalar, parseAllDocuments, visit, type Document, type Tags } from 'yaml'
+import { isMap, isScalar, parseAllDocuments, visit, type Document, type ScalarTag, type Tags } from 'yaml'
 import type { ParsedJson } from './json.ts'
 import type { Json } from './object.ts'
 
@@ -21,6 +21,15 @@ const isWanted = (tag: Tags[number]): boolean => {
   return !LEFT_OUT.has(name) && !('format' in tag && tag.format === 'TIME')
 }
 
+/** Octal numbers as Go also takes them, beside YAML's own `010`. */
+const goOctal: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  identify: () => false,
+  test: /^[-+]?0o[0-7_]+$/,
+  resolve: (text) => Number.parseInt(text.replace(/0o|_/g, ''), 8),
+}
+
 /** Documents of one text that are read; the rest is refused. */
 const MAX_DOCUMENTS = 10_000
 /** Aliases that one document may expand to: against "billion laughs". */
@@ -32,7 +41,7 @@ function readDocuments(text: string): Document.Parsed[] {
     merge: true,
     uniqueKeys: false,
     logLevel: 'silent',
-    customTags: (tags) => tags.filter(isWanted),
+    customTags: (tags) => [goOctal, ...tags.filter(isWanted)],
   })
   if (!Array.isArray(documents)) return []
   if (documents.length > MAX_DOCUMENTS) throw new YamlSyntaxError(`more than ${MAX_DOCUMENTS} documents`)
@@ -60,12 +69,11 @@ function duplicateKeys(document: Document.Parsed, text: string): string[] {
 
 function toJson(document: Document.Parsed): Json {
   const [error] = document.errors
-  if (error)
-    throw new YamlSyntaxError(`error converting YAML to JSON: yaml: line ${error.linePos?.[0].line ?? 0}: ${error.message.split('\n')[0]}`)
+  if (error) throw new YamlSyntaxError(`yaml: line ${error.linePos?.[0].line ?? 0}: ${error.message.split('\n')[0]}`)
   try {
     return document.toJS({ maxAliasCount: MAX_ALIASES, mapAsMap: false }) as Json
   } catch (cause) {
-    throw new YamlSyntaxError(`error converting YAML to JSON: yaml: ${(cause as Error).message}`, { cause })
+    throw new YamlSyntaxError(`yaml: ${(cause as Error).message}`, { cause })
   }
 }
 
