@@ -35,6 +35,11 @@ const SAFE_SYSCTLS: ReadonlyMap<string, 'network' | 'IPC'> = new Map([
 
 const rejected = (reason: string, message: string): Rejection => ({ reason, message: `Pod was rejected: ${message}` })
 
+const lack = (name: string, requested: number, used: number, capacity: number): Rejection | undefined =>
+  requested > 0 && requested + used > capacity
+    ? rejected(`OutOf${name}`, `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`)
+    : undefined
+
 /** Undefined when the pod may run. `others` are the pods that have their place already. */
 export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): Rejection | undefined {
   for (const { name } of pod.spec?.securityContext?.sysctls ?? []) {
@@ -44,10 +49,6 @@ export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): R
     if (namespace === 'network' ? pod.spec?.hostNetwork : pod.spec?.hostIPC)
       return rejected('SysctlForbidden', `forbidden sysctl: "${sysctl}" not allowed with host ${namespace === 'network' ? 'net' : 'ipc'} enabled`)
   }
-  const lack = (name: string, requested: number, used: number, capacity: number): Rejection | undefined =>
-    requested > 0 && requested + used > capacity
-      ? rejected(`OutOf${name}`, `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`)
-      : undefined
   const used = others.map(requestsOf)
   const wanted = requestsOf(pod)
   const sum = (of: (one: Requests) => number) => used.reduce((total, one) => total + of(one), 0)

@@ -20,7 +20,7 @@ export interface ContainerConfigInput {
   readonly restartCount: number
   readonly podIPs: readonly string[]
   readonly objects: FollowedObjects
-  volume(name: string): MountedVolume | undefined
+  readonly volume: (name: string) => MountedVolume | undefined
   /** The id of another container of the pod, whose processes an ephemeral one may share. */
   containerId(name: string): string | undefined
 }

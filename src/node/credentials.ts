@@ -50,5 +50,5 @@ export function credentialsFor(repository: string, secrets: readonly Secret[]): 
       if (credentials && (repository === path || repository.startsWith(`${path}/`))) found.push({ path, credentials })
     }
   }
-  return found.sort((a, b) => b.path.length - a.path.length).map(({ credentials }) => credentials)
+  return found.toSorted((a, b) => b.path.length - a.path.length).map(({ credentials }) => credentials)
 }

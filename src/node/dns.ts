@@ -62,10 +62,11 @@ function fitSearches(searches: readonly string[]): string[] {
   return fitting
 }
 
+const fit = (name: string): string => (name.length <= HOSTNAME_MAX ? name : name.slice(0, HOSTNAME_MAX).replace(/[-.]+$/, ''))
+
 /** The pod's host name, and its domain within the cluster when it has a subdomain. */
 export function podHostname(pod: Pod, clusterDomain: string): { readonly hostname: string; readonly domain: string } {
   const { hostnameOverride, hostname, subdomain } = pod.spec ?? {}
-  const fit = (name: string): string => (name.length <= HOSTNAME_MAX ? name : name.slice(0, HOSTNAME_MAX).replace(/[-.]+$/, ''))
   if (hostnameOverride) return { hostname: fit(hostnameOverride), domain: '' }
   return {
     hostname: fit(hostname || (pod.metadata?.name ?? '')),

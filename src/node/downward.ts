@@ -13,7 +13,7 @@ export interface DownwardContext {
 /** `key="value"` lines, sorted and quoted as Go quotes them. */
 const lines = (map: Readonly<Record<string, string>> | undefined): string =>
   Object.entries(map ?? {})
-    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
     .join('\n')
 

@@ -35,9 +35,10 @@ interface Followed {
   readonly listeners: Set<() => void>
 }
 
+const idOf = (kind: string, namespace: string, name: string) => `${kind} ${namespace}/${name}`
+
 export function createObjectFollower(runtime: Runtime, client: Client, signal: AbortSignal): ObjectFollower {
   const followed = new Map<string, Followed>()
-  const idOf = (kind: string, namespace: string, name: string) => `${kind} ${namespace}/${name}`
 
   function acquire(kind: FollowedKind, namespace: string, name: string, listener: () => void): Followed {
     const id = idOf(kind, namespace, name)

@@ -53,12 +53,12 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
   /** Pods that want the same image with the same credentials share the pull, so it must not end with the first of them. */
   function pullOnce(image: string, credentials: RegistryCredentials | undefined): Promise<string> {
     const key = `${image} ${credentials?.username ?? ''} ${credentials?.password ?? ''}`
-    let pull = pulls.get(key)
-    if (!pull) {
-      pull = containers.pullImage(image, credentials, new AbortController().signal).finally(() => pulls.delete(key))
-      pulls.set(key, pull)
+    let running = pulls.get(key)
+    if (!running) {
+      running = containers.pullImage(image, credentials, new AbortController().signal).finally(() => pulls.delete(key))
+      pulls.set(key, running)
     }
-    return pull
+    return running
   }
 
   async function pull(image: string, request: ImageRequest, repository: string): Promise<ImageOutcome> {

@@ -88,5 +88,5 @@ export function planInitContainers(pod: Pod, observed: PodObservation, probes: P
       stopAndStart(index, status, `Init container ${container.name} failed liveness probe`, 'livenessProbe')
   }
 
-  return { isInitialized, hasFailed: false, start: [...start].sort((a, b) => a - b).map((index) => containers[index]!.name), kill }
+  return { isInitialized, hasFailed: false, start: [...start].toSorted((a, b) => a - b).map((index) => containers[index]!.name), kill }
 }

@@ -78,7 +78,7 @@ function conditions({ problems, now }: NodeStatusInput, previous: readonly NodeC
 /** The largest first: those are what the scheduler's ImageLocality is for. */
 function imageList(images: readonly Image[]): readonly ContainerImage[] {
   return [...images]
-    .sort((a, b) => b.sizeBytes - a.sizeBytes || (a.id < b.id ? -1 : 1))
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes || (a.id < b.id ? -1 : 1))
     .slice(0, MAX_IMAGES)
     .map((image) => ({ names: [...image.digests, ...image.tags].slice(0, MAX_NAMES_PER_IMAGE), sizeBytes: image.sizeBytes }))
 }
@@ -143,7 +143,7 @@ function isSame(a: unknown, b: unknown): boolean {
   const text = (value: unknown) =>
     JSON.stringify(value, (_, inner: unknown) =>
       inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).filter(([, part]) => part !== '' && part !== 0).sort(([x], [y]) => (x < y ? -1 : 1)))
+        ? Object.fromEntries(Object.entries(inner).filter(([, part]) => part !== '' && part !== 0).toSorted(([x], [y]) => (x < y ? -1 : 1)))
         : inner,
     )
   return text(a ?? []) === text(b ?? []) || text(a ?? {}) === text(b ?? {})

@@ -47,7 +47,7 @@ export function createPodObserver(node: NodeContext, uid: string): PodObserver {
   }
 
   function rebuild(): void {
-    current = { sandboxes: [...sandboxes.values()].sort(byAge), containers: [...containers.values()].sort(byAge) }
+    current = { sandboxes: [...sandboxes.values()].toSorted(byAge), containers: [...containers.values()].toSorted(byAge) }
     for (const waiter of waiting) {
       if (!hasEnded(waiter.id)) continue
       waiting.delete(waiter)

@@ -89,7 +89,7 @@ export async function killAll(request: Omit<KillRequest, 'status' | 'message' | 
     killContainer({ ...request, status, message: `Stopping container ${status.metadata.name}`, ...(turn ? { turn } : {}) })
   let before: Promise<void> = Promise.all(running.filter((status) => orderOf(status) < 0).map((status) => kill(status))).then(() => undefined)
   const all = [before]
-  for (const status of running.filter((candidate) => orderOf(candidate) >= 0).sort((a, b) => orderOf(b) - orderOf(a))) {
+  for (const status of running.filter((candidate) => orderOf(candidate) >= 0).toSorted((a, b) => orderOf(b) - orderOf(a))) {
     before = kill(status, before)
     all.push(before)
   }

@@ -267,8 +267,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     const cgroup = podCgroup(node.cgroupRoot, identity.uid, qosClass(pod))
     const wanted = podCgroupResources(pod)
     const now = currentCgroupResources(pod, (name) => {
-      const run = observer.current.containers.find(({ metadata }) => metadata.name === name)
-      return run && appliedTo(run.id)
+      const newest = observer.current.containers.find(({ metadata }) => metadata.name === name)
+      return newest && appliedTo(newest.id)
     })
     try {
       await node.host.createPodCgroup(cgroup, roomForBoth(now, wanted))
@@ -336,7 +336,6 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     waiting = new Map()
     publish()
     await observer.relist()
-    const isAlive = ({ state: now }: { readonly state: string }) => now !== 'EXITED'
     const alive = observer.current.containers.filter(isAlive)
     const pod = writer.pod
     await killAll({ node, pod, events, graceSeconds: podGraceSeconds(pod), podIP: podIPs()[0], signal }, alive)
@@ -487,6 +486,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     }
   }
 }
+
+const isAlive = ({ state }: { readonly state: string }): boolean => state !== 'EXITED'
 
 async function ignoreMissing(call: Promise<void>): Promise<void> {
   try {

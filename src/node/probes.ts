@@ -35,6 +35,8 @@ const WORD: Readonly<Record<ProbeKind, string>> = { startup: 'Startup', readines
 export const probeOf = (container: Container, kind: ProbeKind): Probe | undefined =>
   kind === 'startup' ? container.startupProbe : kind === 'readiness' ? container.readinessProbe : container.livenessProbe
 
+const keyOf = (containerId: string, kind: ProbeKind) => `${containerId} ${kind}`
+
 type Verdict = { readonly result: 'success' | 'failure'; readonly output: string; readonly isWarning?: boolean } | { readonly error: string }
 
 interface Prober {
@@ -54,7 +56,6 @@ export function createPodProbes(node: NodeContext, events: PodEvents, onChange: 
   let pod: Pod | undefined
   let podIP: string | undefined
   let isClosed = false
-  const keyOf = (containerId: string, kind: ProbeKind) => `${containerId} ${kind}`
 
   const isStarted = (prober: Prober): boolean => {
     const startup = probers.get(keyOf(prober.target.containerId, 'startup'))

@@ -57,9 +57,11 @@ function resizedResources(pod: Pod, container: Container, nodeMemoryBytes: numbe
 
 type CgroupLimits = Parameters<Host['createPodCgroup']>[1]
 
+/** No limit is the largest. */
+const larger = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined ? undefined : Math.max(a, b))
+
 /** What holds both the old and the new: set before containers grow, and left for the new after they shrank. */
 export function roomForBoth(a: CgroupLimits, b: CgroupLimits): CgroupLimits {
-  const larger = (x: number | undefined, y: number | undefined) => (x === undefined || y === undefined ? undefined : Math.max(x, y))
   const cpuQuota = larger(a.cpuQuota, b.cpuQuota)
   const memoryLimitBytes = larger(a.memoryLimitBytes, b.memoryLimitBytes)
   return {

@@ -17,7 +17,7 @@ async function firstText(...paths: readonly string[]): Promise<string> {
 }
 
 export async function machineFacts(dataDirectory: string): Promise<MachineFacts> {
-  const release_ = await firstText('/etc/os-release', '/usr/lib/os-release')
+  const osRelease = await firstText('/etc/os-release', '/usr/lib/os-release')
   const disk = await statfs(dataDirectory)
   const machineId = await firstText('/etc/machine-id', '/var/lib/dbus/machine-id')
   return {
@@ -26,7 +26,7 @@ export async function machineFacts(dataDirectory: string): Promise<MachineFacts>
     bootId: await firstText('/proc/sys/kernel/random/boot_id'),
     systemUuid: (await firstText('/sys/class/dmi/id/product_uuid')) || machineId,
     kernelVersion: release(),
-    osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release_)?.[1] ?? 'Linux',
+    osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? 'Linux',
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
     cpuCount: cpus().length,
     memoryBytes: totalmem(),

@@ -14,7 +14,7 @@ export interface SimulatedHost extends Host {
 export interface SimulatedHostOptions {
   readonly facts?: Partial<MachineFacts>
   /** Decides what probes find: true is healthy. */
-  isHealthy?(target: string): boolean
+  readonly isHealthy?: (target: string) => boolean
 }
 
 const FACTS: MachineFacts = {
@@ -41,6 +41,8 @@ interface File {
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+
+const below = (path: string) => (candidate: string) => candidate === path || candidate.startsWith(`${path}/`)
 
 export function createSimulatedHost(options: SimulatedHostOptions = {}): SimulatedHost {
   const facts = { ...FACTS, ...options.facts }
@@ -78,8 +80,6 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
       })
     }
   }
-
-  const below = (path: string) => (candidate: string) => candidate === path || candidate.startsWith(`${path}/`)
 
   return {
     facts: async () => facts,

@@ -41,7 +41,7 @@ export interface SimulatedRuntimeOptions {
   readonly startDelayMs?: number
   readonly pullDelayMs?: number
   /** Why an image cannot be pulled, or undefined. */
-  pullFailure?(image: string): string | undefined
+  readonly pullFailure?: (image: string) => string | undefined
 }
 
 export const EXIT_AFTER_ANNOTATION = 'proa.dev/exit-after-seconds'

@@ -19,6 +19,8 @@ interface Token {
   readonly expiresAtMs: number
 }
 
+const keyOf = (source: TokenSource) => `${source.audience ?? ''} ${source.expirationSeconds ?? DEFAULT_SECONDS}`
+
 export interface PodTokens {
   /** Requests what is missing or old. Rejects when a token cannot be had and there is no good old one. */
   refresh(sources: readonly TokenSource[]): Promise<void>
@@ -31,7 +33,6 @@ export interface PodTokens {
 export function createPodTokens(runtime: Runtime, client: Client, pod: Pod): PodTokens {
   const { clock } = runtime
   const tokens = new Map<string, Token>()
-  const keyOf = (source: TokenSource) => `${source.audience ?? ''} ${source.expirationSeconds ?? DEFAULT_SECONDS}`
 
   async function request(source: TokenSource): Promise<Token> {
     const { namespace = '', name = '', uid = '' } = pod.metadata ?? {}
