@@ -1,0 +1,98 @@
+/** CertificateSigningRequests: who asks, for what, and what became of it. The request says who asked; the server fills that in. */
+import type { CertificateSigningRequest } from '../../../api/generated/certificates/v1.ts'
+import { fullyQualifiedNameFaults } from '../../../api/names.ts'
+import { defineResource } from '../../resource.ts'
+import { nameColumn, ageColumn, text } from '../columns.ts'
+import { humanDuration } from '../duration.ts'
+import { isSemanticallyEqual, withField } from '../immutable.ts'
+import { checkImmutable, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import type { Column } from '../../resource.ts'
+
+const MIN_EXPIRATION_SECONDS = 600
+
+function condition({ status }: CertificateSigningRequest): string {
+  const has = (type: string): boolean => status?.conditions?.some((entry) => entry.type === type) ?? false
+  const verdict = has('Denied') ? 'Denied' : has('Approved') ? 'Approved' : 'Pending'
+  return `${verdict}${has('Failed') ? ',Failed' : ''}${status?.certificate ? ',Issued' : ''}`
+}
+
+/** The base64 text of a PEM block of this kind. */
+function isPem(base64: string, label: string): boolean {
+  try {
+    return atob(base64).includes(`-----BEGIN ${label}-----`)
+  } catch {
+    // Not base64 at all.
+    return false
+  }
+}
+
+export const certificateSigningRequests = defineResource({
+  group: 'certificates.k8s.io',
+  version: 'v1',
+  kind: 'CertificateSigningRequest',
+  hasGeneration: false,
+  columns: [
+    nameColumn as Column<CertificateSigningRequest>,
+    ageColumn as Column<CertificateSigningRequest>,
+    text('SignerName', ({ spec }: CertificateSigningRequest) => spec?.signerName || '<none>'),
+    text('Requestor', ({ spec }: CertificateSigningRequest) => spec?.username ?? ''),
+    text('RequestedDuration', ({ spec }: CertificateSigningRequest) =>
+      spec?.expirationSeconds === undefined ? '<none>' : humanDuration(spec.expirationSeconds * 1000),
+    ),
+    text('Condition', condition),
+  ],
+  fieldSelectors: { 'spec.signerName': ({ spec }) => spec?.signerName ?? '' },
+  prepareForCreate(request, { user }) {
+    const extra = Object.keys(user.extra ?? {}).length > 0 ? { extra: user.extra } : {}
+    const { username: _username, uid: _uid, groups: _groups, extra: _extra, ...asked } = request.spec ?? { request: '', signerName: '' }
+    return {
+      ...request,
+      spec: { ...asked, username: user.name, ...(user.uid ? { uid: user.uid } : {}), groups: user.groups, ...extra },
+      status: {},
+    } as CertificateSigningRequest
+  },
+  prepareForUpdate(next, old, { subresource }) {
+    // Each endpoint writes its own part: approval the verdict, status the certificate.
+    if (subresource === 'approval') return withField({ ...old, metadata: next.metadata }, 'status', { ...old.status, conditions: next.status?.conditions })
+    return withField(next, 'spec', old.spec)
+  },
+  validate({ spec }) {
+    const errors: FieldErrors = []
+    if (!spec?.request) errors.push(required('spec.request'))
+    else if (!isPem(spec.request, 'CERTIFICATE REQUEST')) errors.push(invalid('spec.request', '<certificate request>', 'PEM block type must be CERTIFICATE REQUEST'))
+    if (!spec?.usages?.length) errors.push(required('spec.usages'))
+    const seen = new Set<string>()
+    spec?.usages?.forEach((usage, i) => {
+      if (seen.has(usage)) errors.push(duplicate(`spec.usages[${i}]`, usage))
+      seen.add(usage)
+    })
+    const signer = spec?.signerName ?? ''
+    const slash = signer.indexOf('/')
+    if (!signer) errors.push(required('spec.signerName'))
+    else if (slash < 0 || signer.indexOf('/', slash + 1) >= 0) {
+      errors.push(invalid('spec.signerName', signer, 'must be a fully qualified domain and path of the form "example.com/signer-name"'))
+    } else if (signer === 'kubernetes.io/legacy-unknown') errors.push(invalid('spec.signerName', signer, 'the legacy signerName is not allowed via this API version'))
+    else if (signer.slice(0, slash) !== 'kubernetes.io') {
+      for (const fault of fullyQualifiedNameFaults(signer.slice(0, slash))) errors.push(invalid('spec.signerName', signer.slice(0, slash), fault))
+    }
+    const seconds = spec?.expirationSeconds
+    if (seconds !== undefined && seconds < MIN_EXPIRATION_SECONDS) errors.push(invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
+    return errors
+  },
+  validateUpdate(next, old, subresource) {
+    const errors: FieldErrors = []
+    checkImmutable(errors, 'spec', next.spec, old.spec)
+    const has = (request: CertificateSigningRequest, type: string): boolean => request.status?.conditions?.some((entry) => entry.type === type) ?? false
+    if (has(next, 'Approved') && has(next, 'Denied')) errors.push(invalid('status.conditions', 'Denied', 'Approved and Denied conditions are mutually exclusive'))
+    for (const type of ['Approved', 'Denied', 'Failed']) {
+      if (has(old, type) && !has(next, type)) errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`))
+      else if (subresource !== 'approval' && type !== 'Failed' && has(next, type) && !has(old, type)) {
+        errors.push(forbidden('status.conditions', `updates may not add a condition of type "${type}"`))
+      }
+    }
+    if (!isSemanticallyEqual(next.status?.certificate, old.status?.certificate) && old.status?.certificate) {
+      errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'))
+    }
+    return errors
+  },
+})

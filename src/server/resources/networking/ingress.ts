@@ -1,0 +1,118 @@
+/** Ingresses: HTTP from outside to services, by host and path. */
+import type { Ingress, IngressBackend, IngressRule } from '../../../api/generated/networking/v1.ts'
+import { dns1035LabelFaults, dns1123SubdomainFaults, portNameFaults, portNumberFaults, wildcardDns1123SubdomainFaults } from '../../../api/names.ts'
+import type { FieldError } from '../../../api/status.ts'
+import { defineResource } from '../../resource.ts'
+import { isIP } from '../addresses.ts'
+import { loadBalancerText, nameToAge, text } from '../columns.ts'
+import { checkFormat, checkOneOf, checkRequiredOneOf, invalid, required, type FieldErrors } from '../rules.ts'
+
+const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
+const PATH_TYPES = ['Exact', 'ImplementationSpecific', 'Prefix']
+const INVALID_PARTS = ['//', '/./', '/../', '%2f', '%2F']
+const INVALID_ENDS = ['/..', '/.']
+const SHOWN_HOSTS = 3
+
+/** Upstream counts the rules beyond the third, named or not. */
+function hosts(rules: readonly IngressRule[]): string {
+  const named: string[] = []
+  let hasMore = false
+  for (const { host } of rules) {
+    if (named.length === SHOWN_HOSTS) hasMore = true
+    else if (host) named.push(host)
+  }
+  if (named.length === 0) return '*'
+  return hasMore ? `${named.join(',')} + ${rules.length - SHOWN_HOSTS} more...` : named.join(',')
+}
+
+function validateBackend(errors: FieldErrors, path: string, backend: IngressBackend | undefined): void {
+  const { resource, service } = backend ?? {}
+  if (resource) {
+    if (service) errors.push(invalid(path, '', 'cannot set both resource and service backends'))
+    if (!resource.kind) errors.push(required(`${path}.resource.kind`))
+    if (!resource.name) errors.push(required(`${path}.resource.name`))
+    return
+  }
+  if (!service) {
+    errors.push(required(path, 'resource or service backend is required'))
+    return
+  }
+  if (!service.name) errors.push(required(`${path}.service.name`))
+  else checkFormat(errors, `${path}.service.name`, service.name, dns1035LabelFaults)
+  const { name, number } = service.port ?? {}
+  if (name && number) errors.push(invalid(path, '', 'cannot set both port name & port number'))
+  else if (name) checkFormat(errors, `${path}.service.port.name`, name, portNameFaults)
+  else if (number) for (const fault of portNumberFaults(number)) errors.push(invalid(`${path}.service.port.number`, number, fault))
+  else errors.push(required(path, 'port name or number is required'))
+}
+
+function validateHost(errors: FieldErrors, path: string, host: string): void {
+  if (isIP(host)) errors.push(invalid(path, host, 'must be a DNS name, not an IP address'))
+  checkFormat(errors, path, host, host.includes('*') ? wildcardDns1123SubdomainFaults : dns1123SubdomainFaults)
+}
+
+function validateRule(errors: FieldErrors, path: string, { host, http }: IngressRule): void {
+  if (host) validateHost(errors, `${path}.host`, host)
+  if (!http) return
+  if (!http.paths?.length) errors.push(required(`${path}.http.paths`))
+  http.paths?.forEach((entry, i) => {
+    const at = `${path}.http.paths[${i}]`
+    const target = entry.path ?? ''
+    if (!entry.pathType) errors.push(required(`${at}.pathType`, 'pathType must be specified'))
+    else if (entry.pathType === 'ImplementationSpecific') {
+      if (target && !target.startsWith('/')) errors.push(invalid(`${at}.path`, target, 'must be an absolute path'))
+    } else if (PATH_TYPES.includes(entry.pathType)) {
+      if (!target.startsWith('/')) errors.push(invalid(`${at}.path`, target, 'must be an absolute path'))
+      for (const part of INVALID_PARTS) if (target.includes(part)) errors.push(invalid(`${at}.path`, target, `must not contain '${part}'`))
+      for (const end of INVALID_ENDS) if (target.endsWith(end)) errors.push(invalid(`${at}.path`, target, `cannot end with '${end}'`))
+    } else checkRequiredOneOf(errors, `${at}.pathType`, entry.pathType, PATH_TYPES)
+    validateBackend(errors, `${at}.backend`, entry.backend)
+  })
+}
+
+function validate({ spec }: Ingress): readonly FieldError[] {
+  const errors: FieldErrors = []
+  const rules = spec?.rules ?? []
+  if (rules.length === 0 && !spec?.defaultBackend) errors.push(invalid('spec', rules, 'either `defaultBackend` or `rules` must be specified'))
+  rules.forEach((rule, i) => validateRule(errors, `spec.rules[${i}]`, rule))
+  spec?.tls?.forEach(({ hosts: names, secretName }, i) => {
+    names?.forEach((name, j) => checkFormat(errors, `spec.tls[${i}].hosts[${j}]`, name, name.includes('*') ? wildcardDns1123SubdomainFaults : dns1123SubdomainFaults))
+    if (secretName) checkFormat(errors, `spec.tls[${i}].secretName`, secretName, dns1123SubdomainFaults)
+  })
+  if (spec?.defaultBackend) validateBackend(errors, 'spec.defaultBackend', spec.defaultBackend)
+  if (spec?.ingressClassName !== undefined) checkFormat(errors, 'spec.ingressClassName', spec.ingressClassName, dns1123SubdomainFaults)
+  return errors
+}
+
+export const ingresses = defineResource({
+  group: 'networking.k8s.io',
+  version: 'v1',
+  kind: 'Ingress',
+  columns: nameToAge(
+    text('Class', ({ spec }: Ingress) => spec?.ingressClassName ?? '<none>'),
+    text('Hosts', ({ spec }: Ingress) => hosts(spec?.rules ?? [])),
+    text('Address', ({ status }: Ingress) => loadBalancerText(status?.loadBalancer?.ingress)),
+    text('Ports', ({ spec }: Ingress) => (spec?.tls?.length ? '80, 443' : '80')),
+  ),
+  prepareForCreate: (ingress) => ({ ...ingress, status: { loadBalancer: {} } }),
+  validate,
+  validateCreate({ metadata, spec }) {
+    const annotation = metadata?.annotations?.[CLASS_ANNOTATION]
+    if (annotation === undefined || spec?.ingressClassName === undefined || annotation === spec.ingressClassName) return []
+    return [
+      invalid(`metadata.annotations.${CLASS_ANNOTATION}`, annotation, `must match \`ingressClassName\` when both are specified`),
+    ]
+  },
+  validateStatusUpdate({ status }) {
+    const errors: FieldErrors = []
+    status?.loadBalancer?.ingress?.forEach(({ ip, hostname, ports }, i) => {
+      const at = `status.loadBalancer.ingress[${i}]`
+      if (ip && !isIP(ip)) errors.push(invalid(`${at}.ip`, ip, 'must be a valid IP address'))
+      if (hostname) validateHost(errors, `${at}.hostname`, hostname)
+      ports?.forEach(({ protocol }, j) => checkOneOf(errors, `${at}.ports[${j}].protocol`, protocol, ['SCTP', 'TCP', 'UDP']))
+    })
+    return errors
+  },
+  warnings: ({ metadata }) =>
+    metadata?.annotations?.[CLASS_ANNOTATION] === undefined ? [] : [`annotation "${CLASS_ANNOTATION}" is deprecated, please use 'spec.ingressClassName' instead`],
+})

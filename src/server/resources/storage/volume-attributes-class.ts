@@ -1,0 +1,26 @@
+import type { VolumeAttributesClass } from '../../../api/generated/storage/v1.ts'
+import { defineResource } from '../../resource.ts'
+import { nameToAge, text } from '../columns.ts'
+import { isSemanticallyEqual } from '../immutable.ts'
+import { forbidden, required, type FieldErrors } from '../rules.ts'
+
+/** VolumeAttributesClasses: how a volume behaves, changeable while it is in use. */
+export const volumeAttributesClasses = defineResource({
+  group: 'storage.k8s.io',
+  version: 'v1',
+  kind: 'VolumeAttributesClass',
+  hasGeneration: false,
+  columns: nameToAge(text('DriverName', ({ driverName }: VolumeAttributesClass) => driverName ?? '')),
+  validate({ driverName, parameters }) {
+    const errors: FieldErrors = []
+    if (!driverName) errors.push(required('driverName', driverName ?? ''))
+    if (Object.keys(parameters ?? {}).length === 0) errors.push(required('parameters', 'must contain at least one key/value pair'))
+    return errors
+  },
+  validateUpdate(next, old) {
+    const errors: FieldErrors = []
+    if (next.driverName !== old.driverName) errors.push(forbidden('driverName', 'updates to driverName are forbidden.'))
+    if (!isSemanticallyEqual(next.parameters, old.parameters)) errors.push(forbidden('parameters', 'updates to parameters are forbidden.'))
+    return errors
+  },
+})
