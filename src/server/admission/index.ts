@@ -1,8 +1,8 @@
 /**
- * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet: PodSecurity,
- * CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest, PodTopologyLabels,
- * NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies and webhooks are dynamic and come from elsewhere: they
- * stand between `before` and ResourceQuota, which counts what is really stored and so comes last.
+ * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet: ResourceQuota,
+ * PodSecurity, CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
+ * PodTopologyLabels, NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies and webhooks are dynamic and come
+ * from elsewhere; they see what the built-in plugins have made.
  */
 import type { AdmissionPlugin } from '../admission.ts'
 import { defaultIngressClass } from './default-ingress-class.ts'
@@ -24,7 +24,7 @@ export interface AdmissionOptions {
   readonly unreachableSeconds?: number
   /** Names of plugins to leave out. */
   readonly disabled?: readonly string[]
-  /** Admission policies and webhooks, called after the built-in plugins and before quota. */
+  /** Admission policies and webhooks, called after the built-in plugins. */
   readonly dynamic?: readonly AdmissionPlugin[]
 }
 
