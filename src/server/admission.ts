@@ -31,7 +31,12 @@ export interface InternalWriter {
    * Replaces the object by what `change` makes of it; `change` may throw to refuse and may return its argument to write nothing.
    * Resolves with what is stored, or undefined when there is no such object.
    */
-  update<K extends keyof Kinds>(kind: K, namespace: string | undefined, name: string, change: (current: Kinds[K]) => Kinds[K]): Promise<Kinds[K] | undefined>
+  update<K extends keyof Kinds>(
+    kind: K,
+    namespace: string | undefined,
+    name: string,
+    change: (current: Kinds[K]) => Kinds[K],
+  ): Promise<Kinds[K] | undefined>
 }
 
 export interface AdmissionAttributes {

@@ -4,6 +4,11 @@ import type { UserInfo } from '../api/exchange.ts'
 import { defineResource } from './resource.ts'
 import { startServer } from './server.test-support.ts'
 
+const sentAs = (contentType: string) => ({ headers: { 'content-type': contentType } })
+const role = (resources: readonly string[]) => ({
+  metadata: { name: `r-${resources[0]}` },
+  rules: [{ apiGroups: [''], resources, verbs: ['get', 'list'] }],
+})
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps'
 
 test('creates, gets, lists and watches over the direct transport', async (t) => {
@@ -19,7 +24,10 @@ test('creates, gets, lists and watches over the direct transport', async (t) => 
   const [first, second] = await events.first
   assert.deepEqual([first!.type, second!.type], ['ADDED', 'ADDED'])
   const line = new TextDecoder().decode(second!.line)
-  assert.match(line, /^\{"type":"ADDED","object":\{"apiVersion":"v1","kind":"ConfigMap","metadata":\{"resourceVersion":"\d+","name":"b-[^"]{5}"/)
+  assert.match(
+    line,
+    /^\{"type":"ADDED","object":\{"apiVersion":"v1","kind":"ConfigMap","metadata":\{"resourceVersion":"\d+","name":"b-[^"]{5}"/,
+  )
   assert.deepEqual(JSON.parse(line).object, second!.object)
 })
 
@@ -46,7 +54,10 @@ test('tells what is wrong as upstream does', async (t) => {
   ])
   const [status, text] = await messageOf('POST', CONFIGMAPS, { metadata: { name: 'A_' } })
   assert.equal(status, 422)
-  assert.match(String(text), /^ConfigMap "A_" is invalid: metadata.name: Invalid value: "A_": a lowercase RFC 1123 subdomain must consist of/)
+  assert.match(
+    String(text),
+    /^ConfigMap "A_" is invalid: metadata.name: Invalid value: "A_": a lowercase RFC 1123 subdomain must consist of/,
+  )
   assert.deepEqual(await messageOf('POST', CONFIGMAPS, { apiVersion: 'apps/v1', metadata: { name: 'b' } }), [
     400,
     'the API version in the data (apps/v1) does not match the expected API version (v1)',
@@ -76,22 +87,32 @@ test('updates with and without a resourceVersion, and writes nothing when nothin
   const lease = { metadata: { name: 'l' }, spec: { holderIdentity: 'x' } }
   assert.equal((await call('PUT', '/apis/coordination.k8s.io/v1/namespaces/default/leases/l', lease)).status, 201)
   const unconditional = await call('PUT', '/apis/coordination.k8s.io/v1/namespaces/default/leases/l', lease)
-  assert.equal(unconditional.body.message, 'leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update')
+  assert.equal(
+    unconditional.body.message,
+    'leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
+  )
 })
 
 test('patches in three ways; apply is answered with what is supported', async (t) => {
   const { call } = await startServer(t)
   await call('POST', CONFIGMAPS, { metadata: { name: 'a' }, data: { k: '1', l: '1' } })
-  const type = (contentType: string) => ({ headers: { 'content-type': contentType } })
-  const merged = await call('PATCH', `${CONFIGMAPS}/a`, { data: { k: null, m: '2' } }, type('application/merge-patch+json'))
+  const merged = await call('PATCH', `${CONFIGMAPS}/a`, { data: { k: null, m: '2' } }, sentAs('application/merge-patch+json'))
   assert.deepEqual(merged.body.data, { l: '1', m: '2' })
-  const json = await call('PATCH', `${CONFIGMAPS}/a`, [{ op: 'replace', path: '/data/l', value: '3' }], type('application/json-patch+json'))
+  const json = await call('PATCH', `${CONFIGMAPS}/a`, [{ op: 'replace', path: '/data/l', value: '3' }], sentAs('application/json-patch+json'))
   assert.deepEqual(json.body.data, { l: '3', m: '2' })
-  const strategic = await call('PATCH', `${CONFIGMAPS}/a`, { metadata: { labels: { x: 'y' } } }, type('application/strategic-merge-patch+json'))
+  const strategic = await call(
+    'PATCH',
+    `${CONFIGMAPS}/a`,
+    { metadata: { labels: { x: 'y' } } },
+    type('application/strategic-merge-patch+json'),
+  )
   assert.deepEqual(strategic.body.metadata?.labels, { x: 'y' })
-  const apply = await call('PATCH', `${CONFIGMAPS}/a`, {}, type('application/apply-patch+yaml'))
+  const apply = await call('PATCH', `${CONFIGMAPS}/a`, {}, sentAs('application/apply-patch+yaml'))
   assert.equal(apply.status, 415)
-  assert.match(apply.body.message, /accepted media types include: application\/json-patch\+json, application\/merge-patch\+json, application\/strategic-merge-patch\+json$/)
+  assert.match(
+    apply.body.message,
+    /accepted media types include: application\/json-patch\+json, application\/merge-patch\+json, application\/strategic-merge-patch\+json$/,
+  )
 })
 
 test('pages through a list at one revision, and tells how many remain', async (t) => {
@@ -115,7 +136,8 @@ test('pages through a list at one revision, and tells how many remain', async (t
 test('tells watchers what enters and leaves their selection', async (t) => {
   const { call, watch } = await startServer(t)
   const events = await watch(`${CONFIGMAPS}?watch=1&labelSelector=on%3Dyes&resourceVersion=1`, 3)
-  const patch = (labels: unknown) => call('PATCH', `${CONFIGMAPS}/a`, { metadata: { labels } }, { headers: { 'content-type': 'application/merge-patch+json' } })
+  const patch = (labels: unknown) =>
+    call('PATCH', `${CONFIGMAPS}/a`, { metadata: { labels } }, { headers: { 'content-type': 'application/merge-patch+json' } })
   await call('POST', CONFIGMAPS, { metadata: { name: 'a' } })
   await patch({ on: 'yes' })
   await patch({ on: 'yes', more: 'x' })
@@ -131,14 +153,20 @@ test('tells watchers what enters and leaves their selection', async (t) => {
 test('begins a streaming list with what there is and a bookmark; a watch from too long ago is Expired', async (t) => {
   const { call, watch, clock } = await startServer(t)
   await call('POST', CONFIGMAPS, { metadata: { name: 'a' } })
-  const { first } = await watch(`${CONFIGMAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`, 2)
+  const { first } = await watch(
+    `${CONFIGMAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`,
+    2,
+  )
   const events = await first
   assert.deepEqual(
     events.map(({ type }) => type),
     ['ADDED', 'BOOKMARK'],
   )
   assert.equal(events[1]!.object.metadata?.annotations?.['k8s.io/initial-events-end'], 'true')
-  const periodic = await watch(`${CONFIGMAPS}?watch=1&resourceVersion=${events[1]!.object.metadata?.resourceVersion}&allowWatchBookmarks=true`, 1)
+  const periodic = await watch(
+    `${CONFIGMAPS}?watch=1&resourceVersion=${events[1]!.object.metadata?.resourceVersion}&allowWatchBookmarks=true`,
+    1,
+  )
   clock.advance(60_000)
   assert.equal((await periodic.first)[0]!.type, 'BOOKMARK')
 })
@@ -148,12 +176,20 @@ test('deletes with preconditions, finalizers and propagation', async (t) => {
   const made = await call('POST', CONFIGMAPS, { metadata: { name: 'a', finalizers: ['x.io/y'] } })
   const wrong = await call('DELETE', `${CONFIGMAPS}/a`, { preconditions: { uid: 'no' } })
   assert.equal(wrong.status, 409)
-  assert.match(wrong.body.message, /^Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition \(no\) does not match the UID in record/)
+  assert.match(
+    wrong.body.message,
+    /^Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition \(no\) does not match the UID in record/,
+  )
   const marked = await call('DELETE', `${CONFIGMAPS}/a`, { propagationPolicy: 'Foreground' })
   assert.equal(marked.body.metadata?.deletionTimestamp, '2026-01-01T00:00:00Z')
   assert.deepEqual(marked.body.metadata?.finalizers, ['x.io/y', 'foregroundDeletion'])
   const events = await watch(`${CONFIGMAPS}?watch=1&resourceVersion=${marked.body.metadata?.resourceVersion}`, 2)
-  const freed = await call('PATCH', `${CONFIGMAPS}/a`, { metadata: { finalizers: null } }, { headers: { 'content-type': 'application/merge-patch+json' } })
+  const freed = await call(
+    'PATCH',
+    `${CONFIGMAPS}/a`,
+    { metadata: { finalizers: null } },
+    { headers: { 'content-type': 'application/merge-patch+json' } },
+  )
   assert.equal(freed.status, 200)
   assert.equal((await events.first).at(-1)!.type, 'DELETED')
   assert.equal((await call('GET', `${CONFIGMAPS}/a`)).status, 404)
@@ -187,7 +223,9 @@ test('shows tables with the columns of the kind', async (t) => {
   })
   const { call } = await startServer(t, { resources: [definition] })
   await call('POST', CONFIGMAPS, { metadata: { name: 'a' }, data: { k: 'v' } })
-  const { body } = await call('GET', CONFIGMAPS, undefined, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json' } })
+  const { body } = await call('GET', CONFIGMAPS, undefined, {
+    headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json' },
+  })
   assert.equal(body.kind, 'Table')
   assert.deepEqual(body.rows[0].cells, [1])
   assert.deepEqual([body.rows[0].object.kind, body.rows[0].object.metadata.name], ['PartialObjectMetadata', 'a'])
@@ -197,16 +235,31 @@ test('allows by roles, and says which rule is missing', async (t) => {
   const { call } = await startServer(t)
   const alice: UserInfo = { name: 'alice', groups: [] }
   const refused = await call('GET', CONFIGMAPS, undefined, { user: alice })
-  assert.equal(refused.body.message, 'configmaps is forbidden: User "alice" cannot list resource "configmaps" in API group "" in the namespace "default"')
-  const binding = { metadata: { name: 'view' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' }, subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'alice' }] }
+  assert.equal(
+    refused.body.message,
+    'configmaps is forbidden: User "alice" cannot list resource "configmaps" in API group "" in the namespace "default"',
+  )
+  const binding = {
+    metadata: { name: 'view' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+    subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'alice' }],
+  }
   await call('POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings', binding)
   assert.equal((await call('GET', CONFIGMAPS, undefined, { user: alice })).status, 200)
   assert.equal((await call('GET', '/api/v1/configmaps', undefined, { user: alice })).status, 403)
   assert.equal((await call('POST', CONFIGMAPS, { metadata: { name: 'x' } }, { user: alice })).status, 403)
-  const asked = await call('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { spec: { resourceAttributes: { verb: 'list', resource: 'pods', namespace: 'default' } } }, { user: alice })
+  const asked = await call(
+    'POST',
+    '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+    { spec: { resourceAttributes: { verb: 'list', resource: 'pods', namespace: 'default' } } },
+    { user: alice },
+  )
   assert.deepEqual([asked.status, asked.body.status.allowed], [201, true])
   const as = await call('GET', CONFIGMAPS, undefined, { user: alice, headers: { 'impersonate-user': 'bob' } })
-  assert.equal(as.body.message, 'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope')
+  assert.equal(
+    as.body.message,
+    'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
+  )
 })
 
 test('binds a pod once, scales a deployment, keeps status and spec apart', async (t) => {
@@ -218,15 +271,31 @@ test('binds a pod once, scales a deployment, keeps status and spec apart', async
   const bound = await call('GET', `${pods}/p`)
   assert.equal(bound.body.spec.nodeName, 'n1')
   assert.equal(bound.body.status.phase, undefined)
-  assert.equal((await call('POST', `${pods}/p/binding`, binding)).body.message, 'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"')
+  assert.equal(
+    (await call('POST', `${pods}/p/binding`, binding)).body.message,
+    'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"',
+  )
   assert.equal((await call('GET', '/api/v1/pods?fieldSelector=metadata.name%3Dp')).body.items.length, 1)
   const deployments = '/apis/apps/v1/namespaces/default/deployments'
   const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } }
-  const made = await call('POST', deployments, { metadata: { name: 'd' }, spec: { replicas: 1, selector: { matchLabels: { a: 'b' } }, template } })
+  const made = await call('POST', deployments, {
+    metadata: { name: 'd' },
+    spec: { replicas: 1, selector: { matchLabels: { a: 'b' } }, template },
+  })
   assert.equal(made.body.metadata?.generation, 1)
-  const scaled = await call('PATCH', `${deployments}/d/scale`, { spec: { replicas: 3 } }, { headers: { 'content-type': 'application/merge-patch+json' } })
+  const scaled = await call(
+    'PATCH',
+    `${deployments}/d/scale`,
+    { spec: { replicas: 3 } },
+    { headers: { 'content-type': 'application/merge-patch+json' } },
+  )
   assert.deepEqual([scaled.body.kind, scaled.body.spec.replicas], ['Scale', 3])
-  const status = await call('PUT', `${deployments}/d/status`, { ...made.body, metadata: { name: 'd' }, spec: { replicas: 9 }, status: { replicas: 2 } })
+  const status = await call('PUT', `${deployments}/d/status`, {
+    ...made.body,
+    metadata: { name: 'd' },
+    spec: { replicas: 9 },
+    status: { replicas: 2 },
+  })
   assert.deepEqual([status.body.spec.replicas, status.body.status.replicas, status.body.metadata?.generation], [3, 2, 2])
 })
 
@@ -243,16 +312,22 @@ test('lives on after an error of its own', async (t) => {
   const failed = await call('POST', CONFIGMAPS, { metadata: { name: 'a' } })
   assert.deepEqual([failed.status, failed.body.message], [500, 'Internal error occurred: boom'])
   assert.equal((await call('GET', '/readyz?verbose')).status, 200)
-  assert.match(server.metrics.text(), /apiserver_request_total\{code="500",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",verb="CREATE",version="v1"\} 1/)
+  assert.match(
+    server.metrics.text(),
+    /apiserver_request_total\{code="500",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",verb="CREATE",version="v1"\} 1/,
+  )
 })
 
 test('nobody gives away rights that they do not have', async (t) => {
   const { call } = await startServer(t)
   const rbac = '/apis/rbac.authorization.k8s.io/v1'
   const subjects = [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'alice' }]
-  await call('POST', `${rbac}/namespaces/default/rolebindings`, { metadata: { name: 'a' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'admin' }, subjects })
+  await call('POST', `${rbac}/namespaces/default/rolebindings`, {
+    metadata: { name: 'a' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'admin' },
+    subjects,
+  })
   const alice: UserInfo = { name: 'alice', groups: [] }
-  const role = (resources: readonly string[]) => ({ metadata: { name: `r-${resources[0]}` }, rules: [{ apiGroups: [''], resources, verbs: ['get', 'list'] }] })
   assert.equal((await call('POST', `${rbac}/namespaces/default/roles`, role(['pods']), { user: alice })).status, 201)
   const refused = await call('POST', `${rbac}/namespaces/default/roles`, role(['nodes']), { user: alice })
   assert.equal(
@@ -262,7 +337,12 @@ test('nobody gives away rights that they do not have', async (t) => {
 })
 
 test('a node sees what its pods use and nothing else', async (t) => {
-  const pods = defineResource({ group: '', version: 'v1', kind: 'Pod', fieldSelectors: { 'spec.nodeName': (pod) => pod.spec?.nodeName ?? '' } })
+  const pods = defineResource({
+    group: '',
+    version: 'v1',
+    kind: 'Pod',
+    fieldSelectors: { 'spec.nodeName': (pod) => pod.spec?.nodeName ?? '' },
+  })
   const { call } = await startServer(t, { resources: [pods] })
   const node: UserInfo = { name: 'system:node:n1', groups: ['system:nodes'] }
   const secrets = '/api/v1/namespaces/default/secrets'

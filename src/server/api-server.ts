@@ -167,7 +167,13 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   }
 }
 
-async function answerAs(core: Core, request: ApiRequest, info: RequestInfo, asked: UserInfo, paths: readonly PathHandler[]): Promise<ApiResponse> {
+async function answerAs(
+  core: Core,
+  request: ApiRequest,
+  info: RequestInfo,
+  asked: UserInfo,
+  paths: readonly PathHandler[],
+): Promise<ApiResponse> {
   const user = impersonate(core.authorizer, asked, request.headers)
   const call: Call = { request, info, user, warnings: [] }
   authorizeOrThrow(core.authorizer, { ...info, user })
@@ -179,7 +185,11 @@ async function answerAs(core: Core, request: ApiRequest, info: RequestInfo, aske
 function failed(runtime: Runtime, request: ApiRequest, error: unknown): ApiResponse {
   const status = isApiError(error) ? error : internalError(error)
   if (status.code >= 500 && !isApiError(error)) {
-    runtime.log.error('a request failed unexpectedly', { method: request.method, path: request.path, error: error instanceof Error ? error.stack : String(error) })
+    runtime.log.error('a request failed unexpectedly', {
+      method: request.method,
+      path: request.path,
+      error: error instanceof Error ? error.stack : String(error),
+    })
   }
   const seconds = status.status.details?.retryAfterSeconds
   return {
@@ -203,12 +213,20 @@ function addBuiltins(registry: ResourceRegistry, { infos, resources }: ApiServer
   const definitions = new Map(resources.map((resource) => [`${resource.group}/${resource.kind}`, resource]))
   const elsewhere = new Set(resources.flatMap(({ kind, versions }) => Object.keys(versions ?? {}).map((version) => `${version}/${kind}`)))
   const isOfOtherGroup = (info: ResourceInfo) => info.group !== '' && elsewhere.has(`${apiVersionOf(info)}/${info.kind}`)
-  const own = Map.groupBy(infos.filter((info) => !isOfOtherGroup(info)), (info) => `${info.group}/${info.resource}`)
+  const own = Map.groupBy(
+    infos.filter((info) => !isOfOtherGroup(info)),
+    (info) => `${info.group}/${info.resource}`,
+  )
   for (const versions of own.values()) {
     const { group, kind, version } = versions[0]!
     const definition = definitions.get(`${group}/${kind}`) ?? { group, version, kind }
-    const others = infos.filter((info) => info.kind === kind && definition.versions?.[apiVersionOf(info)] !== undefined && info.group !== group)
-    registry.add(definition, [...versions, ...others].map((info) => ({ info, rules: builtinRules(info) })))
+    const others = infos.filter(
+      (info) => info.kind === kind && definition.versions?.[apiVersionOf(info)] !== undefined && info.group !== group,
+    )
+    registry.add(
+      definition,
+      [...versions, ...others].map((info) => ({ info, rules: builtinRules(info) })),
+    )
   }
 }
 
@@ -230,5 +248,11 @@ function observe(metrics: Metrics, request: ApiRequest, info: RequestInfo | unde
   const seconds = info && LONG_RUNNING.has(info.verb) ? 0 : durationS
   const { group = '', version = '', resource = '', subresource = '' } = info ?? {}
   const isKnown = code !== 404 && code !== 403 && code !== 401
-  metrics.observe(isKnown ? { verb, group, version, resource, subresource, scope } : { verb, group: '', version: '', resource: '', subresource: '', scope }, code, seconds)
+  metrics.observe(
+    isKnown
+      ? { verb, group, version, resource, subresource, scope }
+      : { verb, group: '', version: '', resource: '', subresource: '', scope },
+    code,
+    seconds,
+  )
 }

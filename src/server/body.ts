@@ -27,7 +27,10 @@ export interface ExpectedKind {
 }
 
 /** The body as JSON with its apiVersion and kind filled in; undefined when the request has none. */
-export function rawBody(call: Call, contentType = call.request.headers['content-type']): { readonly value: unknown; readonly duplicates: readonly string[]; readonly text: () => string } | undefined {
+export function rawBody(
+  call: Call,
+  contentType = call.request.headers['content-type'],
+): { readonly value: unknown; readonly duplicates: readonly string[]; readonly text: () => string } | undefined {
   const { body } = call.request
   if (!body) return undefined
   if ('object' in body) return { value: body.object, duplicates: [], text: () => JSON.stringify(body.object) }
@@ -38,7 +41,8 @@ export function rawBody(call: Call, contentType = call.request.headers['content-
 export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   const raw = rawBody(call)
   const { kind: expectedKind } = expected
-  if (!raw) throw badRequest(`the object provided is unrecognized (must be of type ${expectedKind}): Object 'Kind' is missing in '' (<empty>)`)
+  if (!raw)
+    throw badRequest(`the object provided is unrecognized (must be of type ${expectedKind}): Object 'Kind' is missing in '' (<empty>)`)
   const { value, duplicates } = raw
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw badRequest(
@@ -84,7 +88,8 @@ function checkKind(apiVersion: string, kind: string, expected: ExpectedKind): vo
   )
 }
 
-const jsonKind = (value: unknown): string => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value)
+const jsonKind = (value: unknown): string =>
+  Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value
 
 const SUMMARY_LENGTH = 30
 

@@ -32,7 +32,11 @@ export async function remove(core: Core, call: ResourceCall): Promise<ApiRespons
   const { served, info } = call
   const { revision, isGone } = await deleteObject(core, call, served, info.namespace, info.name, options)
   const status = !isGone && options.orphanDependents === false ? 202 : 200
-  return { type: 'object', status, stored: isGone && !returnsDeleted(served.stored) ? successStatus(served, revision) : revision.in(served.view) }
+  return {
+    type: 'object',
+    status,
+    stored: isGone && !returnsDeleted(served.stored) ? successStatus(served, revision) : revision.in(served.view),
+  }
 }
 
 function successStatus({ info }: ServedResource, revision: Revision): Computed {
@@ -61,7 +65,14 @@ export async function removeCollection(core: Core, call: ResourceCall): Promise<
   return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: `${served.info.kind}List`, metadata, items }
 }
 
-export async function deleteObject(core: Core, call: Call, served: ServedResource, namespace: string, name: string, options: DeleteOptions): Promise<Deleted> {
+export async function deleteObject(
+  core: Core,
+  call: Call,
+  served: ServedResource,
+  namespace: string,
+  name: string,
+  options: DeleteOptions,
+): Promise<Deleted> {
   const { stored } = served
   const { group, resource } = served.info
   const key = stored.isNamespaced ? `${namespace}/${name}` : name
@@ -95,17 +106,22 @@ function checkPreconditions({ stored }: ServedResource, old: Revision, { precond
 
 type DeletionPlan =
   /** Nothing to do: a deletion is under way and is not shortened. */
-  | { readonly type: 'pending' }
-  | { readonly type: 'mark'; readonly object: KubeObject }
-  | { readonly type: 'gone' }
+  { readonly type: 'pending' } | { readonly type: 'mark'; readonly object: KubeObject } | { readonly type: 'gone' }
 
 /** Decides what a delete does to the object as it is. */
-export function planDeletion({ runtime }: Pick<Core, 'runtime'>, stored: StoredKind, object: KubeObject, options: DeleteOptions): DeletionPlan {
+export function planDeletion(
+  { runtime }: Pick<Core, 'runtime'>,
+  stored: StoredKind,
+  object: KubeObject,
+  options: DeleteOptions,
+): DeletionPlan {
   if (isNamespace(stored)) return planNamespaceDeletion(timestamp(runtime.clock), object, options)
   const requested = options.gracePeriodSeconds === undefined ? undefined : options.gracePeriodSeconds < 0 ? 1 : options.gracePeriodSeconds
   const graceful = planGrace(runtime.clock.now(), stored, object, requested)
   if (graceful === 'pending') return { type: 'pending' }
-  const finalizers = isCollected(stored) ? propagationFinalizers(object, options, stored.definition.defaultPropagation) : (object.metadata?.finalizers ?? [])
+  const finalizers = isCollected(stored)
+    ? propagationFinalizers(object, options, stored.definition.defaultPropagation)
+    : (object.metadata?.finalizers ?? [])
   const metadata = { ...(graceful ?? object).metadata!, ...(finalizers.length > 0 ? { finalizers } : {}) }
   const marked = withMetadata(graceful ?? object, finalizers.length > 0 ? metadata : without(metadata, 'finalizers'))
   if (graceful) {
@@ -116,7 +132,12 @@ export function planDeletion({ runtime }: Pick<Core, 'runtime'>, stored: StoredK
 }
 
 /** The object with its deletion time, when it is deleted gracefully; undefined when at once. */
-function planGrace(nowMs: number, { definition }: StoredKind, object: KubeObject, requested: number | undefined): KubeObject | undefined | 'pending' {
+function planGrace(
+  nowMs: number,
+  { definition }: StoredKind,
+  object: KubeObject,
+  requested: number | undefined,
+): KubeObject | undefined | 'pending' {
   if (!definition.gracePeriodSeconds) return undefined
   const { deletionTimestamp, deletionGracePeriodSeconds, generation } = object.metadata!
   if (deletionTimestamp === undefined) {
@@ -154,7 +175,11 @@ function markDeleting(now: string, object: KubeObject): KubeObject {
 }
 
 /** Finalizers with those of the garbage collector as the options ask: explicit options, then the object's own, then the kind's. */
-function propagationFinalizers(object: KubeObject, options: DeleteOptions, byDefault: 'Background' | 'Orphan' | undefined): readonly string[] {
+function propagationFinalizers(
+  object: KubeObject,
+  options: DeleteOptions,
+  byDefault: 'Background' | 'Orphan' | undefined,
+): readonly string[] {
   const finalizers = object.metadata?.finalizers ?? []
   const others = finalizers.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND)
   const own = finalizers.find((finalizer) => finalizer === ORPHAN || finalizer === FOREGROUND)

@@ -19,7 +19,11 @@ export interface HousekeepingOptions {
   readonly eventTtlMs?: number
 }
 
-export async function runHousekeeping(core: Core, { compactionPeriodMs = 300_000, eventTtlMs = 3_600_000 }: HousekeepingOptions, signal: AbortSignal): Promise<void> {
+export async function runHousekeeping(
+  core: Core,
+  { compactionPeriodMs = 300_000, eventTtlMs = 3_600_000 }: HousekeepingOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const { clock } = core.runtime
   let before: number | undefined
   await Promise.all([
@@ -39,7 +43,8 @@ export async function expireEvents({ caches, store }: Core, beforeMs: number): P
   cache.walk('', undefined, (item, key) => {
     const { series, lastTimestamp, eventTime, metadata } = item.object
     const seen = (series?.lastObservedTime ?? lastTimestamp ?? eventTime ?? metadata?.creationTimestamp) as string | undefined
-    if (seen !== undefined && Date.parse(seen) < beforeMs) changes.push({ key: `/registry/core/events/${key}`, value: undefined, expected: item.revision })
+    if (seen !== undefined && Date.parse(seen) < beforeMs)
+      changes.push({ key: `/registry/core/events/${key}`, value: undefined, expected: item.revision })
     return changes.length < EXPIRY_BATCH
   })
   if (changes.length > 0) await store.commit(changes)

@@ -66,7 +66,8 @@ function listErrors(options: ListOptions): readonly FieldError[] {
   const errors: FieldError[] = []
   const match = options.resourceVersionMatch
   if (match !== '') {
-    if (options.resourceVersion === '') errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
+    if (options.resourceVersion === '')
+      errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
     if (options.continue !== '') errors.push(forbidden(MATCH, 'resourceVersionMatch is forbidden when continue is provided'))
     if (match !== 'Exact' && match !== 'NotOlderThan') errors.push(notSupported(MATCH, match, ['Exact', 'NotOlderThan', '']))
     if (match === 'Exact' && options.resourceVersion === '0')
@@ -109,7 +110,12 @@ export interface Selection {
 }
 
 /** Selects within a namespace ("" is all), perhaps one name (a watch by path). */
-export function select(served: ServedResource, namespace: string, name: string, options: Pick<ListOptions, 'labelSelector' | 'fieldSelector'>): Selection {
+export function select(
+  served: ServedResource,
+  namespace: string,
+  name: string,
+  options: Pick<ListOptions, 'labelSelector' | 'fieldSelector'>,
+): Selection {
   const labels = options.labelSelector === '' ? undefined : parseLabelSelector(options.labelSelector)
   const requirements = options.fieldSelector === '' ? [] : parseFieldSelector(options.fieldSelector)
   const checks = requirements.map((requirement) => fieldCheck(served, requirement))
@@ -149,10 +155,14 @@ function fieldReader(served: ServedResource, field: string): (object: Parameters
 
 /** events.k8s.io renames what v1 calls otherwise; its objects are stored as v1. */
 const storedLabel = ({ info, stored }: ServedResource, field: string): string =>
-  info.group === stored.group ? field : field.replace(/^regarding\./, 'involvedObject.').replace(/^reportingController$/, 'reportingComponent')
+  info.group === stored.group
+    ? field
+    : field.replace(/^regarding\./, 'involvedObject.').replace(/^reportingController$/, 'reportingComponent')
 
 /** Kinds with selectable fields of their own name themselves in the error upstream; the others speak of the label alone. */
 function unsupportedField(served: ServedResource, field: string): string {
   const hasOwn = served.stored.definition.fieldSelectors !== undefined
-  return hasOwn ? `field label not supported: ${field}` : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
+  return hasOwn
+    ? `field label not supported: ${field}`
+    : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
 }

@@ -76,7 +76,8 @@ export function keepSystemFields(next: KubeObject, old: KubeObject): KubeObject 
   return withMetadata(next, metadata)
 }
 
-const DUPLICATE_OWNERS = '.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: '
+const DUPLICATE_OWNERS =
+  '.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: '
 
 /** Each owner once; says so when there were more. */
 export function dedupOwners(object: KubeObject, warn: (text: string) => void): KubeObject {

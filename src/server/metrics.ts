@@ -45,7 +45,10 @@ export class Metrics {
     let series = this.#requests.get(key)
     if (!series) {
       if (this.#requests.size >= SERIES_LIMIT) return
-      this.#requests.set(key, (series = { labels: labelsOf(request), count: 0, sumS: 0, buckets: BUCKETS_S.map(() => 0), codes: new Map() }))
+      this.#requests.set(
+        key,
+        (series = { labels: labelsOf(request), count: 0, sumS: 0, buckets: BUCKETS_S.map(() => 0), codes: new Map() }),
+      )
     }
     series.count++
     series.sumS += durationS
@@ -62,11 +65,15 @@ export class Metrics {
   text(): string {
     const lines = ['# HELP apiserver_request_total Requests by verb, resource and HTTP code.', '# TYPE apiserver_request_total counter']
     for (const { labels, codes } of this.#requests.values()) {
-      for (const [code, count] of codes) lines.push(`apiserver_request_total{code="${code}",component="apiserver",dry_run="",${labels}} ${count}`)
+      for (const [code, count] of codes)
+        lines.push(`apiserver_request_total{code="${code}",component="apiserver",dry_run="",${labels}} ${count}`)
     }
     lines.push('# HELP apiserver_request_duration_seconds How long requests took.', '# TYPE apiserver_request_duration_seconds histogram')
     for (const series of this.#requests.values()) histogram(lines, 'apiserver_request_duration_seconds', series)
-    lines.push('# HELP apiserver_current_inflight_requests Requests that are being answered.', '# TYPE apiserver_current_inflight_requests gauge')
+    lines.push(
+      '# HELP apiserver_current_inflight_requests Requests that are being answered.',
+      '# TYPE apiserver_current_inflight_requests gauge',
+    )
     lines.push(`apiserver_current_inflight_requests{request_kind="mutating"} ${this.#mutating}`)
     lines.push(`apiserver_current_inflight_requests{request_kind="readOnly"} ${this.#reading}`)
     for (const [name, { help, read }] of this.#gauges) {
@@ -84,7 +91,10 @@ function histogram(lines: string[], name: string, { labels, count, sumS, buckets
     lines.push(`${name}_bucket{component="apiserver",dry_run="",${labels},le="${bound}"} ${below}`)
   }
   lines.push(`${name}_bucket{component="apiserver",dry_run="",${labels},le="+Inf"} ${count}`)
-  lines.push(`${name}_sum{component="apiserver",dry_run="",${labels}} ${sumS}`, `${name}_count{component="apiserver",dry_run="",${labels}} ${count}`)
+  lines.push(
+    `${name}_sum{component="apiserver",dry_run="",${labels}} ${sumS}`,
+    `${name}_count{component="apiserver",dry_run="",${labels}} ${count}`,
+  )
 }
 
 const labelsOf = ({ verb, group, version, resource, subresource, scope }: RequestLabels): string =>

@@ -42,7 +42,9 @@ export function negotiate(accept: string | undefined): Accepted | undefined {
 function parse(header: string): Accepted | undefined {
   const clauses = header.split(',').map((text) => {
     const [type = '', ...rest] = text.split(';').map((part) => part.trim())
-    const parameters = new Map(rest.map((part) => part.split('=', 2).map((half) => half.trim().replace(/^"(.*)"$/, '$1')) as [string, string]))
+    const parameters = new Map(
+      rest.map((part) => part.split('=', 2).map((half) => half.trim().replace(/^"(.*)"$/, '$1')) as [string, string]),
+    )
     return { type, parameters, quality: Number(parameters.get('q') ?? 1) }
   })
   const takesJson = new Set(clauses.filter(({ type }) => type === MEDIA_TYPES.json).map(({ parameters }) => parameters.get('as')))
@@ -74,4 +76,7 @@ export const notAcceptable = (): ApiError =>
   failure('NotAcceptable', `only the following media types are accepted: ${Object.values(MEDIA_TYPES).join(', ')}`)
 
 export const unsupportedMediaType = (supported: readonly string[]): ApiError =>
-  failure('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${supported.join(', ')}`)
+  failure(
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${supported.join(', ')}`,
+  )

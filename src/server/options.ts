@@ -35,7 +35,11 @@ export const isDryRun = (options: KubeObject): boolean => Array.isArray(options.
 function dryRunErrors(dryRun: readonly string[]): readonly FieldError[] {
   return dryRun
     .filter((value) => value !== 'All')
-    .map((value) => ({ type: 'FieldValueNotSupported', field: 'dryRun', detail: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"` }))
+    .map((value) => ({
+      type: 'FieldValueNotSupported',
+      field: 'dryRun',
+      detail: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"`,
+    }))
 }
 
 export interface DeleteOptions extends KubeObject {

@@ -43,11 +43,16 @@ export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategic
   if (duplicates.length > 0) tellDuplicates(call, duplicates)
   if (contentType === JSON_PATCH) return (original) => applyJsonPatch(original, value)
   if (contentType === MERGE_PATCH) return (original) => applyMergePatch(original, value)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
   return (original) => rules.strategicMerge!(original, value as KubeObject)
 }
 
-const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] => [JSON_PATCH, MERGE_PATCH, ...(rules.strategicMerge ? [STRATEGIC_PATCH] : [])]
+const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] => [
+  JSON_PATCH,
+  MERGE_PATCH,
+  ...(rules.strategicMerge ? [STRATEGIC_PATCH] : []),
+]
 
 function readPatch(call: ResourceCall): { readonly value: Json; readonly duplicates: readonly string[] } {
   const raw = rawBody(call, 'application/json')
@@ -78,7 +83,9 @@ function decodePatched(call: ResourceCall, patched: KubeObject, original: KubeOb
 }
 
 const badPatch = (patched: KubeObject, why: string): ApiError =>
-  invalid('', '', '', [{ type: 'FieldValueInvalid', field: 'patch', detail: `Invalid value: ${JSON.stringify(JSON.stringify(patched))}: ${why}` }])
+  invalid('', '', '', [
+    { type: 'FieldValueInvalid', field: 'patch', detail: `Invalid value: ${JSON.stringify(JSON.stringify(patched))}: ${why}` },
+  ])
 
 function checkName(object: KubeObject, name: string): void {
   const own = object.metadata?.name ?? ''

@@ -56,7 +56,11 @@ export async function store(core: Core, write: Write, decoded: KubeObject): Prom
   try {
     const claimed = claim(core, write, next)
     next = claimed.object
-    if (old && isEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) && isEqualBody(next, old.object)) {
+    if (
+      old &&
+      isEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) &&
+      isEqualBody(next, old.object)
+    ) {
       claimed.claim?.release()
       return { type: 'stored', revision: old, isUnchanged: true }
     }
@@ -146,7 +150,8 @@ const WITHOUT_STATUS: ReadonlySet<string> = new Set(['', 'ephemeralcontainers', 
 
 const hasStatusEndpoint = (served: ServedResource): boolean => served.subresources.has('status')
 
-const hasGeneration = ({ definition, isCustom }: StoredKind, object: KubeObject): boolean => isCustom || (definition.hasGeneration ?? object.spec !== undefined)
+const hasGeneration = ({ definition, isCustom }: StoredKind, object: KubeObject): boolean =>
+  isCustom || (definition.hasGeneration ?? object.spec !== undefined)
 
 /** A status write changes the status and, for built-in kinds, metadata; of a custom resource the status alone. */
 const statusOnly = ({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): KubeObject => ({
@@ -290,7 +295,14 @@ class DryRunRevision extends Revision {
 }
 
 /** Writes a value, expecting the key at a revision (0: not there). */
-export async function put(core: Core, stored: StoredKind, key: string, bytes: Uint8Array, value: KubeObject, expected: number): Promise<Outcome> {
+export async function put(
+  core: Core,
+  stored: StoredKind,
+  key: string,
+  bytes: Uint8Array,
+  value: KubeObject,
+  expected: number,
+): Promise<Outcome> {
   const outcome = await core.store.commit([{ key: stored.prefix + key, value: bytes, decoded: value, expected }])
   if ('conflict' in outcome) {
     const { current } = outcome

@@ -39,9 +39,9 @@ export async function get(server: Readable, served: ServedResource, key: string,
 async function fresh({ runtime, store, caches }: Readable, resourceVersion: string): Promise<void> {
   const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion)
   if (wanted <= caches.revision) return
-  let cancel = () => {}
-  const late = new Promise<'late'>((resolve) => (cancel = runtime.clock.setTimeout(() => resolve('late'), FRESH_TIMEOUT_MS)))
-  const outcome = await Promise.race([caches.caughtUp(wanted), late])
+  const late = Promise.withResolvers<'late'>()
+  const cancel = runtime.clock.setTimeout(() => late.resolve('late'), FRESH_TIMEOUT_MS)
+  const outcome = await Promise.race([caches.caughtUp(wanted), late.promise])
   cancel()
   if (outcome === 'late') throw tooLarge(wanted, caches.revision)
 }
@@ -59,7 +59,14 @@ interface Page {
   readonly remaining: number | undefined
 }
 
-export async function list(server: Readable, served: ServedResource, namespace: string, name: string, options: ListOptions, view: View): Promise<ApiResponse> {
+export async function list(
+  server: Readable,
+  served: ServedResource,
+  namespace: string,
+  name: string,
+  options: ListOptions,
+  view: View,
+): Promise<ApiResponse> {
   const selection = select(served, namespace, name, options)
   const page = await readPage(server, served, selection, options)
   const metadata: ListMeta = {
@@ -87,7 +94,8 @@ export async function readPage(server: Readable, served: ServedResource, selecti
     return pageOfStore(server, served, selection, options.limit, from.after, from.revision)
   }
   const { resourceVersion, resourceVersionMatch, limit } = options
-  const isExact = resourceVersionMatch === 'Exact' || (resourceVersionMatch === '' && limit > 0 && resourceVersion !== '' && resourceVersion !== '0')
+  const isExact =
+    resourceVersionMatch === 'Exact' || (resourceVersionMatch === '' && limit > 0 && resourceVersion !== '' && resourceVersion !== '0')
   await fresh(server, resourceVersion)
   const wanted = parseRevision(resourceVersion)
   // Upstream answers a list of "0" from its cache whole, whatever the limit.
@@ -144,7 +152,11 @@ async function pageOfStore(
   try {
     for (;;) {
       const wanted = limit === 0 ? STORE_PAGE : predicate ? STORE_PAGE : limit - items.length
-      const page = await store.range(prefix + scope.prefix, { at: revision, limit: wanted, ...(from === undefined ? {} : { after: prefix + from }) })
+      const page = await store.range(prefix + scope.prefix, {
+        at: revision,
+        limit: wanted,
+        ...(from === undefined ? {} : { after: prefix + from }),
+      })
       for (const [index, entry] of page.entries.entries()) {
         const item = new Revision(entry.key.slice(prefix.length), entry.modRevision, entry.value, entry.decoded as KubeObject | undefined)
         from = item.key
@@ -157,7 +169,9 @@ async function pageOfStore(
     }
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'Compacted') throw error
-    throw after === undefined ? failure('Expired', 'The resourceVersion for the provided list is too old.') : expiredContinue(after, scope.prefix)
+    throw after === undefined
+      ? failure('Expired', 'The resourceVersion for the provided list is too old.')
+      : expiredContinue(after, scope.prefix)
   }
 }
 
@@ -179,11 +193,14 @@ function encodeContinue(revision: number, lastKey: string, prefix: string): stri
 
 function decodeContinue(text: string, prefix: string): { readonly revision: number; readonly after: string } {
   const token = parseToken(text)
-  if (token.v !== 'meta.k8s.io/v1') throw badRequest(`continue key is not valid: server does not recognize this encoded version ${String(token.v)}`)
+  if (token.v !== 'meta.k8s.io/v1')
+    throw badRequest(`continue key is not valid: server does not recognize this encoded version ${String(token.v)}`)
   if (typeof token.rv !== 'number' || token.rv === 0)
     throw badRequest('continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
-  if (typeof token.start !== 'string' || token.start === '') throw badRequest('continue key is not valid: encoded start key empty (version meta.k8s.io/v1)')
-  if (token.start.split('/').some((part) => part === '..' || part === '.' || part === '')) throw badRequest(`continue key is not valid: ${token.start}`)
+  if (typeof token.start !== 'string' || token.start === '')
+    throw badRequest('continue key is not valid: encoded start key empty (version meta.k8s.io/v1)')
+  if (token.start.split('/').some((part) => part === '..' || part === '.' || part === ''))
+    throw badRequest(`continue key is not valid: ${token.start}`)
   return { revision: token.rv, after: prefix + token.start.replace(/\0$/, '') }
 }
 

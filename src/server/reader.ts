@@ -20,7 +20,11 @@ export function createReader(registry: ResourceRegistry): Reader {
     list<K extends keyof Kinds>(kind: K, namespace?: string): readonly Kinds[K][] {
       const served = registry.ofKind(kind)
       const found: Kinds[K][] = []
-      served?.stored.cache.walk(namespace === undefined ? '' : `${namespace}/`, undefined, (item) => void found.push(item.in(served.view).object as Kinds[K]))
+      served?.stored.cache.walk(
+        namespace === undefined ? '' : `${namespace}/`,
+        undefined,
+        (item) => void found.push(item.in(served.view).object as Kinds[K]),
+      )
       return found
     },
   }

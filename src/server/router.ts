@@ -12,7 +12,7 @@ import { parseListOptions } from './list-options.ts'
 import { negotiate, notAcceptable } from './negotiation.ts'
 import { get, list, watch } from './read.ts'
 import { isTrue } from './request-info.ts'
-import { isReview, review } from './reviews/reviews.ts'
+import { answerReview, isReview } from './reviews/reviews.ts'
 import { bind } from './subresources/binding.ts'
 import type { ServedResource } from './resource-registry.ts'
 import type { View } from './revision.ts'
@@ -40,7 +40,8 @@ export const pathNotFound = (): ApiError => failure('NotFound', 'the server coul
 async function routeResource(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info, request } = call
   // A namespaced resource is written in a namespace; lists and watches may look across all.
-  if (served.info.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch' && info.verb !== 'deletecollection') throw pathNotFound()
+  if (served.info.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch' && info.verb !== 'deletecollection')
+    throw pathNotFound()
   if (!served.info.namespaced && info.namespace !== '' && served.info.resource !== 'namespaces') throw pathNotFound()
   if (info.subresource !== '') {
     const handler = findSubresource(served, info.subresource)
@@ -62,7 +63,7 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
       return readCollection(core, call, true)
     case 'create':
       if (info.name !== '') throw methodNotAllowed(served, verb, info.name)
-      if (isReview(served.info.group, served.info.kind)) return review(core, call)
+      if (isReview(served.info.group, served.info.kind)) return answerReview(core, call)
       if (served.info.group === '' && served.info.kind === 'Binding') return bind(core, call)
       return shaped(core, call, await create(core, call))
     case 'update':
@@ -114,7 +115,9 @@ async function readCollection(core: Core, call: ResourceCall, isWatch: boolean):
     options,
     view,
     shape: shape && !isPartial ? tableEvents(shape) : undefined,
-    bookmarkKind: isPartial ? { apiVersion: 'meta.k8s.io/v1', kind: 'PartialObjectMetadata' } : { apiVersion: served.apiVersion, kind: served.info.kind },
+    bookmarkKind: isPartial
+      ? { apiVersion: 'meta.k8s.io/v1', kind: 'PartialObjectMetadata' }
+      : { apiVersion: served.apiVersion, kind: served.info.kind },
     signal: request.signal,
   })
 }

@@ -47,7 +47,8 @@ export function serverPaths(health: Health): PathHandler {
   return (core, { request, info }) => {
     if (info.isResource) return undefined
     const [, first = '', ...rest] = info.path.split('/')
-    if (first === 'healthz' || first === 'livez' || first === 'readyz') return healthAnswer(first, rest.join('/'), checks(core, health, first), request.query)
+    if (first === 'healthz' || first === 'livez' || first === 'readyz')
+      return healthAnswer(first, rest.join('/'), checks(core, health, first), request.query)
     if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
     switch (info.path.replace(/\/$/, '')) {
       case '/version':

@@ -42,14 +42,22 @@ export interface Answer {
 export interface TestServer {
   readonly server: ApiServer
   readonly clock: FakeClock
-  call(method: ApiRequest['method'], url: string, object?: unknown, options?: { readonly user?: UserInfo; readonly headers?: Record<string, string> }): Promise<Answer>
+  call(
+    method: ApiRequest['method'],
+    url: string,
+    object?: unknown,
+    options?: { readonly user?: UserInfo; readonly headers?: Record<string, string> },
+  ): Promise<Answer>
   /** Begins a watch; `first` resolves with its first `count` events. */
   watch(url: string, count: number, options?: { readonly user?: UserInfo }): Promise<{ readonly first: Promise<readonly WatchEvent[]> }>
 }
 
 export const ADMIN: UserInfo = { name: 'admin', groups: ['system:masters'] }
 
-export async function startServer(t: { after(callback: () => Promise<void>): void }, options: Partial<ApiServerOptions> = {}): Promise<TestServer> {
+export async function startServer(
+  t: { after(callback: () => Promise<void>): void },
+  options: Partial<ApiServerOptions> = {},
+): Promise<TestServer> {
   const clock = fakeClock()
   const runtime = { clock, random: seededRandom(1), log: silentLog }
   const server = createApiServer(runtime, {

@@ -26,10 +26,19 @@ test('is what a sorted list of the same keys is, whatever is done to it', () => 
     assert.deepEqual(walked(map, ''), keys, `seed ${seed}`)
     assert.equal(map.size, model.size)
     for (const key of keys) assert.equal(map.get(key), model.get(key))
-    assert.deepEqual(walked(map, 'b/'), keys.filter((key) => key.startsWith('b/')))
+    assert.deepEqual(
+      walked(map, 'b/'),
+      keys.filter((key) => key.startsWith('b/')),
+    )
     const middle = keys[Math.floor(keys.length / 3)]!
-    assert.deepEqual(walked(map, 'a/', middle), keys.filter((key) => key.startsWith('a/') && key > middle))
-    assert.deepEqual(walked(map, 'b/', middle), keys.filter((key) => key.startsWith('b/') && key > middle))
+    assert.deepEqual(
+      walked(map, 'a/', middle),
+      keys.filter((key) => key.startsWith('a/') && key > middle),
+    )
+    assert.deepEqual(
+      walked(map, 'b/', middle),
+      keys.filter((key) => key.startsWith('b/') && key > middle),
+    )
   }
 })
 

@@ -76,7 +76,8 @@ const partial = (object: KubeObject, accepted: Accepted): KubeObject => ({
 export function shapeAnswer(shape: TableShape, answer: ApiResponse): ApiResponse {
   const { accepted, query } = shape
   if (answer.type === 'list') {
-    if (accepted.as === 'Table') return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata, isTrueHeaders(query))) }
+    if (accepted.as === 'Table')
+      return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata, isTrueHeaders(query))) }
     if (accepted.as === 'PartialObjectMetadataList') {
       const items = answer.items.map(({ object }) => new Computed(partial(object, accepted)))
       return { ...answer, apiVersion: apiVersion(accepted), kind: 'PartialObjectMetadataList', items }

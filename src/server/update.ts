@@ -63,7 +63,12 @@ export interface ChangeOptions {
 }
 
 /** Replaces the object that the call names by what `make` makes of it, in the stored version. */
-export async function change(core: Core, call: ResourceCall, make: (old: KubeObject) => KubeObject, changeOptions: ChangeOptions): Promise<Revision> {
+export async function change(
+  core: Core,
+  call: ResourceCall,
+  make: (old: KubeObject) => KubeObject,
+  changeOptions: ChangeOptions,
+): Promise<Revision> {
   const { served, info } = call
   const { stored } = served
   const { group, resource } = served.info
@@ -88,7 +93,9 @@ export async function change(core: Core, call: ResourceCall, make: (old: KubeObj
     const outcome = await store(core, write, next)
     if (outcome.type === 'stored') return deleteFinalized(core, call, old, outcome.revision, dry)
     if (!outcome.current) throw notFound(group, resource, info.name)
-    const isConditional = changeOptions.isFromOld ? next.metadata?.resourceVersion !== old.object.metadata?.resourceVersion : Boolean(next.metadata?.resourceVersion)
+    const isConditional = changeOptions.isFromOld
+      ? next.metadata?.resourceVersion !== old.object.metadata?.resourceVersion
+      : Boolean(next.metadata?.resourceVersion)
     if (isConditional || attempt >= ATTEMPTS) throw modifiedConflict(group, resource, info.name)
   }
 }

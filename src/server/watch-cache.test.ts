@@ -62,7 +62,10 @@ test('the indexed field finds, and tells watchers of one value what comes and go
   await put(store, caches, 'b', 'n2')
   await put(store, caches, 'a', 'n2')
   await put(store, caches, 'b', 'n1')
-  assert.deepEqual(pods.indexed('spec.nodeName', 'n1')?.map(({ key }) => key), ['d/b'])
+  assert.deepEqual(
+    pods.indexed('spec.nodeName', 'n1')?.map(({ key }) => key),
+    ['d/b'],
+  )
   watcher.end()
   const seen: string[] = []
   for await (const batch of watcher) for (const event of batch) seen.push(`${event.type} ${event.object.metadata?.name}`)

@@ -199,7 +199,7 @@ export class ResourceCache {
 
   /** For the feed alone: forgets everything, ends every watch. */
   reset(revision: number): void {
-    for (const key of [...this.#byKey.keys()]) this.#items.delete(key)
+    for (const key of this.#byKey.keys()) this.#items.delete(key)
     this.#byKey.clear()
     this.#index?.keys.clear()
     this.#window = []
@@ -333,7 +333,11 @@ export class WatchCaches {
     let at: number | undefined
     let after: string | undefined
     for (;;) {
-      const page = await this.#store.range(PREFIX, { ...(at === undefined ? {} : { at }), ...(after === undefined ? {} : { after }), limit: LOAD_PAGE })
+      const page = await this.#store.range(PREFIX, {
+        ...(at === undefined ? {} : { at }),
+        ...(after === undefined ? {} : { after }),
+        limit: LOAD_PAGE,
+      })
       if (at === undefined) {
         at = page.revision
         this.#state.revision = at

@@ -3,7 +3,8 @@
  */
 import type { StoredKind } from './resource-registry.ts'
 
-const named = ({ group, resource }: { readonly group: string; readonly resource: string }): string => (group ? `${resource}.${group}` : resource)
+const named = ({ group, resource }: { readonly group: string; readonly resource: string }): string =>
+  group ? `${resource}.${group}` : resource
 
 /** AllowUnconditionalUpdate() is false: an update must carry the resourceVersion. So it is for all custom resources. */
 const NEEDS_RESOURCE_VERSION: ReadonlySet<string> = new Set([

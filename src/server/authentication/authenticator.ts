@@ -51,7 +51,9 @@ export function createAuthenticator(tokens: readonly TokenAuthenticator[], apiAu
   return {
     authenticate({ certificate, bearerToken }) {
       if (certificate?.commonName) {
-        const extra = certificate.fingerprint ? { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${certificate.fingerprint}`] } : undefined
+        const extra = certificate.fingerprint
+          ? { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${certificate.fingerprint}`] }
+          : undefined
         return withAuthenticated({ name: certificate.commonName, groups: certificate.organizations, ...(extra ? { extra } : {}) })
       }
       if (bearerToken === undefined) return ANONYMOUS

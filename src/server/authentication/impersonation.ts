@@ -24,8 +24,7 @@ export function impersonate(authorizer: Authorizer, asked: UserInfo, headers: He
     throw badRequest(`requested [${[...groups, uid, ...Object.keys(extra ?? {})].filter(Boolean).join(' ')}] without impersonating a user`)
   }
   const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name)
-  const check = (attributes: Partial<Attributes>) =>
-    authorizeOrThrow(authorizer, { ...IMPERSONATE, user: asked, ...attributes })
+  const check = (attributes: Partial<Attributes>) => authorizeOrThrow(authorizer, { ...IMPERSONATE, user: asked, ...attributes })
   if (account) check({ resource: 'serviceaccounts', namespace: account[1]!, name: account[2]! })
   else check({ resource: 'users', name })
   for (const group of groups) check({ resource: 'groups', name: group })
@@ -36,9 +35,25 @@ export function impersonate(authorizer: Authorizer, asked: UserInfo, headers: He
   return { name, groups: allGroups(name, groups, account?.[1]), ...(uid === undefined ? {} : { uid }), ...(extra ? { extra } : {}) }
 }
 
-const IMPERSONATE = { verb: 'impersonate', isResource: true, path: '', group: '', version: 'v1', resource: '', subresource: '', namespace: '', name: '' }
+const IMPERSONATE = {
+  verb: 'impersonate',
+  isResource: true,
+  path: '',
+  group: '',
+  version: 'v1',
+  resource: '',
+  subresource: '',
+  namespace: '',
+  name: '',
+}
 
-const values = (header: string | undefined): readonly string[] => (header === undefined ? [] : header.split(SEPARATOR).map((text) => text.trim()).filter((text) => text !== ''))
+const values = (header: string | undefined): readonly string[] =>
+  header === undefined
+    ? []
+    : header
+        .split(SEPARATOR)
+        .map((text) => text.trim())
+        .filter((text) => text !== '')
 
 /** A service account has its groups, everybody but the anonymous is authenticated. */
 function allGroups(name: string, groups: readonly string[], namespace: string | undefined): readonly string[] {

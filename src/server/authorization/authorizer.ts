@@ -55,7 +55,8 @@ export function forbidden(attributes: Attributes, reason: string): ApiError {
   const { group, resource, name } = attributes
   const text = sanitize(forbiddenMessage(attributes)) + (reason ? `: ${reason}` : '')
   const of = resource || group ? (group ? `${resource}.${group}` : resource) : ''
-  const message = of === '' ? `forbidden: ${text}` : name === '' ? `${of} is forbidden: ${text}` : `${of} ${JSON.stringify(name)} is forbidden: ${text}`
+  const message =
+    of === '' ? `forbidden: ${text}` : name === '' ? `${of} is forbidden: ${text}` : `${of} ${JSON.stringify(name)} is forbidden: ${text}`
   const details = { ...(name ? { name } : {}), ...(group ? { group } : {}), ...(resource ? { kind: resource } : {}) }
   return failure('Forbidden', message, { details })
 }

@@ -33,9 +33,7 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:clusterrole-aggregation-controller',
-    rules: [
-      'escalate,get,list,patch,update,watch | rbac.authorization.k8s.io | clusterroles',
-    ],
+    rules: ['escalate,get,list,patch,update,watch | rbac.authorization.k8s.io | clusterroles'],
   },
   {
     name: 'system:controller:cronjob-controller',
@@ -145,10 +143,7 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:generic-garbage-collector',
-    rules: [
-      'delete,get,list,patch,update,watch | * | *',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['delete,get,list,patch,update,watch | * | *', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:horizontal-pod-autoscaler',
@@ -175,10 +170,7 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:legacy-service-account-token-cleaner',
-    rules: [
-      'get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking',
-      'delete,patch | core | secrets',
-    ],
+    rules: ['get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking', 'delete,patch | core | secrets'],
   },
   {
     name: 'system:controller:namespace-controller',
@@ -214,18 +206,11 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:pod-garbage-collector',
-    rules: [
-      'delete,list,watch | core | pods',
-      'get,list,watch | core | nodes',
-      'patch | core | pods/status',
-    ],
+    rules: ['delete,list,watch | core | pods', 'get,list,watch | core | nodes', 'patch | core | pods/status'],
   },
   {
     name: 'system:controller:pv-protection-controller',
-    rules: [
-      'get,list,update,watch | core | persistentvolumes',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['get,list,update,watch | core | persistentvolumes', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:pvc-protection-controller',
@@ -270,26 +255,15 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:resourcequota-controller',
-    rules: [
-      'list,watch | * | *',
-      'update | core | resourcequotas/status',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['list,watch | * | *', 'update | core | resourcequotas/status', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:root-ca-cert-publisher',
-    rules: [
-      'create,update | core | configmaps',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['create,update | core | configmaps', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:route-controller',
-    rules: [
-      'list,watch | core | nodes',
-      'patch | core | nodes/status',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['list,watch | core | nodes', 'patch | core | nodes/status', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:selinux-warning-controller',
@@ -303,10 +277,7 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:service-account-controller',
-    rules: [
-      'create | core | serviceaccounts',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['create | core | serviceaccounts', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:service-cidrs-controller',
@@ -344,17 +315,11 @@ export const controllerRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:controller:ttl-after-finished-controller',
-    rules: [
-      'delete,get,list,watch | batch | jobs',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['delete,get,list,watch | batch | jobs', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:ttl-controller',
-    rules: [
-      'list,patch,update,watch | core | nodes',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['list,patch,update,watch | core | nodes', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:controller:validatingadmissionpolicy-status-controller',

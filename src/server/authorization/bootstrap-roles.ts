@@ -10,15 +10,17 @@ export const clusterRoles: readonly RoleFacts[] = [
   { name: 'admin', aggregates: 'rbac.authorization.k8s.io/aggregate-to-admin', rules: [] },
   {
     name: 'cluster-admin',
-    rules: [
-      '* | * | *',
-      '* | url | *',
-    ],
+    rules: ['* | * | *', '* | url | *'],
   },
-  { name: 'edit', labels: {'rbac.authorization.k8s.io/aggregate-to-admin': 'true'}, aggregates: 'rbac.authorization.k8s.io/aggregate-to-edit', rules: [] },
+  {
+    name: 'edit',
+    labels: { 'rbac.authorization.k8s.io/aggregate-to-admin': 'true' },
+    aggregates: 'rbac.authorization.k8s.io/aggregate-to-edit',
+    rules: [],
+  },
   {
     name: 'system:aggregate-to-admin',
-    labels: {'rbac.authorization.k8s.io/aggregate-to-admin': 'true'},
+    labels: { 'rbac.authorization.k8s.io/aggregate-to-admin': 'true' },
     rules: [
       'create | authorization.k8s.io | localsubjectaccessreviews',
       'create,delete,deletecollection,get,list,patch,update,watch | rbac.authorization.k8s.io | rolebindings,roles',
@@ -26,7 +28,7 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:aggregate-to-edit',
-    labels: {'rbac.authorization.k8s.io/aggregate-to-edit': 'true'},
+    labels: { 'rbac.authorization.k8s.io/aggregate-to-edit': 'true' },
     rules: [
       'get,list,watch | core | pods/attach,pods/exec,pods/portforward,pods/proxy,secrets,services/proxy',
       'impersonate | core | serviceaccounts',
@@ -47,7 +49,7 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:aggregate-to-view',
-    labels: {'rbac.authorization.k8s.io/aggregate-to-view': 'true'},
+    labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' },
     rules: [
       'get,list,watch | core | configmaps,endpoints,persistentvolumeclaims,persistentvolumeclaims/status,pods,replicationcontrollers,replicationcontrollers/scale,serviceaccounts,services,services/status',
       'get,list,watch | core | bindings,limitranges,namespaces/status,pods/log,pods/status,replicationcontrollers/status,resourcequotas,resourcequotas/status',
@@ -65,10 +67,7 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:auth-delegator',
-    rules: [
-      'create | authentication.k8s.io | tokenreviews',
-      'create | authorization.k8s.io | subjectaccessreviews',
-    ],
+    rules: ['create | authentication.k8s.io | tokenreviews', 'create | authorization.k8s.io | subjectaccessreviews'],
   },
   {
     name: 'system:basic-user',
@@ -79,58 +78,39 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:certificates.k8s.io:certificatesigningrequests:nodeclient',
-    rules: [
-      'create | certificates.k8s.io | certificatesigningrequests/nodeclient',
-    ],
+    rules: ['create | certificates.k8s.io | certificatesigningrequests/nodeclient'],
   },
   {
     name: 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient',
-    rules: [
-      'create | certificates.k8s.io | certificatesigningrequests/selfnodeclient',
-    ],
+    rules: ['create | certificates.k8s.io | certificatesigningrequests/selfnodeclient'],
   },
   {
     name: 'system:certificates.k8s.io:kube-apiserver-client-approver',
-    rules: [
-      'approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client',
-    ],
+    rules: ['approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client'],
   },
   {
     name: 'system:certificates.k8s.io:kube-apiserver-client-kubelet-approver',
-    rules: [
-      'approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet',
-    ],
+    rules: ['approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet'],
   },
   {
     name: 'system:certificates.k8s.io:kubelet-serving-approver',
-    rules: [
-      'approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving',
-    ],
+    rules: ['approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving'],
   },
   {
     name: 'system:certificates.k8s.io:legacy-unknown-approver',
-    rules: [
-      'approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown',
-    ],
+    rules: ['approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown'],
   },
   {
     name: 'system:discovery',
-    rules: [
-      'get | url | /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/',
-    ],
+    rules: ['get | url | /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/'],
   },
   {
     name: 'system:heapster',
-    rules: [
-      'get,list,watch | core | events,namespaces,nodes,pods',
-      'get,list,watch | extensions | deployments',
-    ],
+    rules: ['get,list,watch | core | events,namespaces,nodes,pods', 'get,list,watch | extensions | deployments'],
   },
   {
     name: 'system:kube-aggregator',
-    rules: [
-      'get,list,watch | core | endpoints,services',
-    ],
+    rules: ['get,list,watch | core | endpoints,services'],
   },
   {
     name: 'system:kube-controller-manager',
@@ -150,9 +130,7 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:kube-dns',
-    rules: [
-      'list,watch | core | endpoints,services',
-    ],
+    rules: ['list,watch | core | endpoints,services'],
   },
   {
     name: 'system:kube-scheduler',
@@ -234,17 +212,11 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:node-bootstrapper',
-    rules: [
-      'create,get,list,watch | certificates.k8s.io | certificatesigningrequests',
-    ],
+    rules: ['create,get,list,watch | certificates.k8s.io | certificatesigningrequests'],
   },
   {
     name: 'system:node-problem-detector',
-    rules: [
-      'get | core | nodes',
-      'patch | core | nodes/status',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['get | core | nodes', 'patch | core | nodes/status', 'create,patch,update | core,events.k8s.io | events'],
   },
   {
     name: 'system:node-proxier',
@@ -268,15 +240,11 @@ export const clusterRoles: readonly RoleFacts[] = [
   },
   {
     name: 'system:public-info-viewer',
-    rules: [
-      'get | url | /healthz,/livez,/readyz,/version,/version/',
-    ],
+    rules: ['get | url | /healthz,/livez,/readyz,/version,/version/'],
   },
   {
     name: 'system:service-account-issuer-discovery',
-    rules: [
-      'get | url | /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/',
-    ],
+    rules: ['get | url | /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/'],
   },
   {
     name: 'system:volume-scheduler',
@@ -286,7 +254,12 @@ export const clusterRoles: readonly RoleFacts[] = [
       'get,list,patch,update,watch | core | persistentvolumeclaims',
     ],
   },
-  { name: 'view', labels: {'rbac.authorization.k8s.io/aggregate-to-edit': 'true'}, aggregates: 'rbac.authorization.k8s.io/aggregate-to-view', rules: [] },
+  {
+    name: 'view',
+    labels: { 'rbac.authorization.k8s.io/aggregate-to-edit': 'true' },
+    aggregates: 'rbac.authorization.k8s.io/aggregate-to-view',
+    rules: [],
+  },
 ]
 
 /** In system namespaces. */
@@ -303,9 +276,7 @@ export const namespaceRoles: readonly RoleFacts[] = [
   {
     name: 'extension-apiserver-authentication-reader',
     namespace: 'kube-system',
-    rules: [
-      'get,list,watch | core | configmaps | extension-apiserver-authentication',
-    ],
+    rules: ['get,list,watch | core | configmaps | extension-apiserver-authentication'],
   },
   {
     name: 'system::leader-locking-kube-controller-manager',
@@ -326,23 +297,16 @@ export const namespaceRoles: readonly RoleFacts[] = [
   {
     name: 'system:controller:bootstrap-signer',
     namespace: 'kube-system',
-    rules: [
-      'get,list,watch | core | secrets',
-    ],
+    rules: ['get,list,watch | core | secrets'],
   },
   {
     name: 'system:controller:cloud-provider',
     namespace: 'kube-system',
-    rules: [
-      'create,get,list,watch | core | configmaps',
-    ],
+    rules: ['create,get,list,watch | core | configmaps'],
   },
   {
     name: 'system:controller:token-cleaner',
     namespace: 'kube-system',
-    rules: [
-      'delete,get,list,watch | core | secrets',
-      'create,patch,update | core,events.k8s.io | events',
-    ],
+    rules: ['delete,get,list,watch | core | secrets', 'create,patch,update | core,events.k8s.io | events'],
   },
 ]

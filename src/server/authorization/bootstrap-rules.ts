@@ -1,10 +1,11 @@
 /** The short form in which the bootstrap roles are written down. */
 import type { PolicyRule } from '../../api/generated/rbac/v1.ts'
 
+const list = (part: string): readonly string[] => part.split(',')
+
 /** `verbs | groups | resources | names`, or `verbs | url | paths`; "core" is the group "". */
 export function parseRule(text: string): PolicyRule {
   const [verbs = '', groups = '', targets = '', names] = text.split(' | ').map((part) => part.trim())
-  const list = (part: string) => part.split(',')
   if (groups === 'url') return { verbs: list(verbs), nonResourceURLs: list(targets) }
   return {
     verbs: list(verbs),

@@ -50,7 +50,13 @@ function aggregatedRules(label: string): readonly PolicyRule[] {
 function binding({ name, namespace, role: roleName, subjects }: BindingFacts): KubeObject {
   const kind = namespace === undefined ? 'ClusterRole' : 'Role'
   const roleRef: RoleRef = { apiGroup: GROUP, kind, name: roleName }
-  return { apiVersion: `${GROUP}/v1`, kind: `${kind}Binding`, metadata: metadata(name, namespace), roleRef, subjects: subjects.map(subject) }
+  return {
+    apiVersion: `${GROUP}/v1`,
+    kind: `${kind}Binding`,
+    metadata: metadata(name, namespace),
+    roleRef,
+    subjects: subjects.map(subject),
+  }
 }
 
 function subject(text: string): Subject {

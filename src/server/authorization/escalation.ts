@@ -17,7 +17,10 @@ export function createEscalationCheck(authorizer: Authorizer, held: RuleSource):
   return {
     name: 'RBACEscalation',
     handles: ({ resource, operation, object, user }) =>
-      resource.group === GROUP && (operation === 'CREATE' || operation === 'UPDATE') && object !== undefined && !user.groups.includes(MASTERS),
+      resource.group === GROUP &&
+      (operation === 'CREATE' || operation === 'UPDATE') &&
+      object !== undefined &&
+      !user.groups.includes(MASTERS),
     validate(attributes) {
       if (isUnchanged(attributes)) return
       const rules = ROLES.has(attributes.resource.resource) ? rulesOfRole(authorizer, attributes) : rulesOfBinding(authorizer, attributes)
@@ -31,8 +34,15 @@ export function createEscalationCheck(authorizer: Authorizer, held: RuleSource):
 const isUnchanged = ({ object, oldObject }: AdmissionAttributes): boolean =>
   oldObject !== undefined && isEqual({ ...object, metadata: undefined }, { ...oldObject, metadata: undefined })
 
-const ask = (authorizer: Authorizer, { user, namespace = '' }: AdmissionAttributes, verb: string, resource: string, name: string): boolean =>
-  authorizer.authorize({ user, verb, isResource: true, path: '', group: GROUP, version: '*', resource, subresource: '', namespace, name }).isAllowed
+const ask = (
+  authorizer: Authorizer,
+  { user, namespace = '' }: AdmissionAttributes,
+  verb: string,
+  resource: string,
+  name: string,
+): boolean =>
+  authorizer.authorize({ user, verb, isResource: true, path: '', group: GROUP, version: '*', resource, subresource: '', namespace, name })
+    .isAllowed
 
 /** The rules to hold, or undefined when the user may escalate. */
 function rulesOfRole(authorizer: Authorizer, attributes: AdmissionAttributes): readonly PolicyRule[] | undefined {
@@ -44,7 +54,8 @@ function rulesOfBinding(authorizer: Authorizer, attributes: AdmissionAttributes)
   const { kind, name } = attributes.object!.roleRef as RoleRef
   const { read } = attributes.context
   if (ask(authorizer, attributes, 'bind', kind === 'Role' ? 'roles' : 'clusterroles', name)) return undefined
-  const role = kind === 'Role' ? read.get(`${GROUP}/v1/Role`, attributes.namespace, name) : read.get(`${GROUP}/v1/ClusterRole`, undefined, name)
+  const role =
+    kind === 'Role' ? read.get(`${GROUP}/v1/Role`, attributes.namespace, name) : read.get(`${GROUP}/v1/ClusterRole`, undefined, name)
   if (role) return role.rules ?? []
   const resource = kind === 'Role' ? 'roles' : 'clusterroles'
   throw failure('NotFound', `${resource}.${GROUP} ${JSON.stringify(name)} not found`, { details: { name, group: GROUP, kind: resource } })
@@ -62,7 +73,14 @@ function split({ verbs, apiGroups = [], resources = [], resourceNames = [], nonR
   const names = resourceNames.length > 0 ? resourceNames : [undefined]
   const onResources = apiGroups.flatMap((group) =>
     resources.flatMap((resource) =>
-      verbs.flatMap((verb) => names.map((name): PolicyRule => ({ verbs: [verb], apiGroups: [group], resources: [resource], ...(name === undefined ? {} : { resourceNames: [name] }) }))),
+      verbs.flatMap((verb) =>
+        names.map((name): PolicyRule => ({
+          verbs: [verb],
+          apiGroups: [group],
+          resources: [resource],
+          ...(name === undefined ? {} : { resourceNames: [name] }),
+        })),
+      ),
     ),
   )
   return [...onResources, ...urls]
@@ -71,7 +89,8 @@ function split({ verbs, apiGroups = [], resources = [], resourceNames = [], nonR
 /** A rule for all names covers one name; a rule for one name does not cover all. */
 function covers(rule: PolicyRule, { verbs, apiGroups, resources, resourceNames, nonResourceURLs }: PolicyRule): boolean {
   const common = { verb: verbs[0]!, version: '*', namespace: '', name: resourceNames?.[0] ?? '' }
-  if (nonResourceURLs) return ruleAllows(rule, { ...common, isResource: false, path: nonResourceURLs[0]!, group: '', resource: '', subresource: '' })
+  if (nonResourceURLs)
+    return ruleAllows(rule, { ...common, isResource: false, path: nonResourceURLs[0]!, group: '', resource: '', subresource: '' })
   const [resource = '', subresource = ''] = resources![0]!.split('/', 2)
   return ruleAllows(rule, { ...common, isResource: true, path: '', group: apiGroups![0]!, resource, subresource })
 }
@@ -92,8 +111,16 @@ function compact(rules: readonly PolicyRule[]): readonly PolicyRule[] {
   return Array.from(grouped.values(), (same) => ({ ...same[0]!, verbs: same.flatMap(({ verbs }) => verbs) }))
 }
 
+const part = (name: string, values: readonly string[] | undefined): readonly string[] =>
+  values?.length ? [`${name}:[${values.map((value) => JSON.stringify(value)).join(', ')}]`] : []
+
 function show({ verbs, apiGroups, resources, resourceNames, nonResourceURLs }: PolicyRule): string {
-  const part = (name: string, values: readonly string[] | undefined) => (values?.length ? [`${name}:[${values.map((value) => JSON.stringify(value)).join(' ')}]`] : [])
-  const parts = [...part('APIGroups', apiGroups), ...part('Resources', resources), ...part('NonResourceURLs', nonResourceURLs), ...part('ResourceNames', resourceNames), ...part('Verbs', verbs)]
-  return `{${parts.map((text) => text.replaceAll('" "', '", "')).join(', ')}}`
+  const parts = [
+    ...part('APIGroups', apiGroups),
+    ...part('Resources', resources),
+    ...part('NonResourceURLs', nonResourceURLs),
+    ...part('ResourceNames', resourceNames),
+    ...part('Verbs', verbs),
+  ]
+  return `{${parts.join(', ')}}`
 }

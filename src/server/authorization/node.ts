@@ -35,7 +35,10 @@ export function withNodeAuthorizer(caches: WatchCaches, read: Reader, others: Au
     authorize(attributes) {
       const node = nodeIdentity(attributes.user)
       if (node === undefined) return others.authorize(attributes)
-      const verdict = node === '' ? deny(`unknown node for user ${JSON.stringify(attributes.user.name)}`) : decide(attributes, node, () => podsOf(node), read)
+      const verdict =
+        node === ''
+          ? deny(`unknown node for user ${JSON.stringify(attributes.user.name)}`)
+          : decide(attributes, node, () => podsOf(node), read)
       if (verdict.isAllowed) return verdict
       const other = others.authorize(attributes)
       return other.isAllowed || verdict.reason === '' ? other : verdict
@@ -56,11 +59,19 @@ function decide(attributes: Attributes, node: string, pods: Pods, read: Reader):
       case 'persistentvolumeclaims':
         return claims(attributes, node, pods)
       case 'persistentvolumes':
-        return single(attributes, () => related(attributes, node, () => pods().some((pod) => volumesOf(pod, read).includes(attributes.name))))
+        return single(attributes, () =>
+          related(attributes, node, () => pods().some((pod) => volumesOf(pod, read).includes(attributes.name))),
+        )
       case 'resourceclaims.resource.k8s.io':
         return single(attributes, () => uses(attributes, node, pods, resourceClaimsOf))
       case 'volumeattachments.storage.k8s.io':
-        return single(attributes, () => related(attributes, node, () => read.get('storage.k8s.io/v1/VolumeAttachment', undefined, attributes.name)?.spec.nodeName === node))
+        return single(attributes, () =>
+          related(
+            attributes,
+            node,
+            () => read.get('storage.k8s.io/v1/VolumeAttachment', undefined, attributes.name)?.spec.nodeName === node,
+          ),
+        )
       case 'serviceaccounts':
         return accounts(attributes, node, pods)
       case 'leases.coordination.k8s.io':
@@ -85,7 +96,9 @@ function related({ name }: Attributes, node: string, isRelated: () => boolean): 
 }
 
 const uses = (attributes: Attributes, node: string, pods: Pods, of: (pod: Pod) => readonly (string | undefined)[]): Verdict =>
-  related(attributes, node, () => pods().some((pod) => pod.metadata!.namespace === attributes.namespace && of(pod).includes(attributes.name)))
+  related(attributes, node, () =>
+    pods().some((pod) => pod.metadata!.namespace === attributes.namespace && of(pod).includes(attributes.name)),
+  )
 
 function namespaced(attributes: Attributes, node: string, pods: Pods, of: (pod: Pod) => readonly (string | undefined)[]): Verdict {
   if (!READING.has(attributes.verb)) return deny('can only read resources of this type')
@@ -131,7 +144,11 @@ function ownNode({ verb, subresource, name }: Attributes, node: string): Verdict
   if (verb === 'create' || verb === 'update' || verb === 'patch') return ALLOW
   if (!READING.has(verb)) return deny()
   if (name === node) return ALLOW
-  return deny(name === '' ? `node '${node}' cannot read all nodes, only its own Node object` : `node '${node}' cannot read '${name}', only its own Node object`)
+  return deny(
+    name === ''
+      ? `node '${node}' cannot read all nodes, only its own Node object`
+      : `node '${node}' cannot read '${name}', only its own Node object`,
+  )
 }
 
 function podAccess(attributes: Attributes, node: string, pods: Pods): Verdict {
@@ -150,7 +167,11 @@ function podAccess(attributes: Attributes, node: string, pods: Pods): Verdict {
 const selectsNode = (selector: string, node: string): boolean =>
   parseFieldSelector(selector).some(({ field, operator, value }) => field === 'spec.nodeName' && operator === '=' && value === node)
 
-const containersOf = ({ containers, initContainers = [], ephemeralContainers = [] }: PodSpec) => [...containers, ...initContainers, ...ephemeralContainers]
+const containersOf = ({ containers, initContainers = [], ephemeralContainers = [] }: PodSpec) => [
+  ...containers,
+  ...initContainers,
+  ...ephemeralContainers,
+]
 
 const secretsOfVolume = ({ secret, projected, csi }: Volume): readonly (string | undefined)[] => [
   secret?.secretName,
@@ -168,13 +189,20 @@ function secretsOf(pod: Pod, read: Reader): readonly (string | undefined)[] {
       ...env.map(({ valueFrom }) => valueFrom?.secretKeyRef?.name),
       ...envFrom.map(({ secretRef }) => secretRef?.name),
     ]),
-    ...ofVolumes.flatMap((csi) => [csi?.nodePublishSecretRef, csi?.nodeStageSecretRef, csi?.nodeExpandSecretRef].filter((ref) => ref?.namespace === pod.metadata!.namespace).map((ref) => ref?.name)),
+    ...ofVolumes.flatMap((csi) =>
+      [csi?.nodePublishSecretRef, csi?.nodeStageSecretRef, csi?.nodeExpandSecretRef]
+        .filter((ref) => ref?.namespace === pod.metadata!.namespace)
+        .map((ref) => ref?.name),
+    ),
   ]
 }
 
 function configMapsOf({ spec }: Pod): readonly (string | undefined)[] {
   return [
-    ...(spec!.volumes ?? []).flatMap(({ configMap, projected }) => [configMap?.name, ...(projected?.sources ?? []).map((source) => source.configMap?.name)]),
+    ...(spec!.volumes ?? []).flatMap(({ configMap, projected }) => [
+      configMap?.name,
+      ...(projected?.sources ?? []).map((source) => source.configMap?.name),
+    ]),
     ...containersOf(spec!).flatMap(({ env = [], envFrom = [] }) => [
       ...env.map(({ valueFrom }) => valueFrom?.configMapKeyRef?.name),
       ...envFrom.map(({ configMapRef }) => configMapRef?.name),
@@ -184,7 +212,9 @@ function configMapsOf({ spec }: Pod): readonly (string | undefined)[] {
 
 /** A claim of an ephemeral volume is named after the pod and the volume. */
 const claimsOf = ({ metadata, spec }: Pod): readonly (string | undefined)[] =>
-  (spec!.volumes ?? []).map(({ name, persistentVolumeClaim, ephemeral }) => (ephemeral ? `${metadata!.name}-${name}` : persistentVolumeClaim?.claimName))
+  (spec!.volumes ?? []).map(({ name, persistentVolumeClaim, ephemeral }) =>
+    ephemeral ? `${metadata!.name}-${name}` : persistentVolumeClaim?.claimName,
+  )
 
 const volumesOf = (pod: Pod, read: Reader): readonly string[] =>
   claimsOf(pod)

@@ -92,7 +92,8 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
   }
 }
 
-const notFoundText = ({ kind, name }: RoleRef): string => `${kind === 'Role' ? 'role' : 'clusterrole'}.${GROUP} ${JSON.stringify(name)} not found`
+const notFoundText = ({ kind, name }: RoleRef): string =>
+  `${kind === 'Role' ? 'role' : 'clusterrole'}.${GROUP} ${JSON.stringify(name)} not found`
 
 function* subjectsOf({ name, groups }: UserInfo): Iterable<string> {
   yield `User:${name}`
@@ -142,11 +143,13 @@ const subjectText = ({ kind, name, namespace }: Subject, own: string): string =>
 export function ruleAllows(rule: PolicyRule, attributes: Omit<Attributes, 'user'>): boolean {
   if (!has(rule.verbs, attributes.verb)) return false
   if (!attributes.isResource) return (rule.nonResourceURLs ?? []).some((pattern) => matchesPath(pattern, attributes.path))
-  if (!has(rule.apiGroups, attributes.group) || !matchesResource(rule.resources ?? [], attributes.resource, attributes.subresource)) return false
+  if (!has(rule.apiGroups, attributes.group) || !matchesResource(rule.resources ?? [], attributes.resource, attributes.subresource))
+    return false
   return !rule.resourceNames?.length || rule.resourceNames.includes(attributes.name)
 }
 
-const has = (values: readonly string[] | undefined, wanted: string): boolean => values !== undefined && (values.includes(wanted) || values.includes('*'))
+const has = (values: readonly string[] | undefined, wanted: string): boolean =>
+  values !== undefined && (values.includes(wanted) || values.includes('*'))
 
 function matchesResource(resources: readonly string[], resource: string, subresource: string): boolean {
   const wanted = subresource === '' ? resource : `${resource}/${subresource}`

@@ -17,7 +17,8 @@ export function encodeAs(encoding: Encoding, isPretty: boolean, object: KubeObje
   return { contentType: encoding === 'yaml' ? MEDIA_TYPES.yaml : MEDIA_TYPES.json, bytes: Buffer.from(text) }
 }
 
-const hasForm = ({ apiVersion, kind }: KubeObject): boolean => apiVersion !== undefined && kind !== undefined && hasProtobuf(apiVersion, kind)
+const hasForm = ({ apiVersion, kind }: KubeObject): boolean =>
+  apiVersion !== undefined && kind !== undefined && hasProtobuf(apiVersion, kind)
 
 /** A watch event in protobuf's framing. */
 export const protobufFrame = ({ type, object }: WatchEvent): Uint8Array => encodeProtobufWatchFrame(type, encodeProtobuf(object))

@@ -98,7 +98,11 @@ function certificateOf(socket: TLSSocket): { readonly certificate: Certificate; 
   const read = {
     certificate:
       hasCertificate && socket.authorized
-        ? { commonName: first(peer.subject.CN), organizations: all(peer.subject.O), fingerprint: peer.fingerprint256.replaceAll(':', '').toLowerCase() }
+        ? {
+            commonName: first(peer.subject.CN),
+            organizations: all(peer.subject.O),
+            fingerprint: peer.fingerprint256.replaceAll(':', '').toLowerCase(),
+          }
         : undefined,
     isBad: hasCertificate && !socket.authorized,
   }

@@ -21,7 +21,10 @@ const compress = promisify(gzip)
 type Headers = Record<string, string | number | readonly string[]>
 
 /** Headers that every answer has. */
-export function commonHeaders(auditId: string, answer: { readonly headers?: Readonly<Record<string, string>>; readonly warnings?: readonly string[] }): Headers {
+export function commonHeaders(
+  auditId: string,
+  answer: { readonly headers?: Readonly<Record<string, string>>; readonly warnings?: readonly string[] },
+): Headers {
   const headers: Headers = { 'Audit-Id': auditId, 'Cache-Control': 'no-cache, private', ...answer.headers }
   if (answer.warnings && answer.warnings.length > 0) headers.Warning = answer.warnings.slice(0, MAX_WARNINGS).map(warning)
   return headers
@@ -29,7 +32,11 @@ export function commonHeaders(auditId: string, answer: { readonly headers?: Read
 
 const MAX_WARNINGS = 100
 /** RFC 7234 warn-text is a quoted string; control characters would end the header. */
-const warning = (text: string): string => `299 - "${text.replace(/[\\"]/g, '\\$&').replace(/[^\x20-\x7e]/g, ' ').slice(0, 1024)}"`
+const warning = (text: string): string =>
+  `299 - "${text
+    .replace(/[\\"]/g, '\\$&')
+    .replace(/[^\x20-\x7e]/g, ' ')
+    .slice(0, 1024)}"`
 
 export interface Exchange {
   readonly request: WireRequest
@@ -57,7 +64,8 @@ export async function respond(exchange: Exchange, answer: ApiResponse): Promise<
   }
 }
 
-const asBuffer = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 function sendObject(exchange: Exchange, status: number, stored: StoredObject, headers: Headers): Promise<void> | void {
   const { encoding, isPretty } = exchange.accepted
@@ -77,14 +85,22 @@ async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers
   const { apiVersion, kind, metadata, items } = answer
   const { encoding, isPretty } = exchange.accepted
   if (encoding !== 'json' || isPretty) {
-    const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, { kind, apiVersion, metadata, items: items.map(({ object }) => object) })
+    const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, {
+      kind,
+      apiVersion,
+      metadata,
+      items: items.map(({ object }) => object),
+    })
     return send(exchange, 200, contentType, bytes, headers)
   }
-  const start = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`)
+  const start = Buffer.from(
+    `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`,
+  )
   const parts = items.map(({ bytes }) => bytes)
   let size = start.length + LIST_END.length + Math.max(0, items.length - 1)
   for (const part of parts) size += part.length
-  if (size <= BLOCK_BYTES || isCompressed(exchange, size)) return send(exchange, 200, MEDIA_TYPES.json, Buffer.concat([...listBlocks(start, parts, size)]), headers)
+  if (size <= BLOCK_BYTES || isCompressed(exchange, size))
+    return send(exchange, 200, MEDIA_TYPES.json, Buffer.concat([...listBlocks(start, parts, size)]), headers)
   const { response } = exchange
   if (response.destroyed) return
   writeHead(response, 200, { ...headers, 'Content-Type': MEDIA_TYPES.json, 'Content-Length': size })
@@ -111,7 +127,8 @@ function* listBlocks(start: Buffer, parts: readonly Uint8Array[], blockBytes: nu
   yield LIST_END
 }
 
-const isCompressed = ({ request }: Exchange, size: number): boolean => size >= GZIP_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
+const isCompressed = ({ request }: Exchange, size: number): boolean =>
+  size >= GZIP_BYTES && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
 
 /** Writes a whole body; compresses a large one for those who take it. */
 async function send(exchange: Exchange, status: number, contentType: string, body: Buffer, headers: Headers): Promise<void> {
@@ -152,7 +169,9 @@ async function write(response: WireResponse, bytes: Buffer): Promise<boolean> {
   if (response.destroyed || response.writableEnded) return false
   if ((response as { write(bytes: Buffer): boolean }).write(bytes)) return true
   const gone = new AbortController()
-  await Promise.race([once(response, 'drain', { signal: gone.signal }), once(response, 'close', { signal: gone.signal })]).finally(() => gone.abort())
+  await Promise.race([once(response, 'drain', { signal: gone.signal }), once(response, 'close', { signal: gone.signal })]).finally(() =>
+    gone.abort(),
+  )
   return !response.destroyed
 }
 
@@ -165,7 +184,11 @@ async function sendWatch({ response, accepted }: Exchange, events: AsyncIterable
   for await (const batch of events) {
     const waitMs = writtenMs + COALESCE_MS - performance.now()
     if (waitMs > 0) await delay(waitMs)
-    const lines = isProtobuf ? Buffer.concat(batch.map(protobufFrame)) : batch.length === 1 ? asBuffer(batch[0]!.line) : Buffer.concat(batch.map((event) => event.line))
+    const lines = isProtobuf
+      ? Buffer.concat(batch.map(protobufFrame))
+      : batch.length === 1
+        ? asBuffer(batch[0]!.line)
+        : Buffer.concat(batch.map((event) => event.line))
     writtenMs = performance.now()
     if (!(await write(response, lines))) break
   }

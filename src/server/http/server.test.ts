@@ -30,7 +30,27 @@ let running: Promise<void>
 
 before(async () => {
   const [key, cert] = [join(directory, 'key'), join(directory, 'cert')]
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' })
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+      '-days',
+      '1',
+      '-subj',
+      '/CN=localhost',
+    ],
+    { stdio: 'ignore' },
+  )
   const api = createApiServer(runtime, {
     store: createMemoryStore(),
     infos: infos.filter(isServedByDefault),
@@ -41,7 +61,12 @@ before(async () => {
   })
   running = api.run(stop.signal)
   await api.started
-  server = await createHttpsServer(runtime, api, { port: 0, key: readFileSync(key), cert: readFileSync(cert), clientCa: readFileSync(cert) })
+  server = await createHttpsServer(runtime, api, {
+    port: 0,
+    key: readFileSync(key),
+    cert: readFileSync(cert),
+    clientCa: readFileSync(cert),
+  })
 })
 
 after(async () => {
@@ -60,11 +85,22 @@ interface Answer {
   readonly body: any
 }
 
-function call(method: string, path: string, options: { body?: string | Buffer; token?: string | undefined; headers?: RequestOptions['headers'] } = {}): Promise<Answer> {
+function call(
+  method: string,
+  path: string,
+  options: { body?: string | Buffer; token?: string | undefined; headers?: RequestOptions['headers'] } = {},
+): Promise<Answer> {
   const { token = 'admin-token', body } = options
   return new Promise((resolve, reject) => {
     const request = send(
-      { host: '127.0.0.1', port: server.port, path, method, agent, headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...options.headers } },
+      {
+        host: '127.0.0.1',
+        port: server.port,
+        path,
+        method,
+        agent,
+        headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...options.headers },
+      },
       (response) => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -81,7 +117,9 @@ function call(method: string, path: string, options: { body?: string | Buffer; t
 }
 
 test('creates and reads what it created, with its bytes as they are', async () => {
-  const made = await call('POST', '/api/v1/namespaces/default/configmaps', { body: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one"},"data":{"a":"b"}}' })
+  const made = await call('POST', '/api/v1/namespaces/default/configmaps', {
+    body: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one"},"data":{"a":"b"}}',
+  })
   assert.equal(made.status, 201, made.text)
   assert.match(String(made.headers['audit-id']), /^[0-9a-f-]{36}$/)
   const got = await call('GET', '/api/v1/namespaces/default/configmaps/one')
@@ -121,7 +159,13 @@ test('warns of unknown fields', async () => {
 })
 
 test('streams a watch: headers first, then each event as a line', async () => {
-  const request = send({ host: '127.0.0.1', port: server.port, path: '/api/v1/namespaces/w/configmaps?watch=1&allowWatchBookmarks=1', agent, headers: { authorization: 'Bearer admin-token' } })
+  const request = send({
+    host: '127.0.0.1',
+    port: server.port,
+    path: '/api/v1/namespaces/w/configmaps?watch=1&allowWatchBookmarks=1',
+    agent,
+    headers: { authorization: 'Bearer admin-token' },
+  })
   request.end()
   const lines = await new Promise<string[]>((resolve, reject) => {
     request.on('error', reject)
@@ -141,7 +185,8 @@ test('streams a watch: headers first, then each event as a line', async () => {
 
 test('compresses a large list for who takes it', async () => {
   const data = { x: 'y'.repeat(100_000) }
-  for (const name of ['l1', 'l2']) await call('POST', '/api/v1/namespaces/large/configmaps', { body: JSON.stringify({ metadata: { name }, data }) })
+  for (const name of ['l1', 'l2'])
+    await call('POST', '/api/v1/namespaces/large/configmaps', { body: JSON.stringify({ metadata: { name }, data }) })
   const plain = await call('GET', '/api/v1/namespaces/large/configmaps')
   assert.equal(plain.headers['content-encoding'], undefined)
   assert.equal(plain.body.items.length, 2)

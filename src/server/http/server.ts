@@ -92,7 +92,10 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     upgrade(api, request, socket, head).catch((error: unknown) => {
-      runtime.log.warn('an upgraded connection failed', { path: request.url?.split('?', 1)[0], error: error instanceof Error ? error.message : String(error) })
+      runtime.log.warn('an upgraded connection failed', {
+        path: request.url?.split('?', 1)[0],
+        error: error instanceof Error ? error.message : String(error),
+      })
       socket.destroy()
     })
   })
@@ -160,7 +163,9 @@ async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex,
   socket.on('error', () => socket.destroy())
   const { credentials, isBad } = credentialsOf(request)
   const onGone = (callback: () => void) => void socket.once('close', callback)
-  const result = isBad ? refused(unauthorized()) : await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
+  const result = isBad
+    ? refused(unauthorized())
+    : await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
   if (request.headers.upgrade?.toLowerCase() === 'websocket' && (result.type === 'watch' || result.type === 'raw')) {
     return serveOverWebSocket(request, socket, head, result)
   }
@@ -186,9 +191,19 @@ function withProtocolToken(request: IncomingMessage, credentials: ReturnType<typ
 /** An answer to an upgrade request that is not upgraded, written by hand: the socket is already out of the HTTP server. */
 function refuse(socket: Duplex, result: ApiResponse): void {
   const status = result.type === 'object' ? result.status : 400
-  const object = result.type === 'object' ? result.stored.object : { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'unable to upgrade', reason: 'BadRequest', code: 400 }
+  const object =
+    result.type === 'object'
+      ? result.stored.object
+      : { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'unable to upgrade', reason: 'BadRequest', code: 400 }
   const body = Buffer.from(JSON.stringify(object))
-  const headers = { ...commonHeaders(randomUUID(), result), 'Content-Type': MEDIA_TYPES.json, 'Content-Length': body.length, Connection: 'close' }
-  const lines = Object.entries(headers).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => `${name}: ${String(one)}`))
+  const headers = {
+    ...commonHeaders(randomUUID(), result),
+    'Content-Type': MEDIA_TYPES.json,
+    'Content-Length': body.length,
+    Connection: 'close',
+  }
+  const lines = Object.entries(headers).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map((one) => `${name}: ${String(one)}`),
+  )
   socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n`), body]))
 }

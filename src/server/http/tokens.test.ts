@@ -17,7 +17,10 @@ test('a token is worth its account and pod, and nothing once they are gone', asy
   const { call, server, clock } = await startServer(t, { tokenSigner })
   await call('POST', accounts, { metadata: { name: 'bob' } })
   const pods = '/api/v1/namespaces/default/pods'
-  await call('POST', pods, { metadata: { name: 'p' }, spec: { serviceAccountName: 'bob', nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] } })
+  await call('POST', pods, {
+    metadata: { name: 'p' },
+    spec: { serviceAccountName: 'bob', nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] },
+  })
   const request = { spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'p' } } }
   const made = await call('POST', `${accounts}/bob/token`, request)
   assert.equal(made.status, 201, JSON.stringify(made.body))
@@ -30,7 +33,10 @@ test('a token is worth its account and pod, and nothing once they are gone', asy
   const review = await call('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token } })
   assert.equal(review.body.status.user.username, 'system:serviceaccount:default:bob')
   const short = await call('POST', `${accounts}/bob/token`, { spec: { expirationSeconds: 10 } })
-  assert.equal(short.body.message, 'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 10: may not specify a duration less than 10 minutes')
+  assert.equal(
+    short.body.message,
+    'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 10: may not specify a duration less than 10 minutes',
+  )
   await call('DELETE', `${pods}/p`)
   assert.throws(who, /Unauthorized/)
   const unbound = await call('POST', `${accounts}/bob/token`, {})
@@ -40,9 +46,18 @@ test('a token is worth its account and pod, and nothing once they are gone', asy
   assert.throws(() => server.core.authenticator.authenticate({ bearerToken: other }), /Unauthorized/)
 })
 
-test('a signature of another key, or another algorithm than the key\'s, is none', () => {
+test("a signature of another key, or another algorithm than the key's, is none", () => {
   const [ours, theirs] = [createTokenSigner({ issuer, privateKey: pem('rsa') }), createTokenSigner({ issuer, privateKey: pem('rsa') })]
-  const claims = { iss: issuer, sub: 's', aud: [issuer], exp: 2, iat: 1, nbf: 1, jti: 'j', 'kubernetes.io': { namespace: 'd', serviceaccount: { name: 'a', uid: 'u' } } }
+  const claims = {
+    iss: issuer,
+    sub: 's',
+    aud: [issuer],
+    exp: 2,
+    iat: 1,
+    nbf: 1,
+    jti: 'j',
+    'kubernetes.io': { namespace: 'd', serviceaccount: { name: 'a', uid: 'u' } },
+  }
   const token = ours.sign(claims)
   assert.deepEqual(ours.verify(token), claims)
   assert.equal(theirs.verify(token), undefined)

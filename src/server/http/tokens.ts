@@ -49,7 +49,14 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
       remembered.set(token, claims)
       return claims
     },
-    jwks: () => ({ keys: keys.map(({ key, id, algorithm }) => ({ use: 'sig', kid: id, alg: algorithm, ...(key.export({ format: 'jwk' }) as Record<string, string>) })) }),
+    jwks: () => ({
+      keys: keys.map(({ key, id, algorithm }) => ({
+        use: 'sig',
+        kid: id,
+        alg: algorithm,
+        ...(key.export({ format: 'jwk' }) as Record<string, string>),
+      })),
+    }),
   }
 }
 
@@ -59,7 +66,9 @@ const signing = (key: KeyObject) => (key.asymmetricKeyType === 'ec' ? { key, dsa
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 function verificationKey(key: KeyObject): VerificationKey {
-  const id = createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('base64url')
+  const id = createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url')
   return { key, id, algorithm: key.asymmetricKeyType === 'ec' ? 'ES256' : 'RS256' }
 }
 
@@ -70,7 +79,8 @@ function check(token: string, keys: readonly VerificationKey[]): TokenClaims | u
   const head = parse(header) as { readonly alg?: unknown; readonly kid?: unknown } | undefined
   // The algorithm is the key's, never what the token says: a token may not choose how it is checked.
   const key = keys.find(({ id, algorithm }) => id === head?.kid && algorithm === head.alg)
-  if (!key || !verify('sha256', Buffer.from(`${header}.${payload}`), signing(key.key), Buffer.from(signature, 'base64url'))) return undefined
+  if (!key || !verify('sha256', Buffer.from(`${header}.${payload}`), signing(key.key), Buffer.from(signature, 'base64url')))
+    return undefined
   return parse(payload) as TokenClaims | undefined
 }
 

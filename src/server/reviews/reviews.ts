@@ -25,7 +25,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
 export const isReview = (group: string, kind: string): boolean =>
   (group === 'authentication.k8s.io' || group === 'authorization.k8s.io') && Object.hasOwn(ANSWERS, kind)
 
-export async function review(core: Core, call: ResourceCall): Promise<ApiResponse> {
+export async function answerReview(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served } = call
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
   await core.caches.caughtUp(core.store.revision)
@@ -54,7 +54,8 @@ function attributesOf(review: KubeObject, user: UserInfo, kind: string): Attribu
     const field = resourceAttributes === undefined ? 'spec.resourceAttributes' : 'spec.nonResourceAttributes'
     throw invalid('authorization.k8s.io', kind, '', [{ type: 'FieldValueInvalid', field, detail }])
   }
-  if (nonResourceAttributes) return { ...NOTHING, user, isResource: false, verb: nonResourceAttributes.verb ?? '', path: nonResourceAttributes.path ?? '' }
+  if (nonResourceAttributes)
+    return { ...NOTHING, user, isResource: false, verb: nonResourceAttributes.verb ?? '', path: nonResourceAttributes.path ?? '' }
   return { ...NOTHING, ...resourceAttributes, user, isResource: true }
 }
 
@@ -65,14 +66,23 @@ function subjectOf({ spec = {} }: KubeObject, kind: string): UserInfo {
     const detail = 'Invalid value: "": at least one of user or group must be specified'
     throw invalid('authorization.k8s.io', kind, '', [{ type: 'FieldValueInvalid', field: 'spec.user', detail }])
   }
-  return { name: spec.user ?? '', groups: spec.groups ?? [], ...(spec.uid ? { uid: spec.uid } : {}), ...(spec.extra ? { extra: spec.extra } : {}) }
+  return {
+    name: spec.user ?? '',
+    groups: spec.groups ?? [],
+    ...(spec.uid ? { uid: spec.uid } : {}),
+    ...(spec.extra ? { extra: spec.extra } : {}),
+  }
 }
 
 function localAccessReview(core: Core, { info }: ResourceCall, review: KubeObject): KubeObject {
   const { resourceAttributes, nonResourceAttributes } = (review.spec ?? {}) as AccessSpec
   if (nonResourceAttributes) {
     const errors: FieldError[] = [
-      { type: 'FieldValueInvalid', field: 'spec.nonResourceAttributes', detail: `Invalid value: ${JSON.stringify(nonResourceAttributes)}: disallowed on this kind of request` },
+      {
+        type: 'FieldValueInvalid',
+        field: 'spec.nonResourceAttributes',
+        detail: `Invalid value: ${JSON.stringify(nonResourceAttributes)}: disallowed on this kind of request`,
+      },
     ]
     throw invalid('authorization.k8s.io', 'LocalSubjectAccessReview', '', errors)
   }
@@ -101,4 +111,9 @@ function selfReview({ runtime }: Core, { user }: ResourceCall, review: KubeObjec
   return { ...review, metadata: { creationTimestamp: timestamp(runtime.clock) }, status: { userInfo: userInfo(user) } }
 }
 
-const userInfo = ({ name, uid, groups, extra }: UserInfo) => ({ username: name, ...(uid ? { uid } : {}), groups, ...(extra ? { extra } : {}) })
+const userInfo = ({ name, uid, groups, extra }: UserInfo) => ({
+  username: name,
+  ...(uid ? { uid } : {}),
+  groups,
+  ...(extra ? { extra } : {}),
+})

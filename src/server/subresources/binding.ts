@@ -25,7 +25,17 @@ export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse>
   const on: ResourceCall = { ...call, served: pods, info: { ...info, resource: 'pods', name, subresource: 'binding' } }
   const undo = await admitOnly(
     core,
-    { call: on, served: pods, subresource: 'binding', operation: 'CREATE', namespace: info.namespace, name, old: undefined, isDryRun: dry, options },
+    {
+      call: on,
+      served: pods,
+      subresource: 'binding',
+      operation: 'CREATE',
+      namespace: info.namespace,
+      name,
+      old: undefined,
+      isDryRun: dry,
+      options,
+    },
     binding,
   )
   try {
@@ -41,7 +51,11 @@ function checkTarget(binding: KubeObject, name: string): void {
   const { kind, name: node } = (binding.target ?? {}) as { readonly kind?: string; readonly name?: string }
   if (kind && kind !== 'Node') {
     throw invalid('', 'Binding', name, [
-      { type: 'FieldValueNotSupported', field: 'target.kind', detail: `Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"` },
+      {
+        type: 'FieldValueNotSupported',
+        field: 'target.kind',
+        detail: `Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`,
+      },
     ])
   }
   if (!node) throw invalid('', 'Binding', name, [{ type: 'FieldValueRequired', field: 'target.name', detail: 'Required value' }])
@@ -51,9 +65,12 @@ function bound(pod: Pod, binding: KubeObject, now: string): Pod {
   const name = pod.metadata!.name!
   const refuse = (why: string) => conflict('', 'pods/binding', name, why)
   const { uid, resourceVersion } = binding.metadata ?? {}
-  if (uid && uid !== pod.metadata!.uid) throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata!.uid}`)
+  if (uid && uid !== pod.metadata!.uid)
+    throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata!.uid}`)
   if (resourceVersion && resourceVersion !== pod.metadata!.resourceVersion)
-    throw refuse(`Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata!.resourceVersion}`)
+    throw refuse(
+      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata!.resourceVersion}`,
+    )
   if (pod.metadata!.deletionTimestamp) throw refuse(`pod ${name} is being deleted, cannot be assigned to a host`)
   if (pod.spec?.nodeName) throw refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`)
   if (pod.spec?.schedulingGates?.length) throw refuse(`pod ${name} has non-empty .spec.schedulingGates`)
@@ -72,7 +89,11 @@ function bound(pod: Pod, binding: KubeObject, now: string): Pod {
 }
 
 /** The conditions with this one set; its transition time moves when its status does. */
-export function withCondition(conditions: readonly PodCondition[] | undefined, condition: PodCondition, now: string): readonly PodCondition[] {
+export function withCondition(
+  conditions: readonly PodCondition[] | undefined,
+  condition: PodCondition,
+  now: string,
+): readonly PodCondition[] {
   const old = conditions?.find(({ type }) => type === condition.type)
   const since = old?.status === condition.status && old.lastTransitionTime ? old.lastTransitionTime : now
   const next: PodCondition = { lastProbeTime: null as never, ...condition, lastTransitionTime: since }

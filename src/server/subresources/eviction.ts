@@ -29,7 +29,17 @@ export async function evict(core: Core, call: ResourceCall): Promise<ApiResponse
   const options = checkedDeleteOptions({ ...given, ...(given.dryRun?.length ? {} : isDryRun(createOptions) ? { dryRun: ['All'] } : {}) })
   await admitOnly(
     core,
-    { call, served, subresource: 'eviction', operation: 'CREATE', namespace: info.namespace, name: info.name, old: undefined, isDryRun: isDryRun(options), options: createOptions },
+    {
+      call,
+      served,
+      subresource: 'eviction',
+      operation: 'CREATE',
+      namespace: info.namespace,
+      name: info.name,
+      old: undefined,
+      isDryRun: isDryRun(options),
+      options: createOptions,
+    },
     eviction,
   )
   const revision = await get(core, served, `${info.namespace}/${info.name}`, info.name, '')
@@ -64,13 +74,16 @@ const isReady = (pod: Pod): boolean => pod.status?.conditions?.some(({ type, sta
  */
 async function askBudget(core: Core, pod: Pod, isDry: boolean): Promise<'free' | 'unhealthy' | 'ambiguous'> {
   const namespace = pod.metadata!.namespace!
-  const budgets = core.reader.list('policy/v1/PodDisruptionBudget', namespace).filter(({ spec }) => compileLabelSelector(spec?.selector)(pod.metadata?.labels ?? {}))
+  const budgets = core.reader
+    .list('policy/v1/PodDisruptionBudget', namespace)
+    .filter(({ spec }) => compileLabelSelector(spec?.selector)(pod.metadata?.labels ?? {}))
   if (budgets.length > 1) return 'ambiguous'
   const [budget] = budgets
   if (!budget) return 'free'
   if (!isReady(pod)) {
     const { currentHealthy = 0, desiredHealthy = 0 } = budget.status ?? {}
-    if (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0)) return 'unhealthy'
+    if (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0))
+      return 'unhealthy'
   }
   const name = budget.metadata!.name!
   const take = (current: PodDisruptionBudget) => taken(current, pod.metadata!.name!, timestamp(core.runtime.clock))
@@ -93,12 +106,24 @@ function taken(budget: PodDisruptionBudget, podName: string, now: string): PodDi
   const conditions = allowed === 1 ? withoutDisruption(status!, budget.metadata!.generation ?? 0, now) : status!.conditions
   return {
     ...budget,
-    status: { ...status!, ...(conditions ? { conditions } : {}), disruptionsAllowed: allowed - 1, disruptedPods: { ...status!.disruptedPods, [podName]: now } },
+    status: {
+      ...status!,
+      ...(conditions ? { conditions } : {}),
+      disruptionsAllowed: allowed - 1,
+      disruptedPods: { ...status!.disruptedPods, [podName]: now },
+    },
   }
 }
 
 function withoutDisruption(status: NonNullable<PodDisruptionBudget['status']>, generation: number, now: string) {
-  const condition = { type: 'DisruptionAllowed', status: 'False', reason: 'InsufficientPods', message: '', observedGeneration: generation, lastTransitionTime: now }
+  const condition = {
+    type: 'DisruptionAllowed',
+    status: 'False',
+    reason: 'InsufficientPods',
+    message: '',
+    observedGeneration: generation,
+    lastTransitionTime: now,
+  }
   return [...(status.conditions ?? []).filter(({ type }) => type !== 'DisruptionAllowed'), condition]
 }
 
@@ -107,8 +132,10 @@ function whyNot({ metadata, status }: PodDisruptionBudget): string {
   const condition = status?.conditions?.find(({ type }) => type === 'DisruptionAllowed')
   const refusal = condition?.status === 'False' && condition.message ? condition : undefined
   const { currentHealthy = 0, desiredHealthy = 0 } = status ?? {}
-  if (refusal?.reason === 'SyncFailed') return `The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${refusal.message}`
-  if (currentHealthy <= desiredHealthy) return `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`
+  if (refusal?.reason === 'SyncFailed')
+    return `The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${refusal.message}`
+  if (currentHealthy <= desiredHealthy)
+    return `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`
   if (refusal) return `The disruption budget ${name} does not allow evicting pods currently (${refusal.reason}): ${refusal.message}`
   return `The disruption budget ${name} does not allow evicting pods currently`
 }
@@ -121,9 +148,17 @@ function tooManyRequests(message: string, retryAfterSeconds: number): ApiError {
 }
 
 const budgetForbidden = (name: string, why: string): ApiError =>
-  failure('Forbidden', `poddisruptionbudget.policy ${JSON.stringify(name)} is forbidden: ${why}`, { details: { name, group: 'policy', kind: 'poddisruptionbudget' } })
+  failure('Forbidden', `poddisruptionbudget.policy ${JSON.stringify(name)} is forbidden: ${why}`, {
+    details: { name, group: 'policy', kind: 'poddisruptionbudget' },
+  })
 
-async function addConditionAndDelete(core: Core, call: ResourceCall, seen: Revision, options: DeleteOptions, verdict: 'free' | 'unhealthy'): Promise<void> {
+async function addConditionAndDelete(
+  core: Core,
+  call: ResourceCall,
+  seen: Revision,
+  options: DeleteOptions,
+  verdict: 'free' | 'unhealthy',
+): Promise<void> {
   const { info, served } = call
   const isDry = isDryRun(options)
   const now = timestamp(core.runtime.clock)
@@ -134,7 +169,8 @@ async function addConditionAndDelete(core: Core, call: ResourceCall, seen: Revis
         core,
         call,
         (pod) => {
-          if (verdict === 'unhealthy' && pod.metadata!.resourceVersion !== String(seen.revision)) throw tooManyRequests('The pod has changed since it was looked at.', 10)
+          if (verdict === 'unhealthy' && pod.metadata!.resourceVersion !== String(seen.revision))
+            throw tooManyRequests('The pod has changed since it was looked at.', 10)
           return { ...pod, status: { ...pod.status, conditions: withCondition(pod.status?.conditions, condition, now) } }
         },
         { options: { kind: 'UpdateOptions', apiVersion: 'meta.k8s.io/v1' }, isDryRun: false },

@@ -23,7 +23,18 @@ export async function changeInternally(
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const old = await get(core, served, `${info.namespace}/${info.name}`, info.name, '')
     const next = make(old.object as Pod) as KubeObject
-    const write = { call, served, subresource: info.subresource, operation: 'UPDATE', namespace: info.namespace, name: info.name, old, isDryRun, options, isInternal: true } as const
+    const write = {
+      call,
+      served,
+      subresource: info.subresource,
+      operation: 'UPDATE',
+      namespace: info.namespace,
+      name: info.name,
+      old,
+      isDryRun,
+      options,
+      isInternal: true,
+    } as const
     const outcome = await store(core, write, next)
     if (outcome.type === 'stored') return outcome.revision
     if (!outcome.current) throw notFound('', 'pods', info.name)

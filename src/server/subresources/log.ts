@@ -23,6 +23,8 @@ export async function log(core: Core, call: ResourceCall): Promise<ApiResponse> 
   return { type: 'raw', status: 200, contentType: TEXT, body }
 }
 
+const positive = (value: number): boolean => value >= 1
+
 function logOptions(query: URLSearchParams, name: string): Omit<LogOptions, 'container'> {
   const errors: FieldError[] = []
   const integer = (field: string, isFine: (value: number) => boolean, detail: string): number | undefined => {
@@ -32,19 +34,30 @@ function logOptions(query: URLSearchParams, name: string): Omit<LogOptions, 'con
     if (!isFine(Number(text))) errors.push({ type: 'FieldValueInvalid', field, detail: `Invalid value: ${text}: ${detail}` })
     return Number(text)
   }
-  const positive = (value: number) => value >= 1
   const tailLines = integer('tailLines', (value) => value >= 0, 'must be greater than or equal to 0')
   const limitBytes = integer('limitBytes', positive, 'must be greater than 0')
   const sinceSeconds = integer('sinceSeconds', positive, 'must be greater than 0')
   const sinceTime = query.get('sinceTime') || undefined
   if (sinceSeconds !== undefined && sinceTime !== undefined)
-    errors.push({ type: 'FieldValueForbidden', field: '', detail: 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified' })
+    errors.push({
+      type: 'FieldValueForbidden',
+      field: '',
+      detail: 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified',
+    })
   const stream = query.get('stream') || 'All'
   if (!STREAMS.includes(stream)) {
     const supported = STREAMS.map((text) => JSON.stringify(text)).join(', ')
-    errors.push({ type: 'FieldValueNotSupported', field: 'stream', detail: `Unsupported value: ${JSON.stringify(stream)}: supported values: ${supported}` })
+    errors.push({
+      type: 'FieldValueNotSupported',
+      field: 'stream',
+      detail: `Unsupported value: ${JSON.stringify(stream)}: supported values: ${supported}`,
+    })
   } else if (stream !== 'All' && tailLines !== undefined) {
-    errors.push({ type: 'FieldValueForbidden', field: '', detail: 'Forbidden: `tailLines` and specific `stream` are mutually exclusive for now' })
+    errors.push({
+      type: 'FieldValueForbidden',
+      field: '',
+      detail: 'Forbidden: `tailLines` and specific `stream` are mutually exclusive for now',
+    })
   }
   if (errors.length > 0) throw invalid('', 'PodLogOptions', name, errors)
   return {

@@ -18,7 +18,13 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
   checkVerb(call)
   const { served, info, request } = call
   if (info.verb === 'get') {
-    const found = await get(core, served, keyIn(served.info.namespaced, info.namespace, info.name), info.name, request.query.get('resourceVersion') ?? '')
+    const found = await get(
+      core,
+      served,
+      keyIn(served.info.namespaced, info.namespace, info.name),
+      info.name,
+      request.query.get('resourceVersion') ?? '',
+    )
     return { type: 'object', status: 200, stored: new Computed(scaleOf(call, found.object)) }
   }
   const rules = rulesOf(SCALE)
@@ -68,9 +74,18 @@ function scaleOf({ served }: ResourceCall, object: KubeObject): KubeObject {
   const made = {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
-    metadata: { name: name!, ...(namespace ? { namespace } : {}), uid: uid!, resourceVersion: resourceVersion!, creationTimestamp: creationTimestamp! },
+    metadata: {
+      name: name!,
+      ...(namespace ? { namespace } : {}),
+      uid: uid!,
+      resourceVersion: resourceVersion!,
+      creationTimestamp: creationTimestamp!,
+    },
     spec: { replicas: paths?.replicas ? paths.replicas(object) : (object.spec?.replicas ?? 0) },
-    status: { replicas: paths?.statusReplicas ? paths.statusReplicas(object) : (object.status?.replicas ?? 0), ...(selector ? { selector } : {}) },
+    status: {
+      replicas: paths?.statusReplicas ? paths.statusReplicas(object) : (object.status?.replicas ?? 0),
+      ...(selector ? { selector } : {}),
+    },
   } satisfies Scale
   return made
 }

@@ -37,18 +37,37 @@ async function connect(core: Core, call: ResourceCall, kind: string, options: Ku
   if (request.query.has('dryRun')) throw badRequest('dryRun is not supported')
   await admitOnly(
     core,
-    { call, served, subresource: info.subresource, operation: 'CONNECT', namespace: info.namespace, name: info.name, old: undefined, isDryRun: false, options: { kind, apiVersion: 'v1' } },
+    {
+      call,
+      served,
+      subresource: info.subresource,
+      operation: 'CONNECT',
+      namespace: info.namespace,
+      name: info.name,
+      old: undefined,
+      isDryRun: false,
+      options: { kind, apiVersion: 'v1' },
+    },
     { kind, apiVersion: 'v1', ...options },
   )
   return podOf(core, call)
 }
 
-type Run = (node: NodeService, pod: Pod, container: string, streams: Extract<RemoteStreams, { kind: 'exec' | 'attach' }>['streams']) => Promise<ExecOutcome>
+type Run = (
+  node: NodeService,
+  pod: Pod,
+  container: string,
+  streams: Extract<RemoteStreams, { kind: 'exec' | 'attach' }>['streams'],
+) => Promise<ExecOutcome>
 
 async function command(core: Core, call: ResourceCall, kind: 'exec' | 'attach', admitted: KubeObject, run: Run): Promise<ApiResponse> {
   const { query } = call.request
   const options = streamOptions(query)
-  const pod = await connect(core, call, kind === 'exec' ? 'PodExecOptions' : 'PodAttachOptions', { ...admitted, ...options, container: query.get('container') ?? '' })
+  const pod = await connect(core, call, kind === 'exec' ? 'PodExecOptions' : 'PodAttachOptions', {
+    ...admitted,
+    ...options,
+    container: query.get('container') ?? '',
+  })
   const container = containerOf(pod, query.get('container') ?? '')
   const node = assignedNode(core, pod)
   return {
@@ -100,7 +119,9 @@ export async function portForward(core: Core, call: ResourceCall): Promise<ApiRe
       const open = new Set<Promise<void>>()
       for await (const { port, data, fail } of remote.connections) {
         // One connection that fails leaves the others alone.
-        const one = node.portForward(refOf(pod), port, data, remote.signal).catch((error: unknown) => fail(error instanceof Error ? error.message : String(error)))
+        const one = node
+          .portForward(refOf(pod), port, data, remote.signal)
+          .catch((error: unknown) => fail(error instanceof Error ? error.message : String(error)))
         open.add(one)
         void one.finally(() => open.delete(one))
       }
@@ -110,7 +131,10 @@ export async function portForward(core: Core, call: ResourceCall): Promise<ApiRe
 }
 
 function portsOf(query: URLSearchParams, name: string): readonly number[] {
-  const texts = query.getAll('ports').flatMap((text) => text.split(',')).filter((text) => text !== '')
+  const texts = query
+    .getAll('ports')
+    .flatMap((text) => text.split(','))
+    .filter((text) => text !== '')
   const ports = texts.map(Number)
   if (ports.length <= MAX_PORTS && ports.every((port) => Number.isInteger(port) && port > 0 && port <= 65_535)) return ports
   const detail = `Invalid value: ${JSON.stringify(texts.join(','))}: must be between 1 and 65535, inclusive`

@@ -39,7 +39,10 @@ test('logs, exec and attach go to the node of the pod, once it is clear which co
   assert.equal(await messageOf(`${PODS}/two/log`), 'a container name must be specified for pod two, choose one of: [a b]')
   assert.equal(await messageOf(`${PODS}/two/log?container=x`), 'container x is not valid for pod two')
   assert.equal(await messageOf(`${PODS}/one/exec`), 'you must specify at least 1 command for the container')
-  assert.equal(await messageOf(`${PODS}/one/log?tailLines=-1`), 'PodLogOptions "one" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0')
+  assert.equal(
+    await messageOf(`${PODS}/one/log?tailLines=-1`),
+    'PodLogOptions "one" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0',
+  )
   const { response: log } = await call('GET', `${PODS}/one/log?tailLines=5`)
   assert.ok(log.type === 'raw' && !(log.body instanceof Uint8Array))
   assert.equal(new TextDecoder().decode((await Array.fromAsync(log.body))[0]), 'line\n')
@@ -64,13 +67,23 @@ test('an eviction takes from the budget, and is refused when it is spent', async
   const budgets = '/apis/policy/v1/namespaces/default/poddisruptionbudgets'
   for (const name of ['p1', 'p2', 'p3']) {
     await call('POST', PODS, pod(name, 'c'))
-    await call('PUT', `${PODS}/${name}/status`, { ...pod(name, 'c'), status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } })
+    await call('PUT', `${PODS}/${name}/status`, {
+      ...pod(name, 'c'),
+      status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
+    })
   }
-  const evict = (name: string) => call('POST', `${PODS}/${name}/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } })
+  const evict = (name: string) =>
+    call('POST', `${PODS}/${name}/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } })
   assert.equal((await evict('p3')).status, 201)
-  const made = await call('POST', budgets, { metadata: { name: 'b' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'web' } } } })
+  const made = await call('POST', budgets, {
+    metadata: { name: 'b' },
+    spec: { minAvailable: 1, selector: { matchLabels: { app: 'web' } } },
+  })
   const early = await evict('p1')
-  assert.deepEqual([early.status, early.body.details.causes[0].message], [429, 'The disruption budget b is still being processed by the server.'])
+  assert.deepEqual(
+    [early.status, early.body.details.causes[0].message],
+    [429, 'The disruption budget b is still being processed by the server.'],
+  )
   const status = { disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1, expectedPods: 2, observedGeneration: 1 }
   assert.equal((await call('PUT', `${budgets}/b/status`, { ...made.body, status })).status, 200)
   assert.equal((await evict('p1')).status, 201)

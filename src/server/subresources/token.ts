@@ -49,20 +49,36 @@ export async function requestToken(core: Core, call: ResourceCall): Promise<ApiR
   const options = writeOptions('CreateOptions', call.request.query)
   await admitOnly(
     core,
-    { call, served, subresource: 'token', operation: 'CREATE', namespace: info.namespace, name: info.name, old: undefined, isDryRun: isDryRun(options), options },
+    {
+      call,
+      served,
+      subresource: 'token',
+      operation: 'CREATE',
+      namespace: info.namespace,
+      name: info.name,
+      old: undefined,
+      isDryRun: isDryRun(options),
+      options,
+    },
     filled,
   )
   const binding = boundObjectRef ? bindingOf(core, call, boundObjectRef) : {}
   const nowMs = runtime.clock.now()
   const iat = Math.floor(nowMs / 1000)
-  const isExtended = binding.pod !== undefined && seconds === WARN_ONLY_SECONDS && audiences.every((audience) => tokens.audiences.includes(audience))
+  const isExtended =
+    binding.pod !== undefined && seconds === WARN_ONLY_SECONDS && audiences.every((audience) => tokens.audiences.includes(audience))
   const token = tokens.sign({
     aud: audiences,
     exp: iat + (isExtended ? EXTENDED_SECONDS : seconds),
     iat,
     iss: tokens.issuer,
     jti: uuid(runtime.random),
-    'kubernetes.io': { namespace: info.namespace, ...binding, serviceaccount: { name: info.name, uid }, ...(isExtended ? { warnafter: iat + seconds } : {}) },
+    'kubernetes.io': {
+      namespace: info.namespace,
+      ...binding,
+      serviceaccount: { name: info.name, uid },
+      ...(isExtended ? { warnafter: iat + seconds } : {}),
+    },
     nbf: iat,
     sub: serviceAccountName(info.namespace, info.name),
   })
@@ -74,8 +90,11 @@ const isoSeconds = (ms: number): string => `${new Date(ms).toISOString().slice(0
 
 function checkMetadata({ metadata = {} }: KubeObject, namespace: string, name: string, uid: string): void {
   const fault = (field: string, value: string, detail: string) =>
-    invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, name, [{ type: 'FieldValueInvalid', field, detail: `Invalid value: ${JSON.stringify(value)}: ${detail}` }])
-  if (metadata.name && metadata.name !== name) throw fault('metadata.name', metadata.name, 'must match the service account name if specified')
+    invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, name, [
+      { type: 'FieldValueInvalid', field, detail: `Invalid value: ${JSON.stringify(value)}: ${detail}` },
+    ])
+  if (metadata.name && metadata.name !== name)
+    throw fault('metadata.name', metadata.name, 'must match the service account name if specified')
   if (metadata.namespace && metadata.namespace !== namespace)
     throw fault('metadata.namespace', metadata.namespace, 'must match the service account namespace if specified')
   if (metadata.uid && metadata.uid !== uid) {
@@ -86,7 +105,8 @@ function checkMetadata({ metadata = {} }: KubeObject, namespace: string, name: s
 
 function checkSeconds(seconds: number): void {
   const errors: FieldError[] = []
-  const fault = (detail: string) => errors.push({ type: 'FieldValueInvalid', field: 'spec.expirationSeconds', detail: `Invalid value: ${seconds}: ${detail}` })
+  const fault = (detail: string) =>
+    errors.push({ type: 'FieldValueInvalid', field: 'spec.expirationSeconds', detail: `Invalid value: ${seconds}: ${detail}` })
   if (seconds < MIN_SECONDS) fault('may not specify a duration less than 10 minutes')
   if (seconds > MAX_SECONDS) fault('may not specify a duration larger than 2^32 seconds')
   if (errors.length > 0) throw invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, '', errors)
@@ -106,7 +126,9 @@ function bindingOf({ reader }: Core, { info }: ResourceCall, reference: ObjectRe
     const pod = reader.get('v1/Pod', info.namespace, name)
     if (!pod) throw missing('pods')
     if (pod.spec?.serviceAccountName !== info.name)
-      throw badRequest(`cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`)
+      throw badRequest(
+        `cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`,
+      )
     const nodeName = pod.spec?.nodeName
     const nodeUid = nodeName && reader.get('v1/Node', undefined, nodeName)?.metadata?.uid
     return { ...(nodeName ? { node: { name: nodeName, ...(nodeUid ? { uid: nodeUid } : {}) } } : {}), pod: checked(pod) }
