@@ -104,7 +104,7 @@ test('patches in three ways; apply is answered with what is supported', async (t
     'PATCH',
     `${CONFIGMAPS}/a`,
     { metadata: { labels: { x: 'y' } } },
-    type('application/strategic-merge-patch+json'),
+    sentAs('application/strategic-merge-patch+json'),
   )
   assert.deepEqual(strategic.body.metadata?.labels, { x: 'y' })
   const apply = await call('PATCH', `${CONFIGMAPS}/a`, {}, sentAs('application/apply-patch+yaml'))
