@@ -190,6 +190,7 @@ test('sqlite: killed at any instant, it has every answered commit and no half of
   for (let round = 0; round < 24; round++) {
     const child = spawn(process.execPath, [new URL('./testdata/write-until-killed.ts', import.meta.url).pathname, path, `${round}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_COMPILE_CACHE: join(directory, 'compiled') },
     })
     let output = ''
     child.stdout.on('data', (data: Buffer) => {

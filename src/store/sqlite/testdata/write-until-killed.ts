@@ -1,5 +1,4 @@
 /** Writes pairs of keys with sixteen writers, printing each once it is answered, and compacts now and then: until it is killed. */
-import { writeSync } from 'node:fs'
 import { openSqliteStore } from '../store.ts'
 
 const [path, round] = process.argv.slice(2)
@@ -15,7 +14,8 @@ async function write(writer: number): Promise<void> {
       { key: '/counter', value },
     ])
     if (!('revision' in answer)) throw new Error(`conflict on ${answer.conflict}`)
-    writeSync(1, `${key}/left ${answer.revision}\n`)
+    // Written before the call returns, a pipe being synchronous on Linux.
+    process.stdout.write(`${key}/left ${answer.revision}\n`)
     if (i % 50 === 49) await store.compact(answer.revision)
   }
 }
