@@ -15,6 +15,7 @@ import { namespaceLifecycle } from '../server/admission/namespace-lifecycle.ts'
 import { createApiServer } from '../server/api-server.ts'
 import { createDiscoveryPaths } from '../server/discovery-paths.ts'
 import { jobs } from '../server/resources/batch/job.ts'
+import { daemonSets } from '../server/resources/apps/daemon-set.ts'
 import { deployments } from '../server/resources/apps/deployment.ts'
 import { replicaSets } from '../server/resources/apps/replica-set.ts'
 import { namespaces } from '../server/resources/core/namespace.ts'
@@ -22,6 +23,7 @@ import { nodes } from '../server/resources/core/node.ts'
 import { pods } from '../server/resources/core/pod.ts'
 import { createVirtualClock } from '../simulation/virtual-clock.ts'
 import { createMemoryStore } from '../store/memory.ts'
+import { targetNodeOf } from './daemonset/node-fit.ts'
 import { builtInControllers } from './index.ts'
 import { runControllers } from './run.ts'
 
@@ -38,7 +40,7 @@ async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod:
   const log = createLog((level, message, fields) => problems.push(`${level} ${message} ${fields['controller']} ${fields['key']} ${String(fields['error'])}`), 'warn')
   const runtime = { clock, random: seededRandom(7), log }
   const served = infos.filter(isServedByDefault)
-  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
+  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
   const stop = new AbortController()
   const running: Promise<void>[] = [server.run(stop.signal)]
   await clock.settle()
@@ -172,5 +174,34 @@ test('a Job is suspended, resumed, and ended by its deadline', async (t) => {
   const over = await admin.get('batch/v1/Job', key('long'))
   assert.deepEqual(conditionsOf(over), ['Suspended JobResumed', 'FailureTarget DeadlineExceeded', 'Failed DeadlineExceeded'])
   assert.equal((await admin.list('v1/Pod', { namespace: 'default' })).items.length, 0)
+  assert.deepEqual(problems, [])
+})
+
+test('a DaemonSet runs on every node that fits, follows labels and taints, and rolls over', async (t) => {
+  const { clock, admin, problems } = await startCluster(t)
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  const ready = { conditions: [{ type: 'Ready', status: 'True' }] }
+  for (const name of ['a', 'b', 'c']) {
+    await admin.create('v1/Node', { metadata: { name, labels: name === 'c' ? {} : { agent: 'yes' } } })
+    await admin.patch('v1/Node', { name }, 'merge', { status: ready }, { subresource: 'status' })
+  }
+  const template = { metadata: { labels: { app: 'agent' } }, spec: { nodeSelector: { agent: 'yes' }, containers: [{ name: 'c', image: 'v1' }] } }
+  await admin.create('apps/v1/DaemonSet', { metadata: { namespace: 'default', name: 'agent' }, spec: { selector: { matchLabels: { app: 'agent' } }, template } })
+  const targets = async () =>
+    (await admin.list('v1/Pod', { namespace: 'default' })).items
+      .map((pod) => `${targetNodeOf(pod.spec)} ${pod.spec?.containers[0]?.image}`)
+      .toSorted()
+  await clock.advance(2000)
+  assert.deepEqual(await targets(), ['a v1', 'b v1'], problems.join('\n'))
+  await admin.patch('v1/Node', { name: 'c' }, 'merge', { metadata: { labels: { agent: 'yes' } } })
+  await admin.patch('v1/Node', { name: 'a' }, 'merge', { metadata: { labels: { agent: null } } })
+  await clock.advance(2000)
+  assert.deepEqual(await targets(), ['b v1', 'c v1'])
+  await admin.patch('apps/v1/DaemonSet', key('agent'), 'strategic', { spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } } })
+  await clock.advance(5000)
+  assert.deepEqual(await targets(), ['b v2', 'c v2'])
+  const set = await admin.get('apps/v1/DaemonSet', key('agent'))
+  assert.deepEqual([set.status?.desiredNumberScheduled, set.status?.updatedNumberScheduled, set.status?.numberAvailable], [2, 2, 2])
+  assert.deepEqual((await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items.map((revision) => revision.revision).toSorted(), [1, 2])
   assert.deepEqual(problems, [])
 })

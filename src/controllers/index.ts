@@ -1,5 +1,6 @@
 /** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
 import type { Controller } from './controller.ts'
+import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
@@ -35,6 +36,7 @@ export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidr
   deploymentController,
   replicaSetController,
   replicationController,
+  createDaemonSetController(),
   createJobController(),
   endpointSliceController,
   endpointsController,
