@@ -16,6 +16,7 @@ import { createApiServer } from '../server/api-server.ts'
 import { createDiscoveryPaths } from '../server/discovery-paths.ts'
 import { jobs } from '../server/resources/batch/job.ts'
 import { daemonSets } from '../server/resources/apps/daemon-set.ts'
+import { statefulSets } from '../server/resources/apps/stateful-set.ts'
 import { deployments } from '../server/resources/apps/deployment.ts'
 import { replicaSets } from '../server/resources/apps/replica-set.ts'
 import { namespaces } from '../server/resources/core/namespace.ts'
@@ -40,7 +41,7 @@ async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod:
   const log = createLog((level, message, fields) => problems.push(`${level} ${message} ${fields['controller']} ${fields['key']} ${String(fields['error'])}`), 'warn')
   const runtime = { clock, random: seededRandom(7), log }
   const served = infos.filter(isServedByDefault)
-  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
+  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, statefulSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
   const stop = new AbortController()
   const running: Promise<void>[] = [server.run(stop.signal)]
   await clock.settle()
@@ -203,5 +204,39 @@ test('a DaemonSet runs on every node that fits, follows labels and taints, and r
   const set = await admin.get('apps/v1/DaemonSet', key('agent'))
   assert.deepEqual([set.status?.desiredNumberScheduled, set.status?.updatedNumberScheduled, set.status?.numberAvailable], [2, 2, 2])
   assert.deepEqual((await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items.map((revision) => revision.revision).toSorted(), [1, 2])
+  assert.deepEqual(problems, [])
+})
+
+test('a StatefulSet makes its pods one after the other, keeps their claims, and rolls over from the top', async (t) => {
+  const { clock, admin, problems } = await startCluster(t)
+  await admin.create('v1/Namespace', { metadata: { name: 'default' } })
+  const template = { metadata: { labels: { app: 'db' } }, spec: { containers: [{ name: 'c', image: 'v1' }] } }
+  const volumeClaimTemplates = [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } }]
+  await admin.create('apps/v1/StatefulSet', {
+    metadata: { namespace: 'default', name: 'db' },
+    spec: { replicas: 3, serviceName: 'db', selector: { matchLabels: { app: 'db' } }, template, volumeClaimTemplates },
+  })
+  const images = async () => (await admin.list('v1/Pod', { namespace: 'default' })).items.map((pod) => `${pod.metadata?.name} ${pod.spec?.containers[0]?.image}`).toSorted()
+  await clock.advance(2000)
+  assert.deepEqual(await images(), ['db-0 v1', 'db-1 v1', 'db-2 v1'], problems.join('\n'))
+  const made = (await admin.list('v1/Pod', { namespace: 'default' })).items.toSorted((a, b) => Number(a.metadata!.resourceVersion) - Number(b.metadata!.resourceVersion))
+  assert.deepEqual(made.map((pod) => pod.metadata?.name), ['db-0', 'db-1', 'db-2'])
+  const claims = async () => (await admin.list('v1/PersistentVolumeClaim', { namespace: 'default' })).items.map((object) => object.metadata?.name).toSorted()
+  assert.deepEqual(await claims(), ['data-db-0', 'data-db-1', 'data-db-2'])
+
+  await admin.patch('apps/v1/StatefulSet', key('db'), 'merge', { spec: { updateStrategy: { rollingUpdate: { partition: 2 } } } })
+  await admin.patch('apps/v1/StatefulSet', key('db'), 'strategic', { spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } } })
+  await clock.advance(5000)
+  assert.deepEqual(await images(), ['db-0 v1', 'db-1 v1', 'db-2 v2'], 'the partition holds')
+  await admin.patch('apps/v1/StatefulSet', key('db'), 'merge', { spec: { updateStrategy: { rollingUpdate: { partition: 0 } } } })
+  await clock.advance(5000)
+  assert.deepEqual(await images(), ['db-0 v2', 'db-1 v2', 'db-2 v2'])
+  const set = await admin.get('apps/v1/StatefulSet', key('db'))
+  assert.equal(set.status?.currentRevision, set.status?.updateRevision)
+
+  await admin.patch('apps/v1/StatefulSet', key('db'), 'merge', { spec: { replicas: 1 } })
+  await clock.advance(5000)
+  assert.deepEqual(await images(), ['db-0 v2'])
+  assert.deepEqual(await claims(), ['data-db-0', 'data-db-1', 'data-db-2'], 'claims outlive their pods')
   assert.deepEqual(problems, [])
 })

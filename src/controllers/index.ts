@@ -13,6 +13,7 @@ import { createPodGarbageCollector } from './pod-gc/controller.ts'
 import { replicaSetController, replicationController } from './replicaset/controller.ts'
 import { createRootCaController } from './root-ca/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
+import { statefulSetController } from './statefulset/controller.ts'
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
 
 export type { Controller } from './controller.ts'
@@ -37,6 +38,7 @@ export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidr
   replicaSetController,
   replicationController,
   createDaemonSetController(),
+  statefulSetController,
   createJobController(),
   endpointSliceController,
   endpointsController,
