@@ -49,7 +49,10 @@ test('calls become the requests that every Kubernetes client makes', async () =>
 
 test('failures reject with the Status of the server', async () => {
   const client = createClient(createFakeServer(createFakeClock()).transport)
-  await assert.rejects(client.get('v1/Pod', { namespace: 'a', name: 'b' }), (error) => isApiError(error, 'NotFound') && error.message === 'pods "b" not found')
+  await assert.rejects(
+    client.get('v1/Pod', { namespace: 'a', name: 'b' }),
+    (error) => isApiError(error, 'NotFound') && error.message === 'pods "b" not found',
+  )
 })
 
 test('a kind beyond the schema is found by discovery, asked for once', async () => {
@@ -58,7 +61,10 @@ test('a kind beyond the schema is found by discovery, asked for once', async () 
   await client.create('example.com/v1/Widget', { metadata: { namespace: 'a', name: 'w' } })
   await client.get('example.com/v1/Widget', { namespace: 'a', name: 'w' })
   assert.equal(server.requests.filter((request) => request === 'GET /apis/example.com/v1').length, 1)
-  await assert.rejects(client.list('example.com/v1/Gadget'), (error) => isUnknownKind(error) && error.message === 'no matches for kind "Gadget" in version "example.com/v1"')
+  await assert.rejects(
+    client.list('example.com/v1/Gadget'),
+    (error) => isUnknownKind(error) && error.message === 'no matches for kind "Gadget" in version "example.com/v1"',
+  )
 })
 
 test('discovery lists every resource, and each once in the preferred version', async () => {

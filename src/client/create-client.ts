@@ -12,7 +12,19 @@ import { ApiError, failure, isApiError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import { discoverAll, discoverGroupVersion } from './discovery.ts'
 import { UnknownKind } from './unknown-kind.ts'
-import type { Client, DeleteOptions, KindName, List, ListOptions, ObjectOf, PatchOptions, PatchType, TypedWatchEvent, WatchOptions, WriteOptions } from './client.ts'
+import type {
+  Client,
+  DeleteOptions,
+  KindName,
+  List,
+  ListOptions,
+  ObjectOf,
+  PatchOptions,
+  PatchType,
+  TypedWatchEvent,
+  WatchOptions,
+  WriteOptions,
+} from './client.ts'
 
 export interface CreateClientOptions {
   /** What a person sees in managedFields and audit as the writer, e.g. "proa-controllers". */
@@ -36,11 +48,28 @@ type Query = Record<string, string | number | boolean | undefined>
 
 export function createClient(transport: Transport, options: CreateClientOptions = {}): Client {
   const known = new Map<string, ResourceInfo>()
-  const baseHeaders: Record<string, string> = { accept: 'application/json', ...(options.userAgent ? { 'user-agent': options.userAgent } : {}) }
+  const baseHeaders: Record<string, string> = {
+    accept: 'application/json',
+    ...(options.userAgent ? { 'user-agent': options.userAgent } : {}),
+  }
 
-  async function exchange(method: ApiRequest['method'], path: string, query: Query, body?: unknown, contentType?: string, signal: AbortSignal = NEVER) {
+  async function exchange(
+    method: ApiRequest['method'],
+    path: string,
+    query: Query,
+    body?: unknown,
+    contentType?: string,
+    signal: AbortSignal = NEVER,
+  ) {
     const headers = body === undefined ? baseHeaders : { ...baseHeaders, 'content-type': contentType ?? 'application/json' }
-    const request: ApiRequest = { method, path, query: queryOf(query), headers, signal, ...(body === undefined ? {} : { body: { object: body as KubeObject } }) }
+    const request: ApiRequest = {
+      method,
+      path,
+      query: queryOf(query),
+      headers,
+      signal,
+      ...(body === undefined ? {} : { body: { object: body as KubeObject } }),
+    }
     const response = await transport(request)
     if (response.status >= 400) throw errorOf(response)
     return response
@@ -121,14 +150,16 @@ export function createClient(transport: Transport, options: CreateClientOptions 
 
     async create<K extends KindName>(kind: K, object: ObjectOf<K>, write: WriteOptions = {}) {
       const { namespace, name } = (object as KubeObject).metadata ?? {}
-      const path = write.subresource ? await item(kind, { namespace, name: name ?? '' }, write.subresource) : await collection(kind, namespace)
-      return objectCall<ObjectOf<K>>(kind, exchange('POST', path, writeQuery(write), withType(kind, object as KubeObject)))
+      const path = write.subresource
+        ? await item(kind, { namespace, name: name ?? '' }, write.subresource)
+        : await collection(kind, namespace)
+      return objectCall<ObjectOf<K>>(kind, exchange('POST', path, writeQuery(write), withType(kind, object)))
     },
 
     async update<K extends KindName>(kind: K, object: ObjectOf<K>, write: WriteOptions = {}) {
       const { namespace, name } = (object as KubeObject).metadata ?? {}
       const path = await item(kind, { namespace, name: name ?? '' }, write.subresource)
-      return objectCall<ObjectOf<K>>(kind, exchange('PUT', path, writeQuery(write), withType(kind, object as KubeObject)))
+      return objectCall<ObjectOf<K>>(kind, exchange('PUT', path, writeQuery(write), withType(kind, object)))
     },
 
     async patch<K extends KindName>(kind: K, key: ObjectKey, type: PatchType, patch: unknown, write: PatchOptions = {}) {
@@ -143,7 +174,9 @@ export function createClient(transport: Transport, options: CreateClientOptions 
 
     async deleteCollection(kind: KindName, collectionOptions: ListOptions & DeleteOptions = {}) {
       const path = await collection(kind, collectionOptions.namespace)
-      await exchange('DELETE', path, listQuery(collectionOptions), deleteBody(collectionOptions)).catch((error: unknown) => forgetIfGone(kind, error))
+      await exchange('DELETE', path, listQuery(collectionOptions), deleteBody(collectionOptions)).catch((error: unknown) =>
+        forgetIfGone(kind, error),
+      )
     },
 
     async createSubresource(kind: KindName, key: ObjectKey, subresource: string, body: KubeObject) {
@@ -184,7 +217,14 @@ const writeQuery = (options: WriteOptions): Query => ({
 function deleteBody(options: DeleteOptions): KubeObject | undefined {
   const { gracePeriodSeconds, propagationPolicy, preconditions, dryRun } = options
   if (gracePeriodSeconds === undefined && !propagationPolicy && !preconditions && !dryRun) return undefined
-  return { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds, propagationPolicy, preconditions, dryRun: dryRun ? ['All'] : undefined }
+  return {
+    kind: 'DeleteOptions',
+    apiVersion: 'v1',
+    gracePeriodSeconds,
+    propagationPolicy,
+    preconditions,
+    dryRun: dryRun ? ['All'] : undefined,
+  }
 }
 
 function withType(kind: string, object: KubeObject): KubeObject {
@@ -199,7 +239,12 @@ function bodyOf(response: ApiResponse): unknown {
     case 'object':
       return response.stored.object
     case 'list':
-      return { apiVersion: response.apiVersion, kind: response.kind, metadata: response.metadata, items: response.items.map((stored) => stored.object) }
+      return {
+        apiVersion: response.apiVersion,
+        kind: response.kind,
+        metadata: response.metadata,
+        items: response.items.map((stored) => stored.object),
+      }
     case 'raw':
       assert(response.body instanceof Uint8Array, 'a document was answered as a stream')
       return JSON.parse(new TextDecoder().decode(response.body))
@@ -209,8 +254,9 @@ function bodyOf(response: ApiResponse): unknown {
 }
 
 function errorOf(response: ApiResponse): ApiError {
-  if (response.type === 'object' && response.stored.object.kind === 'Status') return new ApiError(response.stored.object as Status)
-  const text = response.type === 'raw' && response.body instanceof Uint8Array ? new TextDecoder().decode(response.body.subarray(0, 1024)) : ''
+  if (response.type === 'object' && response.stored.object.kind === 'Status') return new ApiError(response.stored.object)
+  const text =
+    response.type === 'raw' && response.body instanceof Uint8Array ? new TextDecoder().decode(response.body.subarray(0, 1024)) : ''
   return statusFromCode(response.status, text)
 }
 

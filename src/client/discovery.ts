@@ -9,7 +9,10 @@ import type { Discovery } from './client.ts'
 
 /** Shapes of meta/v1 APIGroupList and APIResourceList, as far as they are read here. */
 interface ApiGroups {
-  readonly groups: readonly { readonly versions: readonly { readonly groupVersion: string }[]; readonly preferredVersion?: { readonly groupVersion: string } }[]
+  readonly groups: readonly {
+    readonly versions: readonly { readonly groupVersion: string }[]
+    readonly preferredVersion?: { readonly groupVersion: string }
+  }[]
 }
 interface ApiResource {
   readonly name: string
@@ -84,7 +87,11 @@ export async function discoverGroupVersion(fetchDocument: FetchDocument, apiVers
     }))
 }
 
-function subresourcesOf(entries: readonly ApiResource[], resource: string, gv: { group: string; version: string }): readonly SubresourceInfo[] {
+function subresourcesOf(
+  entries: readonly ApiResource[],
+  resource: string,
+  gv: { group: string; version: string },
+): readonly SubresourceInfo[] {
   const prefix = `${resource}/`
   return entries
     .filter((entry) => entry.name.startsWith(prefix))

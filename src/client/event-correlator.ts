@@ -10,7 +10,7 @@ export interface CorrelatedEvent {
   /** When the event exists already: the strategic merge patch that counts it up. */
   readonly patch: { readonly count: number; readonly lastTimestamp: string | undefined; readonly message: string | undefined } | undefined
   /** Must be called after the event was created, so that the next one like it is counted. */
-  remember(): void
+  readonly remember: () => void
 }
 
 export interface EventCorrelator {
@@ -77,7 +77,16 @@ export function createEventCorrelator(clock: Clock): EventCorrelator {
   return {
     correlate(event) {
       const about = event.involvedObject
-      const objectKey = [event.source?.component, event.source?.host, about.kind, about.namespace, about.name, about.fieldPath, about.uid, about.apiVersion].join('|')
+      const objectKey = [
+        event.source?.component,
+        event.source?.host,
+        about.kind,
+        about.namespace,
+        about.name,
+        about.fieldPath,
+        about.uid,
+        about.apiVersion,
+      ].join('|')
       const { key, message } = combine(event, objectKey)
       const before = written.get(key)
       const count = (before?.count ?? 0) + 1

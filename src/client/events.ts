@@ -86,7 +86,11 @@ export function createEventRecorder(runtime: Runtime, client: Client, { componen
         if (closed.signal.aborted) return
         if (isApiError(error) || tries >= MAX_TRIES) {
           const isExpected = isApiError(error, 'Forbidden', 'NotFound') // the namespace is going or gone
-          log[isExpected ? 'debug' : 'warn']('event not written', { reason: event.reason, object: event.involvedObject.name, error: String(error) })
+          log[isExpected ? 'debug' : 'warn']('event not written', {
+            reason: event.reason,
+            object: event.involvedObject.name,
+            error: String(error),
+          })
           return
         }
         await sleep(clock, RETRY_MS, closed.signal).catch((reason: unknown) => {

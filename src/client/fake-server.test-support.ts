@@ -81,18 +81,34 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
     if (version && version !== old.metadata?.resourceVersion) throw modifiedConflict(resource.group, resource.resource, old.metadata!.name!)
     const { uid, creationTimestamp, deletionTimestamp, generation = 1 } = old.metadata!
     const isStatus = subresource === 'status'
-    const body: KubeObject = isStatus ? { ...old, status: wanted['status'] } : { ...wanted, ...(old['status'] ? { status: old['status'] } : {}) }
+    const body: KubeObject = isStatus
+      ? { ...old, status: wanted['status'] }
+      : { ...wanted, ...(old['status'] ? { status: old['status'] } : {}) }
     const isSpecChanged = JSON.stringify(body['spec']) !== JSON.stringify(old['spec'])
-    const metadata = { ...(isStatus ? old.metadata : wanted.metadata), uid, creationTimestamp, deletionTimestamp, generation: generation + (isSpecChanged ? 1 : 0) }
+    const metadata = {
+      ...(isStatus ? old.metadata : wanted.metadata),
+      uid,
+      creationTimestamp,
+      deletionTimestamp,
+      generation: generation + (isSpecChanged ? 1 : 0),
+    }
     const next = { ...body, metadata: { ...metadata, resourceVersion: old.metadata!.resourceVersion } } as KubeObject
     if (JSON.stringify(next) === JSON.stringify(old)) return old
-    if (deletionTimestamp && !next.metadata?.finalizers?.length && !(next['spec']?.finalizers?.length > 0)) return commit(resource, 'DELETED', next)
+    if (deletionTimestamp && !next.metadata?.finalizers?.length && !(next['spec']?.finalizers?.length > 0))
+      return commit(resource, 'DELETED', next)
     return commit(resource, 'MODIFIED', next)
   }
 
   function create(resource: ResourceInfo, namespace: string | undefined, object: KubeObject): KubeObject {
     const name = object.metadata?.name ?? `${object.metadata?.generateName}${(serial++).toString(36).padStart(5, '0')}`
-    const metadata = { ...object.metadata, name, ...(namespace ? { namespace } : {}), uid: `uid-${++serial}`, creationTimestamp: timestamp(clock), generation: 1 }
+    const metadata = {
+      ...object.metadata,
+      name,
+      ...(namespace ? { namespace } : {}),
+      uid: `uid-${++serial}`,
+      creationTimestamp: timestamp(clock),
+      generation: 1,
+    }
     const next: KubeObject = { ...object, metadata }
     if (tableOf(resource).has(keyOf(next))) throw alreadyExists(resource.group, resource.resource, name)
     return commit(resource, 'ADDED', next)
@@ -100,18 +116,33 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
 
   function remove(resource: ResourceInfo, old: KubeObject, options: KubeObject | undefined): KubeObject {
     const uid = options?.['preconditions']?.uid
-    if (uid && uid !== old.metadata?.uid) throw failure('Conflict', `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`)
-    const added = options?.['propagationPolicy'] === 'Foreground' ? ['foregroundDeletion'] : options?.['propagationPolicy'] === 'Orphan' ? ['orphan'] : []
+    if (uid && uid !== old.metadata?.uid)
+      throw failure('Conflict', `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`)
+    const added =
+      options?.['propagationPolicy'] === 'Foreground'
+        ? ['foregroundDeletion']
+        : options?.['propagationPolicy'] === 'Orphan'
+          ? ['orphan']
+          : []
     const finalizers = [...new Set([...(old.metadata?.finalizers ?? []), ...added])]
     if (finalizers.length === 0 && !(old['spec']?.finalizers?.length > 0)) return commit(resource, 'DELETED', old)
     if (old.metadata?.deletionTimestamp && added.length === 0) return old
-    return commit(resource, 'MODIFIED', { ...old, metadata: { ...old.metadata, finalizers, deletionTimestamp: old.metadata?.deletionTimestamp ?? timestamp(clock) } })
+    return commit(resource, 'MODIFIED', {
+      ...old,
+      metadata: { ...old.metadata, finalizers, deletionTimestamp: old.metadata?.deletionTimestamp ?? timestamp(clock) },
+    })
   }
 
-  async function* watch(resource: ResourceInfo, namespace: string | undefined, after: number, signal: AbortSignal): AsyncGenerator<readonly WatchEvent[]> {
+  async function* watch(
+    resource: ResourceInfo,
+    namespace: string | undefined,
+    after: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly WatchEvent[]> {
     const watcher: Watcher = { resource, namespace, queue: [], wake: () => {}, isOver: false }
     for (const entry of history) {
-      if (entry.revision > after && entry.resource === resource && (!namespace || entry.event.object.metadata?.namespace === namespace)) watcher.queue.push(entry.event)
+      if (entry.revision > after && entry.resource === resource && (!namespace || entry.event.object.metadata?.namespace === namespace))
+        watcher.queue.push(entry.event)
     }
     watchers.add(watcher)
     const onAbort = () => watcher.wake()
@@ -128,15 +159,25 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
 
   function discovery(path: string): ApiResponse | undefined {
     const groups = new Map<string, string[]>()
-    for (const { group, version } of served) if (group && !groups.get(group)?.includes(version)) groups.set(group, [...(groups.get(group) ?? []), version])
+    for (const { group, version } of served)
+      if (group && !groups.get(group)?.includes(version)) groups.set(group, [...(groups.get(group) ?? []), version])
     if (path === '/apis') {
-      return document({ kind: 'APIGroupList', groups: [...groups].map(([name, versions]) => ({ name, versions: versions.map((version) => ({ groupVersion: `${name}/${version}` })) })) })
+      return document({
+        kind: 'APIGroupList',
+        groups: [...groups].map(([name, versions]) => ({
+          name,
+          versions: versions.map((version) => ({ groupVersion: `${name}/${version}` })),
+        })),
+      })
     }
     const found = /^\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path)
     if (!found) return undefined
     const inside = served.filter((resource) => resource.group === (found[1] ?? '') && resource.version === found[2])
     if (inside.length === 0) throw failure('NotFound', 'the server could not find the requested resource')
-    return document({ kind: 'APIResourceList', resources: inside.map((r) => ({ name: r.resource, kind: r.kind, namespaced: r.namespaced, verbs: r.verbs })) })
+    return document({
+      kind: 'APIResourceList',
+      resources: inside.map((r) => ({ name: r.resource, kind: r.kind, namespaced: r.namespaced, verbs: r.verbs })),
+    })
   }
 
   function handle(request: ApiRequest): ApiResponse {
@@ -164,7 +205,14 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
         return { type: 'watch', status: 200, events: watch(resource, namespace, after, request.signal) }
       }
       const apiVersion = group ? `${group}/${version}` : version!
-      return { type: 'list', status: 200, apiVersion, kind: `${resource.kind}List`, metadata: { resourceVersion: String(revision) }, items: items.map(stored) }
+      return {
+        type: 'list',
+        status: 200,
+        apiVersion,
+        kind: `${resource.kind}List`,
+        metadata: { resourceVersion: String(revision) },
+        items: items.map(stored),
+      }
     }
     const old = tableOf(resource).get(namespace ? `${namespace}/${name}` : name)
     if (!old) throw notFound(group, resource.resource, name)
@@ -172,7 +220,11 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
       case 'GET':
         return { type: 'object', status: 200, stored: stored(old) }
       case 'PUT':
-        return { type: 'object', status: 200, stored: stored(finalize(write(resource, old, body!, subresource), subresource, resource, body!)) }
+        return {
+          type: 'object',
+          status: 200,
+          stored: stored(finalize(write(resource, old, body!, subresource), subresource, resource, body!)),
+        }
       case 'PATCH':
         return { type: 'object', status: 200, stored: stored(write(resource, old, mergePatch(old, body) as KubeObject, subresource)) }
       case 'DELETE':
@@ -198,7 +250,11 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
         watcher.wake()
       }
     },
-    objects: (kind) => [...(tables.get(served.find((resource) => `${resource.group ? `${resource.group}/` : ''}${resource.version}/${resource.kind}` === kind)!)?.values() ?? [])],
+    objects: (kind) => [
+      ...(tables
+        .get(served.find((resource) => `${resource.group ? `${resource.group}/` : ''}${resource.version}/${resource.kind}` === kind)!)
+        ?.values() ?? []),
+    ],
     get revision() {
       return revision
     },
@@ -210,7 +266,7 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
         return handle(request)
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
-        return { type: 'object', status: error.code, stored: stored(error.status as unknown as KubeObject) }
+        return { type: 'object', status: error.code, stored: stored(error.status) }
       }
     },
   }

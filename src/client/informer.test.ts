@@ -42,7 +42,10 @@ test('an informer lists once and then follows the watch, sharing the objects of 
   await client.delete('v1/ConfigMap', { namespace: 'a', name: 'one' })
   await settle()
   assert.deepEqual(seen, ['added one', 'updated one undefined->1', 'added two', 'deleted one'])
-  assert.deepEqual(informer.cache.byNamespace('a').map((object) => object.metadata?.name), ['two'])
+  assert.deepEqual(
+    informer.cache.byNamespace('a').map((object) => object.metadata?.name),
+    ['two'],
+  )
   stop.abort()
   await done
 })

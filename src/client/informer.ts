@@ -57,7 +57,12 @@ interface Waiter {
   readonly resolve: () => void
 }
 
-export function createInformer<K extends KindName>(runtime: Runtime, client: Client, kind: K, options: InformerOptions<ObjectOf<K>> = {}): Informer<ObjectOf<K>> {
+export function createInformer<K extends KindName>(
+  runtime: Runtime,
+  client: Client,
+  kind: K,
+  options: InformerOptions<ObjectOf<K>> = {},
+): Informer<ObjectOf<K>> {
   type T = ObjectOf<K> & KubeObject
   const log = runtime.log.with({ kind })
   const { namespace, labelSelector, fieldSelector, watchTimeoutSeconds } = options
@@ -69,7 +74,7 @@ export function createInformer<K extends KindName>(runtime: Runtime, client: Cli
   const backOff = createBackOff(runtime.random, { initialMs: 100, maximumMs: 30_000 })
   let hasSynced = false
   let revision = 0
-  for (const [name, values] of Object.entries(options.indices ?? {})) cache.addIndex(name, values as IndexFunction<T>)
+  for (const [name, values] of Object.entries(options.indices ?? {})) cache.addIndex(name, values)
 
   function tell(call: (handler: InformerHandlers<T>) => void): void {
     for (const handler of handlers) {
@@ -105,8 +110,8 @@ export function createInformer<K extends KindName>(runtime: Runtime, client: Cli
     const list = await client.list(kind, scope)
     const listed = new Set<string>()
     for (const object of list.items) listed.add(keyOf(object as T))
-    for (const key of [...cache.keys()]) if (!listed.has(key)) remove(key)
-    for (const object of list.items) put(object as T)
+    for (const key of cache.keys()) if (!listed.has(key)) remove(key)
+    for (const object of list.items) put(object)
     revision = Number(list.metadata.resourceVersion)
     hasSynced = true
     synced.resolve()
@@ -151,7 +156,7 @@ export function createInformer<K extends KindName>(runtime: Runtime, client: Cli
       if (own.added) for (const object of cache.list()) own.added(object)
       return () => handlers.delete(own)
     },
-    addIndex: (name, values) => cache.addIndex(name, values as IndexFunction<T>),
+    addIndex: (name, values) => cache.addIndex(name, values),
     waitUntil(condition, signal) {
       if (condition()) return Promise.resolve()
       if (signal.aborted) return Promise.reject(signal.reason)

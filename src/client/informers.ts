@@ -21,7 +21,11 @@ export interface Informers {
   run(signal: AbortSignal): Promise<void>
 }
 
-export function createInformers(runtime: Runtime, client: Client, options: Pick<InformerOptions<unknown>, 'watchTimeoutSeconds'> = {}): Informers {
+export function createInformers(
+  runtime: Runtime,
+  client: Client,
+  options: Pick<InformerOptions<unknown>, 'watchTimeoutSeconds'> = {},
+): Informers {
   type Running = { readonly informer: Informer<never>; stop: AbortController | undefined; done: Promise<void> | undefined }
   const informers = new Map<string, Running>()
   let lifetime: AbortSignal | undefined
@@ -44,19 +48,19 @@ export function createInformers(runtime: Runtime, client: Client, options: Pick<
       for (const [name, values] of Object.entries(indices ?? {})) informer.addIndex(name, values)
       return informer
     },
-    find: (kind) => informers.get(kind)?.informer as Informer<ObjectOf<typeof kind>> | undefined,
+    find: (kind) => informers.get(kind)?.informer,
     forget(kind) {
       informers.get(kind)?.stop?.abort()
       informers.delete(kind)
     },
     async synced() {
-      await Promise.all([...informers.values()].map((running) => running.informer.synced))
+      await Promise.all([...informers.values()].map(async (running) => running.informer.synced))
     },
     async run(signal) {
       lifetime = signal
       for (const running of informers.values()) start(running)
       if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-      await Promise.all([...informers.values()].map((running) => running.done))
+      await Promise.all([...informers.values()].map(async (running) => running.done))
     },
   }
 }

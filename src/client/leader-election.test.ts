@@ -16,11 +16,17 @@ function start() {
   const stand = (identity: string) => {
     const runtime = { clock, random: seededRandom(identity.length), log: silentLog }
     const stop = new AbortController()
-    const done = runWhenLeading(runtime, createClient(server.transport), { namespace: 'kube-system', name: 'x', identity }, stop.signal, async (signal) => {
-      leading.push(identity)
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-      leading.splice(leading.indexOf(identity), 1)
-    })
+    const done = runWhenLeading(
+      runtime,
+      createClient(server.transport),
+      { namespace: 'kube-system', name: 'x', identity },
+      stop.signal,
+      async (signal) => {
+        leading.push(identity)
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+        leading.splice(leading.indexOf(identity), 1)
+      },
+    )
     return { stop: () => stop.abort(), done }
   }
   const lease = () => server.objects('coordination.k8s.io/v1/Lease')[0] as Lease
@@ -51,7 +57,10 @@ test('a leader that cannot renew stops before another begins', async () => {
   await clock.advance(0)
   const second = stand('second')
   await clock.advance(4000)
-  server.intercept = (request) => (request.method === 'PUT' && request.body && JSON.stringify(request.body).includes('"holderIdentity":"one"') ? failure('InternalError', 'cut off') : undefined)
+  server.intercept = (request) =>
+    request.method === 'PUT' && request.body && JSON.stringify(request.body).includes('"holderIdentity":"one"')
+      ? failure('InternalError', 'cut off')
+      : undefined
   for (let i = 0; i < 40; i++) {
     await clock.advance(1000)
     assert.ok(leading.length <= 1, `two leaders: ${leading.join()}`)

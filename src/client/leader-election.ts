@@ -66,7 +66,7 @@ export async function runWhenLeading(
       old = await client.get('coordination.k8s.io/v1/Lease', { namespace, name })
     } catch (error) {
       if (!isApiError(error, 'NotFound')) throw error
-      await client.create('coordination.k8s.io/v1/Lease', { metadata: { namespace, name }, spec: specOf(undefined)! } as Lease)
+      await client.create('coordination.k8s.io/v1/Lease', { metadata: { namespace, name }, spec: specOf(undefined)! })
       return true
     }
     const record = `${old.spec?.holderIdentity}|${old.spec?.renewTime}`
@@ -94,7 +94,13 @@ export async function runWhenLeading(
     while (!stop.aborted) {
       await pause(retryPeriodMs, stop)
       if (stop.aborted) return
-      const isRenewed = await Promise.race([tryAcquireOrRenew(), sleep(clock, renewDeadlineMs, stop).then(() => false, () => false)])
+      const isRenewed = await Promise.race([
+        tryAcquireOrRenew(),
+        sleep(clock, renewDeadlineMs, stop).then(
+          () => false,
+          () => false,
+        ),
+      ])
       if (isRenewed) renewedMs = clock.monotonic()
       else if (clock.monotonic() - renewedMs >= renewDeadlineMs) {
         log.error('leadership lost')

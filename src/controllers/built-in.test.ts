@@ -1,7 +1,6 @@
 /** All built-in controllers against the real API server, each as its own account, in virtual time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Deployment } from '../api/generated/apps/v1.ts'
 import type { Job, JobSpec } from '../api/generated/batch/v1.ts'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { isServedByDefault, resources as infos } from '../api/resources.ts'
@@ -38,15 +37,32 @@ const ends =
 async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod: RunPod = keepsRunning) {
   const clock = createVirtualClock()
   const problems: string[] = []
-  const log = createLog((level, message, fields) => problems.push(`${level} ${message} ${fields['controller']} ${fields['key']} ${String(fields['error'])}`), 'warn')
+  const log = createLog(
+    (level, message, fields) =>
+      problems.push(`${level} ${message} ${String(fields['controller'])} ${String(fields['key'])} ${String(fields['error'])}`),
+    'warn',
+  )
   const runtime = { clock, random: seededRandom(7), log }
   const served = infos.filter(isServedByDefault)
-  const server = createApiServer(runtime, { store: createMemoryStore(), infos: served, resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, statefulSets, jobs], admission: [namespaceLifecycle], nodeConnector: () => undefined, paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })] })
+  const server = createApiServer(runtime, {
+    store: createMemoryStore(),
+    infos: served,
+    resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, statefulSets, jobs],
+    admission: [namespaceLifecycle],
+    nodeConnector: () => undefined,
+    paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })],
+  })
   const stop = new AbortController()
   const running: Promise<void>[] = [server.run(stop.signal)]
   await clock.settle()
   await server.started
-  const as = (name: string) => createClient(server.transport({ name, groups: name.startsWith('system:serviceaccount:') ? ['system:serviceaccounts'] : name === 'admin' ? ['system:masters'] : [] }))
+  const as = (name: string) =>
+    createClient(
+      server.transport({
+        name,
+        groups: name.startsWith('system:serviceaccount:') ? ['system:serviceaccounts'] : name === 'admin' ? ['system:masters'] : [],
+      }),
+    )
   const admin = as('admin')
   const informers = createInformers(runtime, as('system:kube-controller-manager'))
   running.push(informers.run(stop.signal))
@@ -60,10 +76,15 @@ async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod:
     added(pod: Pod) {
       if (pod.status?.phase !== undefined && pod.status.phase !== 'Pending') return
       const ip = `10.0.0.${podInformer.cache.size}`
-      admin.update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' }).catch(ignoreGone)
+      admin
+        .update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' })
+        .catch(ignoreGone)
     },
     updated(pod) {
-      if (pod.metadata?.deletionTimestamp) admin.delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 }).catch(ignoreGone)
+      if (pod.metadata?.deletionTimestamp)
+        admin
+          .delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 })
+          .catch(ignoreGone)
     },
   })
   await clock.advance(1000)
@@ -83,14 +104,23 @@ test('a namespace with a Deployment and a Service comes and goes', async (t) => 
   assert.equal((await admin.get('v1/ConfigMap', { namespace: 'shop', name: 'kube-root-ca.crt' })).data?.['ca.crt'], 'CA')
 
   const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
-  await admin.create('v1/Service', { metadata: { namespace: 'shop', name: 'web' }, spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }], clusterIP: '10.96.0.9' } })
-  await admin.create('apps/v1/Deployment', { metadata: { namespace: 'shop', name: 'web' }, spec: { replicas: 5, progressDeadlineSeconds: 600, selector: { matchLabels: { app: 'web' } }, template } } as Deployment)
+  await admin.create('v1/Service', {
+    metadata: { namespace: 'shop', name: 'web' },
+    spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }], clusterIP: '10.96.0.9' },
+  })
+  await admin.create('apps/v1/Deployment', {
+    metadata: { namespace: 'shop', name: 'web' },
+    spec: { replicas: 5, progressDeadlineSeconds: 600, selector: { matchLabels: { app: 'web' } }, template },
+  })
   await clock.advance(2000)
   const deployment = await admin.get('apps/v1/Deployment', { namespace: 'shop', name: 'web' })
   assert.equal(deployment.status?.availableReplicas, 5, problems.join('\n'))
   assert.equal(deployment.metadata?.annotations?.['deployment.kubernetes.io/revision'], '1')
   const slices = await admin.list('discovery.k8s.io/v1/EndpointSlice', { namespace: 'shop' })
-  assert.deepEqual(slices.items.map((slice) => slice.endpoints?.filter((endpoint) => endpoint.conditions?.ready).length), [5])
+  assert.deepEqual(
+    slices.items.map((slice) => slice.endpoints?.filter((endpoint) => endpoint.conditions?.ready).length),
+    [5],
+  )
   assert.equal((await admin.get('v1/Endpoints', { namespace: 'shop', name: 'web' })).subsets?.[0]?.addresses?.length, 5)
 
   await admin.delete('v1/Namespace', { name: 'shop' })
@@ -104,7 +134,10 @@ test('deleting a Deployment takes its sets and pods along; at rest no timer of a
   const { clock, admin, problems } = await startCluster(t)
   await admin.create('v1/Namespace', { metadata: { name: 'a' } })
   const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
-  await admin.create('apps/v1/Deployment', { metadata: { namespace: 'a', name: 'web' }, spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template } } as Deployment)
+  await admin.create('apps/v1/Deployment', {
+    metadata: { namespace: 'a', name: 'web' },
+    spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template },
+  })
   await clock.advance(2000)
   assert.equal((await admin.list('v1/Pod', { namespace: 'a' })).items.length, 3)
   await admin.delete('apps/v1/Deployment', { namespace: 'a', name: 'web' }, { propagationPolicy: 'Foreground' })
@@ -122,24 +155,34 @@ const conditionsOf = (object: Job) => (object.status?.conditions ?? []).map(({ t
 const key = (name: string) => ({ namespace: 'default', name })
 
 test('a Job runs its pods to completion and counts each once', async (t) => {
-  const { clock, admin, problems } = await startCluster(t, ends(() => 'Succeeded'))
+  const { clock, admin, problems } = await startCluster(
+    t,
+    ends(() => 'Succeeded'),
+  )
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create('batch/v1/Job', job('plain', { completions: 5, parallelism: 2 }))
   await admin.create('batch/v1/Job', job('indexed', { completions: 4, parallelism: 4, completionMode: 'Indexed' }))
   await clock.advance(5000)
   const plain = await admin.get('batch/v1/Job', key('plain'))
-  assert.deepEqual([plain.status?.succeeded, plain.status?.active ?? 0, conditionsOf(plain)], [5, 0, ['SuccessCriteriaMet CompletionsReached', 'Complete CompletionsReached']], problems.join('\n'))
+  assert.deepEqual(
+    [plain.status?.succeeded, plain.status?.active ?? 0, conditionsOf(plain)],
+    [5, 0, ['SuccessCriteriaMet CompletionsReached', 'Complete CompletionsReached']],
+    problems.join('\n'),
+  )
   assert.ok(plain.status?.completionTime)
   const indexed = await admin.get('batch/v1/Job', key('indexed'))
   assert.deepEqual([indexed.status?.completedIndexes, indexed.status?.succeeded], ['0-3', 4])
   const pods = (await admin.list('v1/Pod', { namespace: 'default' })).items
   assert.equal(pods.filter((pod) => pod.metadata?.finalizers?.length).length, 0, 'counted pods are free to go')
-  assert.deepEqual(pods.map((pod) => pod.spec?.hostname).filter(Boolean).toSorted(), ['indexed-0', 'indexed-1', 'indexed-2', 'indexed-3'])
+  assert.deepEqual(pods.flatMap((pod) => pod.spec?.hostname ?? []).toSorted(), ['indexed-0', 'indexed-1', 'indexed-2', 'indexed-3'])
   assert.deepEqual(problems, [])
 })
 
 test('a Job whose pods fail waits longer each time and gives up at its limit', async (t) => {
-  const { clock, admin, problems } = await startCluster(t, ends(() => 'Failed'))
+  const { clock, admin, problems } = await startCluster(
+    t,
+    ends(() => 'Failed'),
+  )
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create('batch/v1/Job', job('bad', { backoffLimit: 2 }))
   await clock.advance(5000)
@@ -153,12 +196,22 @@ test('a Job whose pods fail waits longer each time and gives up at its limit', a
 })
 
 test('indexes have limits of their own; the others go on', async (t) => {
-  const { clock, admin, problems } = await startCluster(t, ends((pod) => (pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] === '1' ? 'Failed' : 'Succeeded')))
+  const { clock, admin, problems } = await startCluster(
+    t,
+    ends((pod) => (pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] === '1' ? 'Failed' : 'Succeeded')),
+  )
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
-  await admin.create('batch/v1/Job', job('mixed', { completions: 3, parallelism: 3, completionMode: 'Indexed', backoffLimitPerIndex: 1, backoffLimit: 100 }))
+  await admin.create(
+    'batch/v1/Job',
+    job('mixed', { completions: 3, parallelism: 3, completionMode: 'Indexed', backoffLimitPerIndex: 1, backoffLimit: 100 }),
+  )
   await clock.advance(60_000)
   const mixed = await admin.get('batch/v1/Job', key('mixed'))
-  assert.deepEqual([mixed.status?.completedIndexes, mixed.status?.failedIndexes, mixed.status?.failed, conditionsOf(mixed)], ['0,2', '1', 2, ['FailureTarget FailedIndexes', 'Failed FailedIndexes']], problems.join('\n'))
+  assert.deepEqual(
+    [mixed.status?.completedIndexes, mixed.status?.failedIndexes, mixed.status?.failed, conditionsOf(mixed)],
+    ['0,2', '1', 2, ['FailureTarget FailedIndexes', 'Failed FailedIndexes']],
+    problems.join('\n'),
+  )
   assert.deepEqual(problems, [])
 })
 
@@ -186,8 +239,14 @@ test('a DaemonSet runs on every node that fits, follows labels and taints, and r
     await admin.create('v1/Node', { metadata: { name, labels: name === 'c' ? {} : { agent: 'yes' } } })
     await admin.patch('v1/Node', { name }, 'merge', { status: ready }, { subresource: 'status' })
   }
-  const template = { metadata: { labels: { app: 'agent' } }, spec: { nodeSelector: { agent: 'yes' }, containers: [{ name: 'c', image: 'v1' }] } }
-  await admin.create('apps/v1/DaemonSet', { metadata: { namespace: 'default', name: 'agent' }, spec: { selector: { matchLabels: { app: 'agent' } }, template } })
+  const template = {
+    metadata: { labels: { app: 'agent' } },
+    spec: { nodeSelector: { agent: 'yes' }, containers: [{ name: 'c', image: 'v1' }] },
+  }
+  await admin.create('apps/v1/DaemonSet', {
+    metadata: { namespace: 'default', name: 'agent' },
+    spec: { selector: { matchLabels: { app: 'agent' } }, template },
+  })
   const targets = async () =>
     (await admin.list('v1/Pod', { namespace: 'default' })).items
       .map((pod) => `${targetNodeOf(pod.spec)} ${pod.spec?.containers[0]?.image}`)
@@ -198,12 +257,19 @@ test('a DaemonSet runs on every node that fits, follows labels and taints, and r
   await admin.patch('v1/Node', { name: 'a' }, 'merge', { metadata: { labels: { agent: null } } })
   await clock.advance(2000)
   assert.deepEqual(await targets(), ['b v1', 'c v1'])
-  await admin.patch('apps/v1/DaemonSet', key('agent'), 'strategic', { spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } } })
+  await admin.patch('apps/v1/DaemonSet', key('agent'), 'strategic', {
+    spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } },
+  })
   await clock.advance(5000)
   assert.deepEqual(await targets(), ['b v2', 'c v2'])
   const set = await admin.get('apps/v1/DaemonSet', key('agent'))
   assert.deepEqual([set.status?.desiredNumberScheduled, set.status?.updatedNumberScheduled, set.status?.numberAvailable], [2, 2, 2])
-  assert.deepEqual((await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items.map((revision) => revision.revision).toSorted(), [1, 2])
+  assert.deepEqual(
+    (await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items
+      .map((revision) => revision.revision)
+      .toSorted((a, b) => a - b),
+    [1, 2],
+  )
   assert.deepEqual(problems, [])
 })
 
@@ -211,21 +277,34 @@ test('a StatefulSet makes its pods one after the other, keeps their claims, and 
   const { clock, admin, problems } = await startCluster(t)
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   const template = { metadata: { labels: { app: 'db' } }, spec: { containers: [{ name: 'c', image: 'v1' }] } }
-  const volumeClaimTemplates = [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } }]
+  const volumeClaimTemplates = [
+    { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } },
+  ]
   await admin.create('apps/v1/StatefulSet', {
     metadata: { namespace: 'default', name: 'db' },
     spec: { replicas: 3, serviceName: 'db', selector: { matchLabels: { app: 'db' } }, template, volumeClaimTemplates },
   })
-  const images = async () => (await admin.list('v1/Pod', { namespace: 'default' })).items.map((pod) => `${pod.metadata?.name} ${pod.spec?.containers[0]?.image}`).toSorted()
+  const images = async () =>
+    (await admin.list('v1/Pod', { namespace: 'default' })).items
+      .map((pod) => `${pod.metadata?.name} ${pod.spec?.containers[0]?.image}`)
+      .toSorted()
   await clock.advance(2000)
   assert.deepEqual(await images(), ['db-0 v1', 'db-1 v1', 'db-2 v1'], problems.join('\n'))
-  const made = (await admin.list('v1/Pod', { namespace: 'default' })).items.toSorted((a, b) => Number(a.metadata!.resourceVersion) - Number(b.metadata!.resourceVersion))
-  assert.deepEqual(made.map((pod) => pod.metadata?.name), ['db-0', 'db-1', 'db-2'])
-  const claims = async () => (await admin.list('v1/PersistentVolumeClaim', { namespace: 'default' })).items.map((object) => object.metadata?.name).toSorted()
+  const made = (await admin.list('v1/Pod', { namespace: 'default' })).items.toSorted(
+    (a, b) => Number(a.metadata!.resourceVersion) - Number(b.metadata!.resourceVersion),
+  )
+  assert.deepEqual(
+    made.map((pod) => pod.metadata?.name),
+    ['db-0', 'db-1', 'db-2'],
+  )
+  const claims = async () =>
+    (await admin.list('v1/PersistentVolumeClaim', { namespace: 'default' })).items.map((object) => String(object.metadata?.name)).toSorted()
   assert.deepEqual(await claims(), ['data-db-0', 'data-db-1', 'data-db-2'])
 
   await admin.patch('apps/v1/StatefulSet', key('db'), 'merge', { spec: { updateStrategy: { rollingUpdate: { partition: 2 } } } })
-  await admin.patch('apps/v1/StatefulSet', key('db'), 'strategic', { spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } } })
+  await admin.patch('apps/v1/StatefulSet', key('db'), 'strategic', {
+    spec: { template: { spec: { containers: [{ name: 'c', image: 'v2' }] } } },
+  })
   await clock.advance(5000)
   assert.deepEqual(await images(), ['db-0 v1', 'db-1 v1', 'db-2 v2'], 'the partition holds')
   await admin.patch('apps/v1/StatefulSet', key('db'), 'merge', { spec: { updateStrategy: { rollingUpdate: { partition: 0 } } } })

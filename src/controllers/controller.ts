@@ -45,7 +45,7 @@ export interface Watch {
 export interface StartContext extends Omit<ReconcileContext, 'events'> {
   readonly informers: Informers
   /** Looks at a key, at once or later. */
-  enqueue(key: string, afterMs?: number): void
+  readonly enqueue: (key: string, afterMs?: number) => void
 }
 
 export interface Controller {
@@ -73,13 +73,14 @@ export function watch<K extends KindName>(
 ): Watch {
   return {
     kind,
-    indices: indices as unknown as Watch['indices'],
+    indices: indices,
     keys(change, caches) {
-      const found = keys(change as unknown as Change<ObjectOf<K>>, caches)
+      const found = keys(change, caches)
       return found === undefined ? [] : typeof found === 'string' ? [found] : found
     },
   }
 }
 
 /** For kinds that are only read: keeps the cache, wakes nobody. */
-export const read = <K extends KindName>(kind: K, indices: Readonly<Record<string, IndexFunction<ObjectOf<K>>>> = {}): Watch => watch(kind, () => undefined, indices)
+export const read = <K extends KindName>(kind: K, indices: Readonly<Record<string, IndexFunction<ObjectOf<K>>>> = {}): Watch =>
+  watch(kind, () => undefined, indices)

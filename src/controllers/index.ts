@@ -29,7 +29,11 @@ export interface BuiltInControllersOptions {
   readonly nodeCidrPrefix?: number
 }
 
-export const builtInControllers = ({ rootCa, podCidr = '10.244.0.0/16', nodeCidrPrefix = 24 }: BuiltInControllersOptions): readonly Controller[] => [
+export const builtInControllers = ({
+  rootCa,
+  podCidr = '10.244.0.0/16',
+  nodeCidrPrefix = 24,
+}: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
   serviceAccountController,
   createRootCaController(rootCa),

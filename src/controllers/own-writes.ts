@@ -62,8 +62,10 @@ export function createOwnWrites(runtime: Runtime, client: Client, informers: Inf
   return {
     client: {
       ...client,
-      create: async <K extends KindName>(kind: K, object: ObjectOf<K>, options?: WriteOptions) => noteRevision(kind, await client.create(kind, object, options), options),
-      update: async <K extends KindName>(kind: K, object: ObjectOf<K>, options?: WriteOptions) => noteRevision(kind, await client.update(kind, object, options), options),
+      create: async <K extends KindName>(kind: K, object: ObjectOf<K>, options?: WriteOptions) =>
+        noteRevision(kind, await client.create(kind, object, options), options),
+      update: async <K extends KindName>(kind: K, object: ObjectOf<K>, options?: WriteOptions) =>
+        noteRevision(kind, await client.update(kind, object, options), options),
       patch: async <K extends KindName>(kind: K, key: ObjectKey, type: PatchType, patch: unknown, options?: PatchOptions) =>
         noteRevision(kind, await client.patch(kind, key, type, patch, options), options),
       async delete<K extends KindName>(kind: K, key: ObjectKey, options?: DeleteOptions) {

@@ -10,14 +10,16 @@ import type { Client, KindName, ObjectOf } from '../client/client.ts'
 import type { IndexFunction, ObjectCache } from '../client/object-cache.ts'
 import { controllerReference } from '../client/object-reference.ts'
 
-export const controllerOf = (object: KubeObject): OwnerReference | undefined => object.metadata?.ownerReferences?.find((owner) => owner.controller)
+export const controllerOf = (object: KubeObject): OwnerReference | undefined =>
+  object.metadata?.ownerReferences?.find((owner) => owner.controller)
 
 export const isControlledBy = (object: KubeObject, owner: KubeObject): boolean => controllerOf(object)?.uid === owner.metadata?.uid
 
 /** The index that finds a controller's objects and, by namespace, the orphans that it may adopt. */
 export const CONTROLLER_INDEX = 'controller'
 const orphansOf = (namespace: string | undefined): string => `orphans/${namespace}`
-export const byControllerOrOrphan: IndexFunction<KubeObject> = (object) => controllerOf(object)?.uid ?? orphansOf(object.metadata?.namespace)
+export const byControllerOrOrphan: IndexFunction<KubeObject> = (object) =>
+  controllerOf(object)?.uid ?? orphansOf(object.metadata?.namespace)
 
 /** What an owner controls and what it might adopt. The cache must have the index CONTROLLER_INDEX. */
 export const ownedAndOrphans = <T>(cache: ObjectCache<T>, owner: KubeObject): readonly T[] => [
@@ -36,18 +38,21 @@ export interface ClaimOptions<K extends KindName, O extends KindName> {
 }
 
 /** Adopts and releases, and returns what the owner has afterwards. Rejects after the first failure that is not a race lost. */
-export async function claim<K extends KindName, O extends KindName>(client: Client, options: ClaimOptions<K, O>): Promise<readonly ObjectOf<K>[]> {
+export async function claim<K extends KindName, O extends KindName>(
+  client: Client,
+  options: ClaimOptions<K, O>,
+): Promise<readonly ObjectOf<K>[]> {
   const { kind, objects, ownerKind, owner, matches, canAdopt } = options
   const isOwnerGoing = owner.metadata?.deletionTimestamp !== undefined
   const claimed: ObjectOf<K>[] = []
   let isOwnerChecked = false
   for (const object of objects) {
     const { labels = {}, deletionTimestamp } = (object as KubeObject).metadata ?? {}
-    const controller = controllerOf(object as KubeObject)
+    const controller = controllerOf(object)
     if (controller) {
       if (controller.uid !== owner.metadata?.uid) continue
       if (matches(labels)) claimed.push(object)
-      else if (!isOwnerGoing) await release(client, kind, object as KubeObject, owner)
+      else if (!isOwnerGoing) await release(client, kind, object, owner)
       continue
     }
     if (isOwnerGoing || deletionTimestamp || !matches(labels) || canAdopt?.(object) === false) continue
@@ -63,11 +68,18 @@ export async function claim<K extends KindName, O extends KindName>(client: Clie
 async function assertOwnerLives(client: Client, kind: KindName, owner: KubeObject): Promise<void> {
   const { namespace, name, uid } = owner.metadata!
   const fresh = (await client.get(kind, { namespace, name: name! })) as KubeObject
-  if (fresh.metadata?.uid !== uid) throw new Error(`original ${kind} ${namespace}/${name} is gone: got uid ${fresh.metadata?.uid}, wanted ${uid}`)
-  if (fresh.metadata?.deletionTimestamp) throw new Error(`${namespace}/${name} has just been deleted at ${fresh.metadata.deletionTimestamp}`)
+  if (fresh.metadata?.uid !== uid)
+    throw new Error(`original ${kind} ${namespace}/${name} is gone: got uid ${fresh.metadata?.uid}, wanted ${uid}`)
+  if (fresh.metadata?.deletionTimestamp)
+    throw new Error(`${namespace}/${name} has just been deleted at ${fresh.metadata.deletionTimestamp}`)
 }
 
-async function adopt<K extends KindName>(client: Client, kind: K, object: KubeObject, reference: OwnerReference): Promise<ObjectOf<K> | undefined> {
+async function adopt<K extends KindName>(
+  client: Client,
+  kind: K,
+  object: KubeObject,
+  reference: OwnerReference,
+): Promise<ObjectOf<K> | undefined> {
   const { namespace, name, uid } = object.metadata!
   try {
     return await client.patch(kind, { namespace, name: name! }, 'strategic', { metadata: { ownerReferences: [reference], uid } })

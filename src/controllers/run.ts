@@ -78,7 +78,14 @@ async function runController(
   try {
     await Promise.race([Promise.all(controller.reads.map((kind) => informers.of(kind).synced)), aborted(signal)])
     if (signal.aborted) return
-    await controller.start?.({ runtime: own, client, caches, informers, signal, enqueue: (key, afterMs = 0) => queue.addAfter(key, afterMs) })
+    await controller.start?.({
+      runtime: own,
+      client,
+      caches,
+      informers,
+      signal,
+      enqueue: (key, afterMs = 0) => queue.addAfter(key, afterMs),
+    })
     await queue.run(signal, controller.workers ?? DEFAULT_WORKERS, work)
   } finally {
     for (const remove of removeHandlers) remove()
@@ -101,8 +108,14 @@ function cachesOf(informers: Informers, controller: Controller): Caches {
 }
 
 function connect(informers: Informers, controller: Controller, caches: Caches, queue: WorkQueue): (() => void)[] {
-  for (const { kind } of controller.watches) assert(controller.reads.includes(kind), `${controller.name} watches ${kind}, which it does not declare to read`)
-  const informersOf = new Map(controller.watches.map((watch) => [watch, informers.of<KindName>(watch.kind, watch.indices as Parameters<typeof informers.of<KindName>>[1])]))
+  for (const { kind } of controller.watches)
+    assert(controller.reads.includes(kind), `${controller.name} watches ${kind}, which it does not declare to read`)
+  const informersOf = new Map(
+    controller.watches.map((watch) => [
+      watch,
+      informers.of<KindName>(watch.kind, watch.indices as Parameters<typeof informers.of<KindName>>[1]),
+    ]),
+  )
   for (const kind of controller.reads) informers.of(kind)
   return controller.watches.map((watch) => {
     const tell = (change: Change<unknown>): void => {

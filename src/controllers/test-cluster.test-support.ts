@@ -16,10 +16,18 @@ export interface TestClusterOptions {
   readonly extraResources?: readonly ResourceInfo[]
 }
 
-export async function startTestCluster(t: { after(fn: () => Promise<void>): void }, controllers: readonly Controller[], options: TestClusterOptions = {}) {
+export async function startTestCluster(
+  t: { after(fn: () => Promise<void>): void },
+  controllers: readonly Controller[],
+  options: TestClusterOptions = {},
+) {
   const clock = createFakeClock()
   const problems: string[] = []
-  const log = createLog((level, message, fields) => problems.push(`${level} ${message} ${fields['controller']} ${fields['key']} ${String(fields['error'])}`), 'warn')
+  const log = createLog(
+    (level, message, fields) =>
+      problems.push(`${level} ${message} ${String(fields['controller'])} ${String(fields['key'])} ${String(fields['error'])}`),
+    'warn',
+  )
   const runtime = { clock, random: seededRandom(1), log }
   const server = createFakeServer(clock, options.extraResources)
   const client = createClient(server.transport)
@@ -30,7 +38,9 @@ export async function startTestCluster(t: { after(fn: () => Promise<void>): void
     const makeReady = (pod: Pod): void => {
       if (pod.status?.phase || pod.metadata?.deletionTimestamp) return
       const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: timestamp(clock) }]
-      client.update('v1/Pod', { ...pod, status: { phase: 'Running', conditions } }, { subresource: 'status' }).catch((error: unknown) => problems.push(String(error)))
+      client
+        .update('v1/Pod', { ...pod, status: { phase: 'Running', conditions } }, { subresource: 'status' })
+        .catch((error: unknown) => problems.push(String(error)))
     }
     pods.addHandlers({ added: makeReady })
     running.push(pods.run(stop.signal))

@@ -9,10 +9,16 @@ test('what is written is read back, and only its owner can read it', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'kubeconfig-'))
   t.after(() => rmSync(directory, { recursive: true }))
   const path = join(directory, 'config')
-  writeKubeconfig(path, createKubeconfig({ name: 'proa', server: 'https://127.0.0.1:6443', ca: 'CA', cert: 'CERT', key: 'KEY', namespace: 'team' }))
+  writeKubeconfig(
+    path,
+    createKubeconfig({ name: 'proa', server: 'https://127.0.0.1:6443', ca: 'CA', cert: 'CERT', key: 'KEY', namespace: 'team' }),
+  )
   assert.equal(statSync(path).mode & 0o777, 0o600)
   const { options, namespace } = loadConnection(path)
-  assert.deepEqual([options.server, options.ca, options.cert, options.key, namespace], ['https://127.0.0.1:6443', 'CA', 'CERT', 'KEY', 'team'])
+  assert.deepEqual(
+    [options.server, options.ca, options.cert, options.key, namespace],
+    ['https://127.0.0.1:6443', 'CA', 'CERT', 'KEY', 'team'],
+  )
 })
 
 test('files named in a kubeconfig are found beside it, and tokens are read anew each time', async (t) => {

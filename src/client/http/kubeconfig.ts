@@ -45,7 +45,8 @@ const MAX_KUBECONFIG_BYTES = 4 * 1024 * 1024
 export function parseKubeconfig(text: string): Kubeconfig {
   if (text.length > MAX_KUBECONFIG_BYTES) throw new Error(`the kubeconfig exceeds ${MAX_KUBECONFIG_BYTES} bytes`)
   const config = parse(text) as Partial<Kubeconfig> | null
-  if (!config || typeof config !== 'object' || (config.kind && config.kind !== 'Config')) throw new Error('not a kubeconfig: kind must be Config')
+  if (!config || typeof config !== 'object' || (config.kind && config.kind !== 'Config'))
+    throw new Error('not a kubeconfig: kind must be Config')
   return { ...config, clusters: config.clusters ?? [], users: config.users ?? [], contexts: config.contexts ?? [] }
 }
 

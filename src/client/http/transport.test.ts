@@ -10,19 +10,25 @@ test('lists, failures and watches over the wire', async (t) => {
   const seen: string[] = []
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
-    const json = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const json = (status: number, body: unknown) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url?.includes('watch=true')) {
       response.writeHead(200, { 'content-type': 'application/json' })
-      const line = (name: string) => `${JSON.stringify({ type: 'ADDED', object: { kind: 'Pod', metadata: { name, annotations: { text: 'é'.repeat(50) } } } })}\n`
+      const line = (name: string) =>
+        `${JSON.stringify({ type: 'ADDED', object: { kind: 'Pod', metadata: { name, annotations: { text: 'é'.repeat(50) } } } })}\n`
       const bytes = Buffer.from(line('one') + line('two') + line('three'))
       // Cut in the middle of a line and of a character.
       response.write(bytes.subarray(0, 200))
       setImmediate(() => response.end(bytes.subarray(200)))
-    } else if (request.url === '/api/v1/pods') json(200, { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: '7' }, items: [{ metadata: { name: 'p' } }] })
+    } else if (request.url === '/api/v1/pods')
+      json(200, { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: '7' }, items: [{ metadata: { name: 'p' } }] })
     else json(404, { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'NotFound', code: 404, message: 'pods "x" not found' })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { transport, close } = createHttpTransport({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, token: 'secret' })
+  const { transport, close } = createHttpTransport({
+    server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    token: 'secret',
+  })
   t.after(() => (close(), server.close()))
   const client = createClient(transport)
 

@@ -26,7 +26,7 @@ export interface HttpTransportOptions {
 export interface HttpTransport {
   readonly transport: Transport
   /** Closes idle and open connections. */
-  close(): void
+  readonly close: () => void
 }
 
 const MAX_BODY_BYTES = 512 * 1024 * 1024
@@ -74,11 +74,14 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
       const outgoing = send(requestOptions, resolve)
       outgoing.once('error', (error: NodeJS.ErrnoException) => {
         // The server closed an idle connection just as it was taken up again: nothing was answered, a read may be repeated.
-        if (request.method === 'GET' && outgoing.reusedSocket && error.code === 'ECONNRESET') open(request, body, isStream).then(resolve, reject)
+        if (request.method === 'GET' && outgoing.reusedSocket && error.code === 'ECONNRESET')
+          open(request, body, isStream).then(resolve, reject)
         else reject(error)
       })
       if (!isStream) {
-        outgoing.setTimeout(IDLE_TIMEOUT_MS, () => outgoing.destroy(new Error(`no answer from ${url.host} within ${IDLE_TIMEOUT_MS / 1000} s`)))
+        outgoing.setTimeout(IDLE_TIMEOUT_MS, () =>
+          outgoing.destroy(new Error(`no answer from ${url.host} within ${IDLE_TIMEOUT_MS / 1000} s`)),
+        )
       }
       outgoing.end(body)
     })

@@ -29,11 +29,19 @@ function keysOfPod({ type, object: pod, old }: Change<Pod>, caches: Caches): rea
   const keys = [isOwner(pod), old && isOwner(old)].filter((key) => key !== undefined)
   if (controllerOf(pod) || type === 'deleted' || (old && deepEqual(old.metadata?.labels, pod.metadata?.labels))) return keys
   const labels = pod.metadata?.labels ?? {}
-  return [...keys, ...caches.of(KIND).byNamespace(pod.metadata!.namespace!).filter((set) => compileLabelSelector(set.spec?.selector)(labels)).map(keyOf)]
+  return [
+    ...keys,
+    ...caches
+      .of(KIND)
+      .byNamespace(pod.metadata!.namespace!)
+      .filter((set) => compileLabelSelector(set.spec?.selector)(labels))
+      .map(keyOf),
+  ]
 }
 
 /** Nodes change every few seconds; only what decides where pods fit matters here. */
-const decidesFit = (node: Node, old: Node): boolean => !deepEqual(node.metadata?.labels, old.metadata?.labels) || !deepEqual(node.spec?.taints, old.spec?.taints)
+const decidesFit = (node: Node, old: Node): boolean =>
+  !deepEqual(node.metadata?.labels, old.metadata?.labels) || !deepEqual(node.spec?.taints, old.spec?.taints)
 
 export function createDaemonSetController(): Controller {
   const failures = new Map<string, { readonly waitMs: number; readonly sinceMs: number }>()
@@ -50,7 +58,12 @@ export function createDaemonSetController(): Controller {
       watch('v1/Node', ({ object, old }, caches) => (old && !decidesFit(object, old) ? [] : caches.of(KIND).list().map(keyOf))),
       watch(
         REVISION_KIND,
-        ({ object, old }) => [object, old].flatMap((revision) => (revision && controllerOf(revision)?.kind === 'DaemonSet' ? [`${revision.metadata?.namespace}/${controllerOf(revision)!.name}`] : [])),
+        ({ object, old }) =>
+          [object, old].flatMap((revision) =>
+            revision && controllerOf(revision)?.kind === 'DaemonSet'
+              ? [`${revision.metadata?.namespace}/${controllerOf(revision)!.name}`]
+              : [],
+          ),
         { [CONTROLLER_INDEX]: byControllerOrOrphan },
       ),
     ],
@@ -69,9 +82,22 @@ export function createDaemonSetController(): Controller {
       const raiseCollisionCount = async (collisionCount: number): Promise<void> => {
         await client.update(KIND, { ...set, status: { ...set.status!, collisionCount } }, { subresource: 'status' })
       }
-      const history = await syncHistory(context, { kind: KIND, object: set, template: set.spec!.template, matches, collisionCount: set.status?.collisionCount, raiseCollisionCount })
+      const history = await syncHistory(context, {
+        kind: KIND,
+        object: set,
+        template: set.spec!.template,
+        matches,
+        collisionCount: set.status?.collisionCount,
+        raiseCollisionCount,
+      })
       const hash = history.current.metadata!.labels![REVISION_HASH_LABEL]!
-      const pods = await claim(client, { kind: 'v1/Pod', objects: ownedAndOrphans(caches.of('v1/Pod'), set), ownerKind: KIND, owner: set, matches })
+      const pods = await claim(client, {
+        kind: 'v1/Pod',
+        objects: ownedAndOrphans(caches.of('v1/Pod'), set),
+        ownerKind: KIND,
+        owner: set,
+        matches,
+      })
       const nowMs = runtime.clock.now()
       const failureWaitMs = (node: string): number => {
         const failure = failures.get(`${key}|${node}`)
@@ -81,11 +107,14 @@ export function createDaemonSetController(): Controller {
 
       for (const event of plan.events) events.record(reference, ...event)
       const error = await changePods(context, set, plan, hash)
-      for (const node of plan.failedOn) failures.set(`${key}|${node}`, { waitMs: nextWait(failures.get(`${key}|${node}`)?.waitMs), sinceMs: nowMs })
+      for (const node of plan.failedOn)
+        failures.set(`${key}|${node}`, { waitMs: nextWait(failures.get(`${key}|${node}`)?.waitMs), sinceMs: nowMs })
       if (!isSameStatus(set.status, plan.status)) await client.update(KIND, { ...set, status: plan.status }, { subresource: 'status' })
       if (error !== undefined) throw error
       const isLive = (name: string | undefined) => pods.some((pod) => pod.metadata?.labels?.[REVISION_HASH_LABEL] === name)
-      await trimHistory(context, history.old, set.spec?.revisionHistoryLimit ?? 10, (revision) => isLive(revision.metadata?.labels?.[REVISION_HASH_LABEL]))
+      await trimHistory(context, history.old, set.spec?.revisionHistoryLimit ?? 10, (revision) =>
+        isLive(revision.metadata?.labels?.[REVISION_HASH_LABEL]),
+      )
       const available = nextAvailabilityMs(pods, set.spec?.minReadySeconds ?? 0, nowMs)
       const waits = [plan.afterMs, available].filter((ms) => ms !== undefined)
       return { afterMs: waits.length > 0 ? Math.min(...waits) : undefined }
@@ -97,7 +126,8 @@ export function createDaemonSetController(): Controller {
   }
 }
 
-const nextWait = (before: number | undefined): number => (before === undefined ? FIRST_FAILURE_WAIT_MS : Math.min(before * 2, LONGEST_FAILURE_WAIT_MS))
+const nextWait = (before: number | undefined): number =>
+  before === undefined ? FIRST_FAILURE_WAIT_MS : Math.min(before * 2, LONGEST_FAILURE_WAIT_MS)
 
 /** Returns what went wrong, because the status must be written all the same. */
 async function changePods(context: ReconcileContext, set: DaemonSet, plan: DaemonPlan, hash: string): Promise<unknown> {

@@ -37,7 +37,10 @@ function matchesTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTe
   if (matchExpressions.length === 0 && matchFields.length === 0) return false
   const labels = node.metadata?.labels ?? {}
   const fields = { 'metadata.name': node.metadata?.name ?? '' }
-  return matchExpressions.every((requirement) => matches(requirement, labels)) && matchFields.every((requirement) => matches(requirement, fields))
+  return (
+    matchExpressions.every((requirement) => matches(requirement, labels)) &&
+    matchFields.every((requirement) => matches(requirement, fields))
+  )
 }
 
 function selectsNode(spec: PodSpec, node: Node): boolean {
@@ -51,7 +54,9 @@ function selectsNode(spec: PodSpec, node: Node): boolean {
 export function fitNode(spec: PodSpec, node: Node): NodeFit {
   if (spec.nodeName && spec.nodeName !== node.metadata?.name) return { shouldRun: false, shouldContinue: false }
   if (!selectsNode(spec, node)) return { shouldRun: false, shouldContinue: false }
-  const untolerated = (node.spec?.taints ?? []).filter((taint: Taint) => taint.effect !== 'PreferNoSchedule' && !spec.tolerations?.some((toleration) => tolerates(toleration, taint)))
+  const untolerated = (node.spec?.taints ?? []).filter(
+    (taint: Taint) => taint.effect !== 'PreferNoSchedule' && !spec.tolerations?.some((toleration) => tolerates(toleration, taint)),
+  )
   return { shouldRun: untolerated.length === 0, shouldContinue: untolerated.every((taint) => taint.effect !== 'NoExecute') }
 }
 
@@ -68,7 +73,8 @@ const DAEMON_TOLERATIONS: readonly (readonly [key: string, effect: string])[] = 
 export function withDaemonTolerations(spec: PodSpec): PodSpec {
   const added: Toleration[] = DAEMON_TOLERATIONS.map(([key, effect]) => ({ key, operator: 'Exists', effect }))
   if (spec.hostNetwork) added.push({ key: 'node.kubernetes.io/network-unavailable', operator: 'Exists', effect: 'NoSchedule' })
-  const isSame = (a: Toleration, b: Toleration) => a.key === b.key && a.effect === b.effect && (a.operator ?? 'Equal') === b.operator && !a.value
+  const isSame = (a: Toleration, b: Toleration) =>
+    a.key === b.key && a.effect === b.effect && (a.operator ?? 'Equal') === b.operator && !a.value
   const own = (spec.tolerations ?? []).filter((toleration) => !added.some((other) => isSame(toleration, other)))
   return { ...spec, tolerations: [...own, ...added] }
 }
@@ -76,7 +82,10 @@ export function withDaemonTolerations(spec: PodSpec): PodSpec {
 /** Binds a pod to one node, so that the scheduler places it there or nowhere. */
 export function onNode(affinity: Affinity | undefined, nodeName: string): Affinity {
   const term: NodeSelectorTerm = { matchFields: [{ key: 'metadata.name', operator: 'In', values: [nodeName] }] }
-  return { ...affinity, nodeAffinity: { ...affinity?.nodeAffinity, requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] } } }
+  return {
+    ...affinity,
+    nodeAffinity: { ...affinity?.nodeAffinity, requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] } },
+  }
 }
 
 /** The node that a daemon pod is on or bound for. */
@@ -84,7 +93,8 @@ export function targetNodeOf(spec: PodSpec | undefined): string | undefined {
   if (spec?.nodeName) return spec.nodeName
   const terms = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []
   for (const { matchFields = [] } of terms) {
-    for (const { key, operator, values = [] } of matchFields) if (key === 'metadata.name' && operator === 'In' && values.length === 1) return values[0]
+    for (const { key, operator, values = [] } of matchFields)
+      if (key === 'metadata.name' && operator === 'In' && values.length === 1) return values[0]
   }
   return undefined
 }

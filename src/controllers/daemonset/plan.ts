@@ -108,21 +108,31 @@ class DaemonStep {
   #manage(): void {
     for (const [node, fit] of this.#fits) this.#manageNode(node, fit)
     // Pods bound for nodes that are gone would wait for ever.
-    for (const [node, pods] of this.#podsOn) if (!this.#fits.has(node)) this.#delete.push(...pods.filter((pod) => !pod.spec?.nodeName && !isGoing(pod)))
+    for (const [node, pods] of this.#podsOn)
+      if (!this.#fits.has(node)) this.#delete.push(...pods.filter((pod) => !pod.spec?.nodeName && !isGoing(pod)))
   }
 
   #manageNode(node: string, { shouldRun, shouldContinue }: NodeFit): void {
     const pods = this.#podsOn.get(node) ?? []
     if (shouldRun && pods.length === 0) this.#create.push(node)
     else if (!shouldContinue) this.#delete.push(...pods.filter((pod) => !isGoing(pod)))
-    else this.#keepOne(node, pods.filter((pod) => !isGoing(pod) && !this.#clearEnded(node, pod)), shouldRun)
+    else
+      this.#keepOne(
+        node,
+        pods.filter((pod) => !isGoing(pod) && !this.#clearEnded(node, pod)),
+        shouldRun,
+      )
   }
 
   /** True when the pod has ended; it is deleted, a failed one perhaps later, and made anew after that. */
   #clearEnded(node: string, pod: Pod): boolean {
     const { namespace, name } = pod.metadata!
     if (pod.status?.phase === 'Succeeded') {
-      this.#events.push(['Normal', 'SucceededDaemonPod', `Found succeeded daemon pod ${namespace}/${name} on node ${node}, will try to delete it`])
+      this.#events.push([
+        'Normal',
+        'SucceededDaemonPod',
+        `Found succeeded daemon pod ${namespace}/${name} on node ${node}, will try to delete it`,
+      ])
       this.#delete.push(pod)
       return true
     }

@@ -19,9 +19,11 @@ const deployment = (replicas: number): Deployment => ({
 })
 
 test('a Deployment rolls out, is updated, scaled and rolled back, and then nothing is written any more', async (t) => {
-  const { clock, server, client, problems } = await startTestCluster(t, [deploymentController, replicaSetController], { pods: 'become ready' })
+  const { clock, server, client, problems } = await startTestCluster(t, [deploymentController, replicaSetController], {
+    pods: 'become ready',
+  })
   const key = { namespace: 'n', name: 'web' }
-  const images = () => (server.objects('v1/Pod') as Pod[]).map((pod) => pod.spec!.containers[0]!.image).toSorted()
+  const images = () => (server.objects('v1/Pod') as Pod[]).map((pod) => String(pod.spec!.containers[0]!.image)).toSorted()
   const status = () => (server.objects('apps/v1/Deployment')[0] as Deployment).status
 
   await client.create('apps/v1/Deployment', deployment(4))
@@ -32,7 +34,10 @@ test('a Deployment rolls out, is updated, scaled and rolled back, and then nothi
 
   const update = async (image: string) => {
     const current = await client.get('apps/v1/Deployment', key)
-    await client.update('apps/v1/Deployment', { ...current, spec: { ...current.spec!, template: { ...current.spec!.template, spec: { containers: [{ name: 'c', image }] } } } })
+    await client.update('apps/v1/Deployment', {
+      ...current,
+      spec: { ...current.spec!, template: { ...current.spec!.template, spec: { containers: [{ name: 'c', image }] } } },
+    })
     await clock.advance(1000)
   }
   await update('v2')
@@ -41,7 +46,10 @@ test('a Deployment rolls out, is updated, scaled and rolled back, and then nothi
   await clock.advance(1000)
   assert.equal(images().length, 6)
   await update('v1')
-  assert.deepEqual(images(), Array.from({ length: 6 }, () => 'v1'))
+  assert.deepEqual(
+    images(),
+    Array.from({ length: 6 }, () => 'v1'),
+  )
   const sets = server.objects('apps/v1/ReplicaSet') as ReplicaSet[]
   assert.equal(sets.length, 2, 'rolling back uses the old set')
   const current = await client.get('apps/v1/Deployment', key)
@@ -62,7 +70,10 @@ test('a ReplicaSet replaces pods that end, adopts matching orphans and lets go o
   const { clock, server, client } = await startTestCluster(t, [replicaSetController], { pods: 'become ready' })
   const template = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
   await client.create('v1/Pod', { metadata: { namespace: 'n', name: 'orphan', labels: { app: 'a' } }, spec: template.spec })
-  await client.create('apps/v1/ReplicaSet', { metadata: { namespace: 'n', name: 's' }, spec: { replicas: 2, selector: { matchLabels: { app: 'a' } }, template } })
+  await client.create('apps/v1/ReplicaSet', {
+    metadata: { namespace: 'n', name: 's' },
+    spec: { replicas: 2, selector: { matchLabels: { app: 'a' } }, template },
+  })
   await clock.advance(1000)
   const pods = () => server.objects('v1/Pod') as Pod[]
   assert.equal(pods().length, 2)

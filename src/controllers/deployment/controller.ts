@@ -33,8 +33,10 @@ function deploymentsOfSet(set: ReplicaSet, caches: Caches): readonly string[] {
   if (owner) return [owner]
   const labels = set.metadata?.labels
   if (controllerOf(set) || !labels) return []
-  const candidates = caches.of(KIND).byNamespace(set.metadata!.namespace!)
-  return candidates.filter((deployment) => !isSelectingAll(deployment) && compileLabelSelector(deployment.spec?.selector)(labels)).map(keyOf)
+  const candidates = caches.of(KIND).byNamespace(set.metadata.namespace!)
+  return candidates
+    .filter((deployment) => !isSelectingAll(deployment) && compileLabelSelector(deployment.spec?.selector)(labels))
+    .map(keyOf)
 }
 
 const isSelectingAll = (deployment: Deployment): boolean => {
@@ -50,14 +52,18 @@ export const deploymentController: Controller = {
     watch(KIND, ({ object }) => keyOf(object)),
     watch(
       SET,
-      ({ object, old }, caches) => (old && controllerOf(old)?.uid !== controllerOf(object)?.uid ? [...deploymentsOfSet(old, caches), ...deploymentsOfSet(object, caches)] : deploymentsOfSet(object, caches)),
+      ({ object, old }, caches) =>
+        old && controllerOf(old)?.uid !== controllerOf(object)?.uid
+          ? [...deploymentsOfSet(old, caches), ...deploymentsOfSet(object, caches)]
+          : deploymentsOfSet(object, caches),
       { [CONTROLLER_INDEX]: byControllerOrOrphan },
     ),
     // Recreate waits for the last pod of the old sets: other pods' changes reach the Deployment through their set's status.
     watch(
       'v1/Pod',
       ({ type, object }, caches) => {
-        const owner = type === 'deleted' || object.status?.phase === 'Failed' || object.status?.phase === 'Succeeded' ? controllerOf(object) : undefined
+        const owner =
+          type === 'deleted' || object.status?.phase === 'Failed' || object.status?.phase === 'Succeeded' ? controllerOf(object) : undefined
         const set = owner?.kind === 'ReplicaSet' ? caches.of(SET).get(`${object.metadata?.namespace}/${owner.name}`) : undefined
         const key = set && isOwnedByDeployment(set)
         return key && caches.of(KIND).get(key)?.spec?.strategy?.type === 'Recreate' ? key : undefined
@@ -72,19 +78,31 @@ export const deploymentController: Controller = {
     if (!deployment) return
     const now: Now = { ms: runtime.clock.now(), text: timestamp(runtime.clock) }
     if (isSelectingAll(deployment)) {
-      events.record(referenceTo(KIND, deployment), 'Warning', 'SelectingAll', 'This deployment is selecting all pods. A non-empty selector is required.')
+      events.record(
+        referenceTo(KIND, deployment),
+        'Warning',
+        'SelectingAll',
+        'This deployment is selecting all pods. A non-empty selector is required.',
+      )
       await observeGeneration(context, deployment)
       return
     }
     const matches = compileLabelSelector(deployment.spec?.selector)
-    const sets = await claim(client, { kind: SET, objects: ownedAndOrphans(caches.of(SET), deployment), ownerKind: KIND, owner: deployment, matches })
+    const sets = await claim(client, {
+      kind: SET,
+      objects: ownedAndOrphans(caches.of(SET), deployment),
+      ownerKind: KIND,
+      owner: deployment,
+      matches,
+    })
     const podsOf = (set: ReplicaSet) => caches.of('v1/Pod').byIndex(CONTROLLER_INDEX, set.metadata!.uid!)
     const plan = planDeployment({ deployment, sets, podsOf, now })
 
     for (const draft of plan.writes) if (draft.isNew || isChanged(draft)) await writeSet(context, deployment, draft, now)
     for (const set of plan.delete) await deleteSet(context, set)
     const current = plan.revision === undefined ? deployment : await client.update(KIND, withRevision(deployment, plan.revision))
-    if (!isSameStatus(deployment.status, plan.status)) await client.update(KIND, { ...current, status: plan.status }, { subresource: 'status' })
+    if (!isSameStatus(deployment.status, plan.status))
+      await client.update(KIND, { ...current, status: plan.status }, { subresource: 'status' })
     return { afterMs: plan.afterMs }
   },
 }
@@ -124,7 +142,10 @@ async function createSet(context: ReconcileContext, deployment: Deployment, set:
       const message = `Failed to create new replica set "${set.metadata?.name}": ${messageOf(error)}`
       events.record(referenceTo(KIND, deployment), 'Warning', 'ReplicaSetCreateError', message)
       if (hasProgressDeadline(deployment)) {
-        const conditions = withCondition(deployment.status?.conditions, conditionOf('Progressing', 'False', 'ReplicaSetCreateError', message, now))
+        const conditions = withCondition(
+          deployment.status?.conditions,
+          conditionOf('Progressing', 'False', 'ReplicaSetCreateError', message, now),
+        )
         await client.update(KIND, { ...deployment, status: { ...deployment.status, conditions } }, { subresource: 'status' })
       }
     }

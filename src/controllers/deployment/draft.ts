@@ -22,7 +22,9 @@ export const draftOf = (set: ReplicaSet): SetDraft => ({
 })
 
 export const isChanged = ({ set, replicas, annotations, minReadySeconds }: SetDraft): boolean =>
-  replicas !== (set.spec?.replicas ?? 1) || annotations !== (set.metadata?.annotations ?? NO_ANNOTATIONS) || minReadySeconds !== (set.spec?.minReadySeconds ?? 0)
+  replicas !== (set.spec?.replicas ?? 1) ||
+  annotations !== (set.metadata?.annotations ?? NO_ANNOTATIONS) ||
+  minReadySeconds !== (set.spec?.minReadySeconds ?? 0)
 
 /** The object to write. */
 export const finished = ({ set, replicas, annotations, minReadySeconds }: SetDraft): ReplicaSet => ({

@@ -11,7 +11,16 @@ import { draftOf } from './draft.ts'
 import type { SetDraft } from './draft.ts'
 import { annotationsOfNewSet, DESIRED_REPLICAS, rememberedSize, REVISION, revisionOfSet, withSizes } from './revisions.ts'
 import { isRollingUpdate, maxSurgeOf, newSetSize, replicasOf, scaleDownOldSets, scaleProportionally } from './scaling.ts'
-import { conditionOf, countStatus, hasProgressDeadline, isComplete, pausedConditions, progressCheckMs, revisionHistoryLimitOf, rolloutStatus } from './status.ts'
+import {
+  conditionOf,
+  countStatus,
+  hasProgressDeadline,
+  isComplete,
+  pausedConditions,
+  progressCheckMs,
+  revisionHistoryLimitOf,
+  rolloutStatus,
+} from './status.ts'
 import type { Now } from './status.ts'
 import { HASH_LABEL, hashOf, isSameTemplate } from './template-hash.ts'
 
@@ -136,11 +145,15 @@ class Step {
       return
     }
     if (!isRollingUpdate(this.#deployment)) return
-    scaleProportionally(this.#deployment, active.toSorted((a, b) => byAge(a.set, b.set)), (draft, size) => {
-      this.#scaleTo(draft, size)
-      // Also those that keep their size must remember the new one of the Deployment, or it would seem to change for ever.
-      this.#rememberSizes(draft)
-    })
+    scaleProportionally(
+      this.#deployment,
+      active.toSorted((a, b) => byAge(a.set, b.set)),
+      (draft, size) => {
+        this.#scaleTo(draft, size)
+        // Also those that keep their size must remember the new one of the Deployment, or it would seem to change for ever.
+        this.#rememberSizes(draft)
+      },
+    )
   }
 
   /** Whether the new set alone makes up the Deployment. */
@@ -167,7 +180,9 @@ class Step {
   recreate(podsOf: (set: ReplicaSet) => readonly Pod[]): void {
     for (const draft of this.#old) this.#scaleTo(draft, 0)
     if (this.#hasScaled) return
-    const isRunning = this.#old.some((draft) => (draft.set.status?.replicas ?? 0) > 0 || podsOf(draft.set).some((pod) => !isPodTerminal(pod)))
+    const isRunning = this.#old.some(
+      (draft) => (draft.set.status?.replicas ?? 0) > 0 || podsOf(draft.set).some((pod) => !isPodTerminal(pod)),
+    )
     this.#isWaiting = isRunning
     if (isRunning) return
     this.#createNewSet()
@@ -200,7 +215,13 @@ class Step {
     this.#rememberSizes(draft)
     this.#newSet = draft
     if (hasProgressDeadline(this.#deployment)) {
-      const condition = conditionOf('Progressing', 'True', 'NewReplicaSetCreated', `Created new replica set "${set.metadata!.name}"`, this.#now)
+      const condition = conditionOf(
+        'Progressing',
+        'True',
+        'NewReplicaSetCreated',
+        `Created new replica set "${set.metadata!.name}"`,
+        this.#now,
+      )
       this.conditions = withCondition(this.conditions, condition)
     }
   }

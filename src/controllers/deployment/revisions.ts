@@ -35,7 +35,9 @@ export const withSizes = (annotations: Annotations, desired: number, max: number
 
 /** The annotations of the set that the Deployment now wants: its own ones and the highest revision. The same object when nothing differs. */
 export function annotationsOfNewSet(deployment: Deployment, current: Annotations, revision: number): Annotations {
-  const copied = Object.entries(deployment.metadata?.annotations ?? {}).filter(([name, value]) => !NOT_COPIED.has(name) && current[name] !== value)
+  const copied = Object.entries(deployment.metadata?.annotations ?? {}).filter(
+    ([name, value]) => !NOT_COPIED.has(name) && current[name] !== value,
+  )
   const annotations = copied.length > 0 ? { ...current, ...Object.fromEntries(copied) } : current
   const oldText = current[REVISION]
   const old = integer(oldText)

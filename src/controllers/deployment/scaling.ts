@@ -22,7 +22,8 @@ export function maxUnavailableOf(deployment: Deployment): number {
   return isRollingUpdate(deployment) && replicas > 0 ? Math.min(fenceposts(deployment).unavailable, replicas) : 0
 }
 
-const sum = (drafts: readonly SetDraft[], value: (draft: SetDraft) => number): number => drafts.reduce((total, draft) => total + value(draft), 0)
+const sum = (drafts: readonly SetDraft[], value: (draft: SetDraft) => number): number =>
+  drafts.reduce((total, draft) => total + value(draft), 0)
 export const wantedIn = (drafts: readonly SetDraft[]): number => sum(drafts, (draft) => draft.replicas)
 export const availableIn = (drafts: readonly SetDraft[]): number => sum(drafts, (draft) => draft.set.status?.availableReplicas ?? 0)
 
@@ -35,7 +36,13 @@ export function newSetSize(deployment: Deployment, all: readonly SetDraft[], new
 }
 
 /** How many pods of old sets may go in this step, so that enough stay available. */
-export function scaleDownOldSets(deployment: Deployment, all: readonly SetDraft[], oldActive: readonly SetDraft[], newSet: SetDraft, scale: (draft: SetDraft, replicas: number) => void): void {
+export function scaleDownOldSets(
+  deployment: Deployment,
+  all: readonly SetDraft[],
+  oldActive: readonly SetDraft[],
+  newSet: SetDraft,
+  scale: (draft: SetDraft, replicas: number) => void,
+): void {
   const minAvailable = replicasOf(deployment) - maxUnavailableOf(deployment)
   // Pods of the new set that are not available yet must not lead to more old ones going.
   const newUnavailable = newSet.replicas - (newSet.set.status?.availableReplicas ?? 0)
@@ -58,7 +65,11 @@ export function scaleDownOldSets(deployment: Deployment, all: readonly SetDraft[
 }
 
 /** Spreads a change of the Deployment's size over its active sets in proportion to theirs. `active` comes by age, oldest first. */
-export function scaleProportionally(deployment: Deployment, active: readonly SetDraft[], scale: (draft: SetDraft, replicas: number) => void): void {
+export function scaleProportionally(
+  deployment: Deployment,
+  active: readonly SetDraft[],
+  scale: (draft: SetDraft, replicas: number) => void,
+): void {
   const replicas = replicasOf(deployment)
   const allowed = replicas > 0 ? replicas + maxSurgeOf(deployment) : 0
   const toAdd = allowed - wantedIn(active)

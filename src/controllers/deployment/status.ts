@@ -31,7 +31,12 @@ export const conditionOf = (type: string, status: string, reason: string, messag
 export const isComplete = (deployment: Deployment, status: DeploymentStatus): boolean => {
   const replicas = replicasOf(deployment)
   const { updatedReplicas = 0, replicas: total = 0, availableReplicas = 0, observedGeneration = 0 } = status
-  return updatedReplicas === replicas && total === replicas && availableReplicas === replicas && observedGeneration >= (deployment.metadata?.generation ?? 0)
+  return (
+    updatedReplicas === replicas &&
+    total === replicas &&
+    availableReplicas === replicas &&
+    observedGeneration >= (deployment.metadata?.generation ?? 0)
+  )
 }
 
 const actual = (draft: SetDraft): number => draft.set.status?.replicas ?? 0
@@ -47,7 +52,13 @@ function terminatingIn(sets: readonly ReplicaSet[]): number | undefined {
 }
 
 /** Counts and the Available condition; other conditions are taken over. */
-export function countStatus(deployment: Deployment, all: readonly SetDraft[], newSet: SetDraft | undefined, conditions: readonly DeploymentCondition[] | undefined, now: Now): DeploymentStatus {
+export function countStatus(
+  deployment: Deployment,
+  all: readonly SetDraft[],
+  newSet: SetDraft | undefined,
+  conditions: readonly DeploymentCondition[] | undefined,
+  now: Now,
+): DeploymentStatus {
   const available = availableIn(all)
   const terminating = terminatingIn(all.filter((draft) => !draft.isNew).map((draft) => draft.set))
   const isAvailable = available >= replicasOf(deployment) - maxUnavailableOf(deployment)
@@ -81,20 +92,35 @@ function hasTimedOut(deployment: Deployment, progressing: DeploymentCondition | 
 }
 
 /** Adds the Progressing and ReplicaFailure conditions to the counts. */
-export function rolloutStatus(deployment: Deployment, all: readonly SetDraft[], newSet: SetDraft | undefined, counted: DeploymentStatus, now: Now): DeploymentStatus {
+export function rolloutStatus(
+  deployment: Deployment,
+  all: readonly SetDraft[],
+  newSet: SetDraft | undefined,
+  counted: DeploymentStatus,
+  now: Now,
+): DeploymentStatus {
   const progressing = findCondition(counted.conditions, 'Progressing')
   const conditions = withFailure(progressConditions(deployment, newSet, counted, progressing, now), all, newSet)
   return { ...counted, conditions }
 }
 
-function progressConditions(deployment: Deployment, newSet: SetDraft | undefined, counted: DeploymentStatus, current: DeploymentCondition | undefined, now: Now): readonly DeploymentCondition[] {
+function progressConditions(
+  deployment: Deployment,
+  newSet: SetDraft | undefined,
+  counted: DeploymentStatus,
+  current: DeploymentCondition | undefined,
+  now: Now,
+): readonly DeploymentCondition[] {
   const conditions = counted.conditions ?? []
   if (!hasProgressDeadline(deployment)) return withoutCondition(conditions, 'Progressing')
   // A rollout that has ended stays so until the next one begins, whatever becomes of its pods.
   if (counted.replicas === counted.updatedReplicas && current?.reason === 'NewReplicaSetAvailable') return conditions
   const who = newSet ? `ReplicaSet "${newSet.set.metadata?.name}"` : `Deployment "${deployment.metadata?.name}"`
   if (isComplete(deployment, counted)) {
-    return withCondition(conditions, conditionOf('Progressing', 'True', 'NewReplicaSetAvailable', `${who} has successfully progressed.`, now))
+    return withCondition(
+      conditions,
+      conditionOf('Progressing', 'True', 'NewReplicaSetAvailable', `${who} has successfully progressed.`, now),
+    )
   }
   if (hasProgressed(deployment.status ?? {}, counted)) {
     // Unlike others this condition is renewed even with the same reason: its time is what the deadline counts from.
@@ -103,13 +129,20 @@ function progressConditions(deployment: Deployment, newSet: SetDraft | undefined
     return [...withoutCondition(conditions, 'Progressing'), { ...condition, lastTransitionTime }]
   }
   if (hasTimedOut(deployment, current, now)) {
-    return withCondition(conditions, conditionOf('Progressing', 'False', 'ProgressDeadlineExceeded', `${who} has timed out progressing.`, now))
+    return withCondition(
+      conditions,
+      conditionOf('Progressing', 'False', 'ProgressDeadlineExceeded', `${who} has timed out progressing.`, now),
+    )
   }
   return conditions
 }
 
 /** A failure of the new set matters more than those of old ones. */
-function withFailure(conditions: readonly DeploymentCondition[], all: readonly SetDraft[], newSet: SetDraft | undefined): readonly DeploymentCondition[] {
+function withFailure(
+  conditions: readonly DeploymentCondition[],
+  all: readonly SetDraft[],
+  newSet: SetDraft | undefined,
+): readonly DeploymentCondition[] {
   const failureOf = (draft: SetDraft) => findCondition(draft.set.status?.conditions, 'ReplicaFailure')
   const failure = (newSet && failureOf(newSet)) ?? all.map(failureOf).find(Boolean)
   if (!failure) return withoutCondition(conditions, 'ReplicaFailure')
@@ -130,8 +163,10 @@ export function pausedConditions(deployment: Deployment, now: Now): readonly Dep
   const current = findCondition(conditions, 'Progressing')
   if (current?.reason === 'ProgressDeadlineExceeded') return conditions
   const isMarked = current?.reason === 'DeploymentPaused'
-  if (deployment.spec?.paused && !isMarked) return withCondition(conditions, conditionOf('Progressing', 'Unknown', 'DeploymentPaused', 'Deployment is paused', now))
-  if (!deployment.spec?.paused && isMarked) return withCondition(conditions, conditionOf('Progressing', 'Unknown', 'DeploymentResumed', 'Deployment is resumed', now))
+  if (deployment.spec?.paused && !isMarked)
+    return withCondition(conditions, conditionOf('Progressing', 'Unknown', 'DeploymentPaused', 'Deployment is paused', now))
+  if (!deployment.spec?.paused && isMarked)
+    return withCondition(conditions, conditionOf('Progressing', 'Unknown', 'DeploymentResumed', 'Deployment is resumed', now))
   return conditions
 }
 
@@ -146,7 +181,15 @@ export function progressCheckMs(deployment: Deployment, status: DeploymentStatus
 
 /** Zero and absent are the same to the API: they must not cause a write. */
 export function isSameStatus(a: DeploymentStatus | undefined, b: DeploymentStatus): boolean {
-  const counts = ['observedGeneration', 'replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'collisionCount'] as const
+  const counts = [
+    'observedGeneration',
+    'replicas',
+    'updatedReplicas',
+    'readyReplicas',
+    'availableReplicas',
+    'unavailableReplicas',
+    'collisionCount',
+  ] as const
   if (counts.some((name) => (a?.[name] ?? 0) !== (b[name] ?? 0))) return false
   return a?.terminatingReplicas === b.terminatingReplicas && deepEqual(a?.conditions ?? [], b.conditions ?? [])
 }

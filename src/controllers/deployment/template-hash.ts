@@ -13,7 +13,10 @@ function canonical(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   const fields = Object.entries(value).filter(([, field]) => field !== undefined)
-  return `{${fields.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, field]) => `${JSON.stringify(name)}:${canonical(field)}`).join(',')}}`
+  return `{${fields
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, field]) => `${JSON.stringify(name)}:${canonical(field)}`)
+    .join(',')}}`
 }
 
 /** FNV-1a, 32 bits. */
@@ -26,7 +29,7 @@ function fnv1a(text: string): number {
 /** The hash in letters that names and labels may hold and that form no words. */
 export function hashOf(value: unknown, collisionCount: number | undefined): string {
   const hash = fnv1a(`${canonical(value)}${collisionCount ?? ''}`)
-  return [...String(hash)].map((digit) => SAFE_LETTERS[digit.charCodeAt(0) % SAFE_LETTERS.length]).join('')
+  return String(hash).replace(/./g, (digit) => SAFE_LETTERS[digit.charCodeAt(0) % SAFE_LETTERS.length]!)
 }
 
 /** Whether two templates differ in nothing but the hash label. */
@@ -36,7 +39,7 @@ export function isSameTemplate(a: PodTemplateSpec | undefined, b: PodTemplateSpe
 }
 
 function withoutHash(template: PodTemplateSpec | undefined): unknown {
-  const { labels = {}, annotations = {}, creationTimestamp, ...rest } = template?.metadata ?? {}
-  const { [HASH_LABEL]: hash, ...others } = labels
+  const { labels = {}, annotations = {}, creationTimestamp: _time, ...rest } = template?.metadata ?? {}
+  const { [HASH_LABEL]: _hash, ...others } = labels
   return { ...rest, labels: others, annotations }
 }

@@ -41,7 +41,7 @@ export const endpointsController: Controller = {
         const [reason, message] = current
           ? ['FailedToUpdateEndpoint', `Failed to update endpoint ${key}: ${messageOf(error)}`]
           : ['FailedToCreateEndpoint', `Failed to create endpoint for service ${key}: ${messageOf(error)}`]
-        events.record(current ? referenceTo(KIND, current) : reference, 'Warning', reason!, message!)
+        events.record(current ? referenceTo(KIND, current) : reference, 'Warning', reason, message)
       }
       throw error
     }

@@ -12,11 +12,15 @@ const MAX_ADDRESSES = 1000
 /** The object as it should be; undefined when `current` is that already. */
 export function planEndpoints(service: Service, pods: readonly Pod[], current: Endpoints | undefined): Endpoints | undefined {
   const { subsets, isTruncated } = truncate(subsetsOf(service, pods))
-  const { [HEADLESS_LABEL]: headless, ...own } = service.metadata?.labels ?? {}
+  const { [HEADLESS_LABEL]: _headless, ...own } = service.metadata?.labels ?? {}
   const labels = { ...own, ...(isHeadless(service) ? { [HEADLESS_LABEL]: '' } : {}), [MANAGED_BY_LABEL]: 'endpoint-controller' }
-  const { [OVER_CAPACITY]: overCapacity, ...others } = current?.metadata?.annotations ?? {}
+  const { [OVER_CAPACITY]: _overCapacity, ...others } = current?.metadata?.annotations ?? {}
   const annotations = isTruncated ? { ...others, [OVER_CAPACITY]: 'truncated' } : others
-  const isSame = current && deepEqual(current.subsets ?? [], subsets) && deepEqual(current.metadata?.labels, labels) && deepEqual(current.metadata?.annotations ?? {}, annotations)
+  const isSame =
+    current &&
+    deepEqual(current.subsets ?? [], subsets) &&
+    deepEqual(current.metadata?.labels, labels) &&
+    deepEqual(current.metadata?.annotations ?? {}, annotations)
   if (isSame) return undefined
   return {
     ...current,
@@ -34,7 +38,8 @@ interface Group {
 }
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-const byIp = (a: EndpointAddress, b: EndpointAddress): number => compareText(a.ip, b.ip) || compareText(a.targetRef?.uid ?? '', b.targetRef?.uid ?? '')
+const byIp = (a: EndpointAddress, b: EndpointAddress): number =>
+  compareText(a.ip, b.ip) || compareText(a.targetRef?.uid ?? '', b.targetRef?.uid ?? '')
 
 /** In an order that depends on the content alone, so that an equal state gives an equal object. */
 function subsetsOf(service: Service, pods: readonly Pod[]): readonly EndpointSubset[] {
@@ -50,11 +55,13 @@ function subsetsOf(service: Service, pods: readonly Pod[]): readonly EndpointSub
     if (!group) groups.set(key, (group = { ports, ready: [], notReady: [] }))
     ;(service.spec?.publishNotReadyAddresses || isPodReady(pod) ? group.ready : group.notReady).push(addressOf(service, pod, ip))
   }
-  return [...groups].toSorted(([a], [b]) => compareText(a, b)).map(([, { ports, ready, notReady }]) => ({
-    ...(ready.length > 0 ? { addresses: ready.toSorted(byIp) } : {}),
-    ...(notReady.length > 0 ? { notReadyAddresses: notReady.toSorted(byIp) } : {}),
-    ...(ports.length > 0 ? { ports } : {}),
-  }))
+  return [...groups]
+    .toSorted(([a], [b]) => compareText(a, b))
+    .map(([, { ports, ready, notReady }]) => ({
+      ...(ready.length > 0 ? { addresses: ready.toSorted(byIp) } : {}),
+      ...(notReady.length > 0 ? { notReadyAddresses: notReady.toSorted(byIp) } : {}),
+      ...(ports.length > 0 ? { ports } : {}),
+    }))
 }
 
 function addressOf(service: Service, pod: Pod, ip: string): EndpointAddress {
@@ -73,12 +80,18 @@ function portsOf(service: Service, pod: Pod): readonly EndpointPort[] {
   for (const port of service.spec?.ports ?? []) {
     const target = targetPortOf(pod, port)
     if (target === undefined) continue
-    ports.push({ ...(port.name ? { name: port.name } : {}), port: target, protocol: port.protocol ?? 'TCP', ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}) })
+    ports.push({
+      ...(port.name ? { name: port.name } : {}),
+      port: target,
+      protocol: port.protocol ?? 'TCP',
+      ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
+    })
   }
   return ports.toSorted((a, b) => compareText(a.name ?? '', b.name ?? '') || a.port - b.port)
 }
 
-const sum = (subsets: readonly EndpointSubset[], which: 'addresses' | 'notReadyAddresses'): number => subsets.reduce((total, subset) => total + (subset[which]?.length ?? 0), 0)
+const sum = (subsets: readonly EndpointSubset[], which: 'addresses' | 'notReadyAddresses'): number =>
+  subsets.reduce((total, subset) => total + (subset[which]?.length ?? 0), 0)
 
 /** Ready addresses matter more; within a sort each group keeps its share. */
 function truncate(subsets: readonly EndpointSubset[]): { subsets: readonly EndpointSubset[]; isTruncated: boolean } {
@@ -93,7 +106,7 @@ function truncate(subsets: readonly EndpointSubset[]): { subsets: readonly Endpo
     const addresses = subset[which] ?? []
     const kept = addresses.slice(0, Math.min(left, Math.ceil((addresses.length / total) * room)))
     left -= kept.length
-    const { notReadyAddresses, ...rest } = subset
+    const { notReadyAddresses: _notReady, ...rest } = subset
     if (which === 'addresses') return { ...rest, addresses: kept }
     return kept.length > 0 ? { ...rest, notReadyAddresses: kept } : rest
   })

@@ -30,7 +30,12 @@ export const endpointSliceController: Controller = {
     watch('v1/Service', ({ object }) => keyOf(object)),
     watch('v1/Pod', servicesOfPod),
     // Slices that others changed or deleted are put right.
-    watch(KIND, ({ object, old }) => [object, old].flatMap((slice) => (slice && isManaged(slice) ? ((byService(slice) as string | undefined) ?? []) : [])), { [SERVICE_INDEX]: byService }),
+    watch(
+      KIND,
+      ({ object, old }) =>
+        [object, old].flatMap((slice) => (slice && isManaged(slice) ? ((byService(slice) as string | undefined) ?? []) : [])),
+      { [SERVICE_INDEX]: byService },
+    ),
     read('v1/Node'),
   ],
 
@@ -38,17 +43,26 @@ export const endpointSliceController: Controller = {
     const service = caches.of('v1/Service').get(key)
     // The slices of a Service that is gone are left to the garbage collector.
     if (!service || !isSelectingService(service) || service.metadata?.deletionTimestamp) return
-    const existing = caches.of(KIND).byIndex(SERVICE_INDEX, key).filter((slice) => isManaged(slice) && !slice.metadata?.deletionTimestamp)
+    const existing = caches
+      .of(KIND)
+      .byIndex(SERVICE_INDEX, key)
+      .filter((slice) => isManaged(slice) && !slice.metadata?.deletionTimestamp)
     const nodes = caches.of('v1/Node')
     const plan = planEndpointSlices({ service, pods: podsOfService(service, caches), existing, nodeOf: (name) => nodes.get(name) })
     try {
       for (const slice of plan.create) await client.create(KIND, slice)
       for (const slice of plan.update) await client.update(KIND, slice)
-      for (const { metadata } of plan.delete) await client.delete(KIND, { namespace: metadata!.namespace!, name: metadata!.name! }).catch(ignoreGone)
+      for (const { metadata } of plan.delete)
+        await client.delete(KIND, { namespace: metadata!.namespace!, name: metadata!.name! }).catch(ignoreGone)
     } catch (error) {
       if (isNamespaceTerminating(error)) return
       if (!isApiError(error, 'Conflict')) {
-        events.record(referenceTo('v1/Service', service), 'Warning', 'FailedToUpdateEndpointSlices', `Error updating Endpoint Slices for Service ${key}: ${messageOf(error)}`)
+        events.record(
+          referenceTo('v1/Service', service),
+          'Warning',
+          'FailedToUpdateEndpointSlices',
+          `Error updating Endpoint Slices for Service ${key}: ${messageOf(error)}`,
+        )
       }
       throw error
     }

@@ -35,7 +35,15 @@ export interface SlicesPlan {
 
 export function planEndpointSlices({ service, pods, existing, nodeOf }: SlicesInput): SlicesPlan {
   const families = familiesOf(service)
-  const plans = families.map((family) => planFamily(service, family, pods, existing.filter((slice) => slice.addressType === family), nodeOf))
+  const plans = families.map((family) =>
+    planFamily(
+      service,
+      family,
+      pods,
+      existing.filter((slice) => slice.addressType === family),
+      nodeOf,
+    ),
+  )
   return {
     create: plans.flatMap((plan) => plan.create),
     update: plans.flatMap((plan) => plan.update),
@@ -52,12 +60,22 @@ interface Group {
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 const portsKey = (ports: readonly EndpointPort[] | undefined): string =>
-  (ports ?? []).map((port) => `${port.name ?? ''}/${port.protocol ?? 'TCP'}/${port.port ?? ''}/${port.appProtocol ?? ''}`).toSorted().join(',')
+  (ports ?? [])
+    .map((port) => `${port.name ?? ''}/${port.protocol ?? 'TCP'}/${port.port ?? ''}/${port.appProtocol ?? ''}`)
+    .toSorted()
+    .join(',')
 
 /** What makes an endpoint the same one when it changes. */
-const identityOf = ({ addresses, hostname, targetRef }: Endpoint): string => `${addresses.toSorted(byText).join(',')}|${hostname ?? ''}|${targetRef?.namespace}/${targetRef?.name}`
+const identityOf = ({ addresses, hostname, targetRef }: Endpoint): string =>
+  `${addresses.toSorted(byText).join(',')}|${hostname ?? ''}|${targetRef?.namespace}/${targetRef?.name}`
 
-function planFamily(service: Service, family: Family, pods: readonly Pod[], existing: readonly EndpointSlice[], nodeOf: SlicesInput['nodeOf']): SlicesPlan {
+function planFamily(
+  service: Service,
+  family: Family,
+  pods: readonly Pod[],
+  existing: readonly EndpointSlice[],
+  nodeOf: SlicesInput['nodeOf'],
+): SlicesPlan {
   const groups = new Map<string, Group>()
   for (const pod of pods) {
     const addresses = canBeEndpoint(pod, true) ? addressesOf(pod, family) : []
@@ -87,7 +105,11 @@ function planFamily(service: Service, family: Family, pods: readonly Pod[], exis
 
 function relabelled(service: Service, slice: EndpointSlice): SlicesPlan {
   const labels = labelsOf(service)
-  return { create: [], update: deepEqual(labels, slice.metadata?.labels) ? [] : [{ ...slice, metadata: { ...slice.metadata, labels } }], delete: [] }
+  return {
+    create: [],
+    update: deepEqual(labels, slice.metadata?.labels) ? [] : [{ ...slice, metadata: { ...slice.metadata, labels } }],
+    delete: [],
+  }
 }
 
 function planGroup(service: Service, family: Family, { ports, wanted, slices }: Group): SlicesPlan {
@@ -120,7 +142,9 @@ function planGroup(service: Service, family: Family, { ports, wanted, slices }: 
   }
   const created: EndpointSlice[] = []
   while (left.length > 0) {
-    const roomy = unchanged.filter(({ endpoints }) => endpoints.length + left.length <= MAX_ENDPOINTS).toSorted((a, b) => b.endpoints.length - a.endpoints.length)[0]
+    const roomy = unchanged
+      .filter(({ endpoints }) => endpoints.length + left.length <= MAX_ENDPOINTS)
+      .toSorted((a, b) => b.endpoints.length - a.endpoints.length)[0]
     const part = left.splice(0, MAX_ENDPOINTS)
     if (roomy) {
       roomy.endpoints.push(...part)
@@ -137,7 +161,12 @@ function portsOf(service: Service, pod: Pod): readonly EndpointPort[] {
   for (const port of service.spec?.ports ?? []) {
     const target = targetPortOf(pod, port)
     if (target === undefined) continue
-    ports.push({ name: port.name ?? '', port: target, protocol: port.protocol ?? 'TCP', ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}) })
+    ports.push({
+      name: port.name ?? '',
+      port: target,
+      protocol: port.protocol ?? 'TCP',
+      ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
+    })
   }
   return ports
 }
@@ -162,7 +191,7 @@ function endpointOf(service: Service, pod: Pod, addresses: readonly string[], no
 
 /** The Service's own labels, and those by which the slice is found. */
 function labelsOf(service: Service): Readonly<Record<string, string>> {
-  const { [HEADLESS_LABEL]: headless, ...own } = service.metadata?.labels ?? {}
+  const { [HEADLESS_LABEL]: _headless, ...own } = service.metadata?.labels ?? {}
   return {
     ...own,
     ...(isHeadless(service) ? { [HEADLESS_LABEL]: '' } : {}),
@@ -171,7 +200,12 @@ function labelsOf(service: Service): Readonly<Record<string, string>> {
   }
 }
 
-const newSlice = (service: Service, family: Family, ports: readonly EndpointPort[], endpoints: readonly Endpoint[] = []): EndpointSlice => ({
+const newSlice = (
+  service: Service,
+  family: Family,
+  ports: readonly EndpointPort[],
+  endpoints: readonly Endpoint[] = [],
+): EndpointSlice => ({
   apiVersion: 'discovery.k8s.io/v1',
   kind: 'EndpointSlice',
   metadata: {

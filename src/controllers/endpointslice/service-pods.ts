@@ -40,11 +40,15 @@ export function addressesOf(pod: Pod, family: Family): readonly string[] {
 
 /** Pods that have ended or have no address yet are no endpoints; terminating ones where the caller wants them. */
 export const canBeEndpoint = (pod: Pod, includeTerminating: boolean): boolean =>
-  !isPodTerminal(pod) && Boolean(pod.status?.podIP || pod.status?.podIPs?.length) && (includeTerminating || pod.metadata?.deletionTimestamp === undefined)
+  !isPodTerminal(pod) &&
+  Boolean(pod.status?.podIP || pod.status?.podIPs?.length) &&
+  (includeTerminating || pod.metadata?.deletionTimestamp === undefined)
 
 /** The pod's own name in the DNS of a headless Service. */
 export const hostnameOf = (pod: Pod, service: Service): string | undefined =>
-  pod.spec?.hostname && pod.spec.subdomain === service.metadata?.name && pod.metadata?.namespace === service.metadata?.namespace ? pod.spec.hostname : undefined
+  pod.spec?.hostname && pod.spec.subdomain === service.metadata?.name && pod.metadata?.namespace === service.metadata?.namespace
+    ? pod.spec.hostname
+    : undefined
 
 /** The port of the pod that a Service's port leads to; undefined when the pod names no such port. */
 export function targetPortOf(pod: Pod, port: ServicePort): number | undefined {
@@ -52,7 +56,9 @@ export function targetPortOf(pod: Pod, port: ServicePort): number | undefined {
   if (typeof target === 'number') return target === 0 ? port.port : target
   const sidecars = pod.spec?.initContainers?.filter((container) => container.restartPolicy === 'Always') ?? []
   for (const container of [...(pod.spec?.containers ?? []), ...sidecars]) {
-    const found = container.ports?.find((candidate) => candidate.name === target && (candidate.protocol ?? 'TCP') === (port.protocol ?? 'TCP'))
+    const found = container.ports?.find(
+      (candidate) => candidate.name === target && (candidate.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
+    )
     if (found) return found.containerPort
   }
   return undefined

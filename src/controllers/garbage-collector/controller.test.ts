@@ -7,12 +7,27 @@ import { createGarbageCollector } from './controller.ts'
 
 type Cluster = Awaited<ReturnType<typeof startTestCluster>>
 
-async function make({ client }: Cluster, name: string, owners: readonly ConfigMap[] = [], options: { namespace?: string; blocks?: boolean } = {}): Promise<ConfigMap> {
+async function make(
+  { client }: Cluster,
+  name: string,
+  owners: readonly ConfigMap[] = [],
+  options: { namespace?: string; blocks?: boolean } = {},
+): Promise<ConfigMap> {
   const { namespace = 'n', blocks = true } = options
-  const ownerReferences = owners.map((owner): OwnerReference => ({ apiVersion: 'v1', kind: 'ConfigMap', name: owner.metadata!.name!, uid: owner.metadata!.uid!, blockOwnerDeletion: blocks }))
+  const ownerReferences = owners.map((owner): OwnerReference => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    name: owner.metadata!.name!,
+    uid: owner.metadata!.uid!,
+    blockOwnerDeletion: blocks,
+  }))
   return client.create('v1/ConfigMap', { metadata: { namespace, name, ownerReferences } })
 }
-const names = ({ server }: Cluster) => server.objects('v1/ConfigMap').map((object) => `${object.metadata?.namespace}/${object.metadata?.name}`).toSorted()
+const names = ({ server }: Cluster) =>
+  server
+    .objects('v1/ConfigMap')
+    .map((object) => `${object.metadata?.namespace}/${object.metadata?.name}`)
+    .toSorted()
 const key = (name: string) => ({ namespace: 'n', name })
 
 test('dependents go with their last owner, generation by generation', async (t) => {
@@ -27,7 +42,11 @@ test('dependents go with their last owner, generation by generation', async (t) 
   await cluster.clock.advance(100)
   assert.deepEqual(names(cluster), ['n/other', 'n/shared'])
   const shared = await cluster.client.get('v1/ConfigMap', key('shared'))
-  assert.deepEqual(shared.metadata?.ownerReferences?.map((reference) => reference.name), ['other'], 'the dangling reference is taken off')
+  assert.deepEqual(
+    shared.metadata?.ownerReferences?.map((reference) => reference.name),
+    ['other'],
+    'the dangling reference is taken off',
+  )
   assert.deepEqual(cluster.problems, [])
 })
 
@@ -70,7 +89,9 @@ test('a circle of owners deleted in the foreground does not wait for itself', as
   const cluster = await startTestCluster(t, [createGarbageCollector()])
   const a = await make(cluster, 'a')
   const b = await make(cluster, 'b', [a])
-  await cluster.client.patch('v1/ConfigMap', key('a'), 'merge', { metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'b', uid: b.metadata!.uid, blockOwnerDeletion: true }] } })
+  await cluster.client.patch('v1/ConfigMap', key('a'), 'merge', {
+    metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'b', uid: b.metadata!.uid, blockOwnerDeletion: true }] },
+  })
   await cluster.clock.advance(100)
   await cluster.client.delete('v1/ConfigMap', key('a'), { propagationPolicy: 'Foreground' })
   await cluster.clock.advance(2000)
@@ -79,7 +100,9 @@ test('a circle of owners deleted in the foreground does not wait for itself', as
 
 test('an owner of a kind that is not served keeps its dependents', async (t) => {
   const cluster = await startTestCluster(t, [createGarbageCollector()])
-  await cluster.client.create('v1/ConfigMap', { metadata: { namespace: 'n', name: 'kept', ownerReferences: [{ apiVersion: 'gone.example.com/v1', kind: 'Gone', name: 'x', uid: 'x' }] } })
+  await cluster.client.create('v1/ConfigMap', {
+    metadata: { namespace: 'n', name: 'kept', ownerReferences: [{ apiVersion: 'gone.example.com/v1', kind: 'Gone', name: 'x', uid: 'x' }] },
+  })
   await cluster.clock.advance(60_000)
   assert.deepEqual(names(cluster), ['n/kept'])
   assert.equal(cluster.problems.length, 1, 'told once, not with every retry')

@@ -45,7 +45,7 @@ export function createGarbageCollector(): Controller {
         if (old.metadata?.uid !== object.metadata?.uid) look(graph.remove(old.metadata!.uid!))
         put(object)
       },
-      deleted: (object) => look(graph.remove((object as KubeObject).metadata!.uid!)),
+      deleted: (object) => look(graph.remove(object.metadata!.uid!)),
     })
     watched.set(kind, remove)
   }
@@ -65,7 +65,8 @@ export function createGarbageCollector(): Controller {
     const { preferred, failures } = await context.client.discover()
     const kinds = new Set(preferred.filter(isCollectable).map(kindNameOf))
     for (const kind of kinds) if (!watched.has(kind)) watchKind(context, kind)
-    for (const kind of [...watched.keys()]) if (!kinds.has(kind) && !failures.has(kind.slice(0, kind.lastIndexOf('/')))) forgetKind(context, kind)
+    for (const kind of watched.keys())
+      if (!kinds.has(kind) && !failures.has(kind.slice(0, kind.lastIndexOf('/')))) forgetKind(context, kind)
     return { afterMs: failures.size > 0 ? SYNC_DEADLINE_MS : undefined }
   }
 
@@ -75,12 +76,15 @@ export function createGarbageCollector(): Controller {
     workers: 20,
     reads: ['apiextensions.k8s.io/v1/CustomResourceDefinition', 'apiregistration.k8s.io/v1/APIService'],
     writes: ['*/*'],
-    watches: [watch('apiextensions.k8s.io/v1/CustomResourceDefinition', () => DISCOVERY_KEY), watch('apiregistration.k8s.io/v1/APIService', () => DISCOVERY_KEY)],
+    watches: [
+      watch('apiextensions.k8s.io/v1/CustomResourceDefinition', () => DISCOVERY_KEY),
+      watch('apiregistration.k8s.io/v1/APIService', () => DISCOVERY_KEY),
+    ],
 
     async start(context) {
       start = context
       await followDiscovery(context)
-      const synced = Promise.all([...watched.keys()].map((kind) => context.informers.find(kind)?.synced))
+      const synced = Promise.all([...watched.keys()].map(async (kind) => context.informers.find(kind)?.synced))
       const deadline = new AbortController()
       await Promise.race([
         synced,
@@ -104,7 +108,11 @@ export function createGarbageCollector(): Controller {
 }
 
 /** Finds out what each owner is; 'invalid' when the object names an owner that it cannot have, which no retry will mend. */
-async function classify(context: ReconcileContext, graph: OwnerGraph, node: GraphNode): Promise<ReadonlyMap<string, OwnerState> | 'invalid'> {
+async function classify(
+  context: ReconcileContext,
+  graph: OwnerGraph,
+  node: GraphNode,
+): Promise<ReadonlyMap<string, OwnerState> | 'invalid'> {
   const states = new Map<string, OwnerState>()
   for (const reference of ownersOf(node)) {
     const state = knownState(graph, node, reference) ?? (await liveState(context, node, reference))
@@ -121,7 +129,11 @@ function knownState(graph: OwnerGraph, node: GraphNode, reference: OwnerReferenc
   return isDeletingDependents(owner) ? 'waiting' : 'solid'
 }
 
-async function liveState({ client, events }: ReconcileContext, node: GraphNode, reference: OwnerReference): Promise<OwnerState | 'invalid'> {
+async function liveState(
+  { client, events }: ReconcileContext,
+  node: GraphNode,
+  reference: OwnerReference,
+): Promise<OwnerState | 'invalid'> {
   const kind = `${reference.apiVersion}/${reference.kind}`
   const { namespaced } = await client.resourceOf(kind)
   const namespace = node.object.metadata?.namespace
@@ -131,7 +143,7 @@ async function liveState({ client, events }: ReconcileContext, node: GraphNode, 
     return 'invalid'
   }
   try {
-    const owner = (await client.get(kind, namespaced ? { namespace, name: reference.name } : { name: reference.name })) as KubeObject
+    const owner: KubeObject = await client.get<string>(kind, namespaced ? { namespace, name: reference.name } : { name: reference.name })
     if (owner.metadata?.uid !== reference.uid) return 'dangling'
     return isDeletingDependents({ kind, object: owner }) ? 'waiting' : 'solid'
   } catch (error) {
@@ -147,16 +159,22 @@ async function carryOut(client: Client, node: GraphNode, plan: GarbagePlan, enqu
     case 'set owners':
       return patchMetadata(client, node, { ownerReferences: plan.owners })
     case 'remove finalizer':
-      return patchMetadata(client, node, { finalizers: node.object.metadata?.finalizers?.filter((finalizer) => finalizer !== plan.finalizer) ?? [] })
+      return patchMetadata(client, node, {
+        finalizers: node.object.metadata?.finalizers?.filter((finalizer) => finalizer !== plan.finalizer) ?? [],
+      })
     case 'delete dependents':
       for (const dependent of plan.dependents) enqueue(dependent.object.metadata!.uid!)
       return
     case 'orphan dependents':
       await Promise.all(plan.dependents.map((dependent) => letGo(client, dependent, node)))
-      return patchMetadata(client, node, { finalizers: node.object.metadata?.finalizers?.filter((finalizer) => finalizer !== ORPHAN) ?? [] })
+      return patchMetadata(client, node, {
+        finalizers: node.object.metadata?.finalizers?.filter((finalizer) => finalizer !== ORPHAN) ?? [],
+      })
     case 'delete':
       if (plan.unblockOwners) {
-        await patchMetadata(client, node, { ownerReferences: ownersOf(node).map((reference) => ({ ...reference, blockOwnerDeletion: false })) })
+        await patchMetadata(client, node, {
+          ownerReferences: ownersOf(node).map((reference) => ({ ...reference, blockOwnerDeletion: false })),
+        })
       }
       return remove(client, node, plan.propagationPolicy, !plan.unblockOwners)
   }
@@ -165,7 +183,9 @@ async function carryOut(client: Client, node: GraphNode, plan: GarbagePlan, enqu
 const keyOfNode = ({ object }: GraphNode) => ({ namespace: object.metadata!.namespace, name: object.metadata!.name! })
 
 const letGo = (client: Client, dependent: GraphNode, owner: GraphNode): Promise<void> =>
-  patchMetadata(client, dependent, { ownerReferences: ownersOf(dependent).filter((reference) => reference.uid !== owner.object.metadata?.uid) })
+  patchMetadata(client, dependent, {
+    ownerReferences: ownersOf(dependent).filter((reference) => reference.uid !== owner.object.metadata?.uid),
+  })
 
 /** Lists are replaced as a whole, so the version they were read at must still hold. */
 async function patchMetadata(client: Client, node: GraphNode, change: Readonly<Record<string, unknown>>): Promise<void> {
@@ -178,7 +198,12 @@ async function patchMetadata(client: Client, node: GraphNode, change: Readonly<R
 }
 
 /** The uid and the version guard against deleting what is not, or no longer, without owners. */
-async function remove(client: Client, node: GraphNode, propagationPolicy: 'Background' | 'Foreground' | 'Orphan', isVersionChecked: boolean): Promise<void> {
+async function remove(
+  client: Client,
+  node: GraphNode,
+  propagationPolicy: 'Background' | 'Foreground' | 'Orphan',
+  isVersionChecked: boolean,
+): Promise<void> {
   const { uid, resourceVersion } = node.object.metadata!
   const preconditions = { uid: uid!, ...(isVersionChecked ? { resourceVersion: resourceVersion! } : {}) }
   try {

@@ -75,7 +75,11 @@ export function createOwnerGraph(): OwnerGraph {
     })
 
   function isSameOwners(a: readonly OwnerReference[], b: readonly OwnerReference[]): boolean {
-    return a === b || (a.length === b.length && a.every((reference, i) => reference.uid === b[i]!.uid && reference.blockOwnerDeletion === b[i]!.blockOwnerDeletion))
+    return (
+      a === b ||
+      (a.length === b.length &&
+        a.every((reference, i) => reference.uid === b[i]!.uid && reference.blockOwnerDeletion === b[i]!.blockOwnerDeletion))
+    )
   }
 
   return {

@@ -8,7 +8,11 @@ export type OwnerState = 'solid' | 'dangling' | 'waiting'
 
 export type GarbagePlan =
   | { readonly type: 'nothing' }
-  | { readonly type: 'delete'; readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan'; /** Breaks a circle of owners that wait for each other. */ readonly unblockOwners: boolean }
+  | {
+      readonly type: 'delete'
+      readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan'
+      /** Breaks a circle of owners that wait for each other. */ readonly unblockOwners: boolean
+    }
   | { readonly type: 'set owners'; readonly owners: readonly OwnerReference[] }
   /** These must go first; then the finalizer can be taken off. */
   | { readonly type: 'delete dependents'; readonly dependents: readonly GraphNode[] }
@@ -20,7 +24,11 @@ const NOTHING: GarbagePlan = { type: 'nothing' }
 /** Whether owners must be known to plan for the object. */
 export const needsOwners = (node: GraphNode): boolean => !isBeingDeleted(node) && ownersOf(node).length > 0
 
-export function planGarbage(node: GraphNode, dependents: readonly GraphNode[], stateOf: (reference: OwnerReference) => OwnerState): GarbagePlan {
+export function planGarbage(
+  node: GraphNode,
+  dependents: readonly GraphNode[],
+  stateOf: (reference: OwnerReference) => OwnerState,
+): GarbagePlan {
   if (isOrphaning(node)) return { type: 'orphan dependents', dependents }
   if (isDeletingDependents(node)) return planForeground(node, dependents)
   if (!needsOwners(node)) return NOTHING
@@ -39,7 +47,9 @@ export function planGarbage(node: GraphNode, dependents: readonly GraphNode[], s
 
 function planForeground(node: GraphNode, dependents: readonly GraphNode[]): GarbagePlan {
   const uid = node.object.metadata!.uid
-  const blocking = dependents.filter((dependent) => ownersOf(dependent).some((reference) => reference.uid === uid && reference.blockOwnerDeletion))
+  const blocking = dependents.filter((dependent) =>
+    ownersOf(dependent).some((reference) => reference.uid === uid && reference.blockOwnerDeletion),
+  )
   if (blocking.length === 0) return { type: 'remove finalizer', finalizer: FOREGROUND }
   return { type: 'delete dependents', dependents: blocking.filter((dependent) => !isDeletingDependents(dependent)) }
 }

@@ -52,7 +52,12 @@ export async function syncHistory(context: ReconcileContext, owner: HistoryOwner
   return { current, old }
 }
 
-async function createRevision({ client }: ReconcileContext, owner: HistoryOwner, data: unknown, revision: number): Promise<ControllerRevision> {
+async function createRevision(
+  { client }: ReconcileContext,
+  owner: HistoryOwner,
+  data: unknown,
+  revision: number,
+): Promise<ControllerRevision> {
   const { namespace, name } = owner.object.metadata!
   const hash = hashOf(data, owner.collisionCount)
   const labels = { ...owner.template.metadata?.labels, [REVISION_HASH_LABEL]: hash }
@@ -81,18 +86,25 @@ async function createRevision({ client }: ReconcileContext, owner: HistoryOwner,
 }
 
 function withoutApplied(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const { 'kubectl.kubernetes.io/last-applied-configuration': applied, ...rest } = annotations
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _applied, ...rest } = annotations
   return rest
 }
 
 /** The template that a revision holds. */
 export function templateOf(revision: ControllerRevision): PodTemplateSpec {
-  const { $patch, ...template } = (revision.data as unknown as { readonly spec: { readonly template: PodTemplateSpec & { readonly $patch?: string } } }).spec.template
+  const { $patch: _patch, ...template } = (
+    revision.data as unknown as { readonly spec: { readonly template: PodTemplateSpec & { readonly $patch?: string } } }
+  ).spec.template
   return template
 }
 
 /** Deletes the oldest revisions beyond the limit that nothing uses any more. */
-export async function trimHistory({ client }: ReconcileContext, old: readonly ControllerRevision[], limit: number, isLive: (revision: ControllerRevision) => boolean): Promise<void> {
+export async function trimHistory(
+  { client }: ReconcileContext,
+  old: readonly ControllerRevision[],
+  limit: number,
+  isLive: (revision: ControllerRevision) => boolean,
+): Promise<void> {
   const dead = old.filter((revision) => !isLive(revision))
   for (const { metadata } of dead.slice(0, Math.max(0, dead.length - limit))) {
     try {

@@ -26,7 +26,10 @@ const isManagedElsewhere = (job: Job): boolean => job.spec?.managedBy !== undefi
 
 function keysOfPod({ type, object: pod, old }: Change<Pod>, caches: Caches): readonly string[] {
   const owner = controllerOf(pod)
-  const former = old && controllerOf(old)?.uid !== owner?.uid && controllerOf(old)?.kind === 'Job' ? [`${pod.metadata?.namespace}/${controllerOf(old)!.name}`] : []
+  const former =
+    old && controllerOf(old)?.uid !== owner?.uid && controllerOf(old)?.kind === 'Job'
+      ? [`${pod.metadata?.namespace}/${controllerOf(old)!.name}`]
+      : []
   if (owner) {
     if (owner.kind !== 'Job' || !owner.apiVersion.startsWith('batch/')) return former
     const key = `${pod.metadata?.namespace}/${owner.name}`
@@ -35,7 +38,14 @@ function keysOfPod({ type, object: pod, old }: Change<Pod>, caches: Caches): rea
   }
   if (type === 'deleted' || (old && deepEqual(old.metadata?.labels, pod.metadata?.labels) && !controllerOf(old))) return former
   const labels = pod.metadata?.labels ?? {}
-  return [...former, ...caches.of(KIND).byNamespace(pod.metadata!.namespace!).filter((job) => compileLabelSelector(job.spec?.selector)(labels)).map(keyOf)]
+  return [
+    ...former,
+    ...caches
+      .of(KIND)
+      .byNamespace(pod.metadata!.namespace!)
+      .filter((job) => compileLabelSelector(job.spec?.selector)(labels))
+      .map(keyOf),
+  ]
 }
 
 export function createJobController(): Controller {
@@ -64,7 +74,13 @@ export function createJobController(): Controller {
       }
       if (isManagedElsewhere(job)) return
       const matches = compileLabelSelector(job.spec?.selector)
-      const pods = await claim(client, { kind: 'v1/Pod', objects: ownedAndOrphans(caches.of('v1/Pod'), job), ownerKind: KIND, owner: job, matches })
+      const pods = await claim(client, {
+        kind: 'v1/Pod',
+        objects: ownedAndOrphans(caches.of('v1/Pod'), job),
+        ownerKind: KIND,
+        owner: job,
+        matches,
+      })
       const plan = planJob({ job, pods, backOff: backOffs.get(key), nowMs: runtime.clock.now(), now: timestamp(runtime.clock) })
 
       const { created, error } = await changePods(context, job, plan.create, plan.delete)
@@ -82,14 +98,19 @@ export function createJobController(): Controller {
 
 /** Zero and absent are the same to the API: they must not cause a write. */
 function isSameStatus(a: JobStatus | undefined, b: JobStatus): boolean {
+  if (a === undefined) return false
   const counts = ['active', 'ready', 'terminating', 'succeeded', 'failed'] as const
-  const { active, ready, terminating, succeeded, failed, uncountedTerminatedPods, ...restA } = a ?? {}
-  const { active: a2, ready: r2, terminating: t2, succeeded: s2, failed: f2, uncountedTerminatedPods: notedB, ...restB } = b
-  if (a === undefined || counts.some((name) => (a[name] ?? 0) !== (b[name] ?? 0))) return false
-  return deepEqual(uncountedTerminatedPods ?? {}, notedB ?? {}) && deepEqual(restA, restB)
+  if (counts.some((name) => (a[name] ?? 0) !== (b[name] ?? 0))) return false
+  const others = ['conditions', 'startTime', 'completionTime', 'completedIndexes', 'failedIndexes'] as const
+  return deepEqual(a.uncountedTerminatedPods ?? {}, b.uncountedTerminatedPods ?? {}) && others.every((name) => deepEqual(a[name], b[name]))
 }
 
-async function changePods(context: ReconcileContext, job: Job, create: readonly PodToCreate[], doomed: readonly Pod[]): Promise<{ created: number; error: unknown }> {
+async function changePods(
+  context: ReconcileContext,
+  job: Job,
+  create: readonly PodToCreate[],
+  doomed: readonly Pod[],
+): Promise<{ created: number; error: unknown }> {
   const reference = referenceTo(KIND, job)
   let created = 0
   try {
@@ -113,7 +134,10 @@ function podOf(job: Job, { index, failures, ignoredFailures }: PodToCreate): Pod
   const pod = podFromTemplate(withFinalizer(template), job.metadata!.namespace!, controllerReference(KIND, job))
   if (!isIndexed(job) || index === undefined) return pod
   const name = job.metadata!.name!
-  const counts = failures === undefined ? {} : { [FAILURE_COUNT]: String(failures), ...(ignoredFailures ? { [IGNORED_FAILURE_COUNT]: String(ignoredFailures) } : {}) }
+  const counts =
+    failures === undefined
+      ? {}
+      : { [FAILURE_COUNT]: String(failures), ...(ignoredFailures ? { [IGNORED_FAILURE_COUNT]: String(ignoredFailures) } : {}) }
   return {
     ...pod,
     metadata: {
@@ -141,7 +165,13 @@ const INDEX_VARIABLE = 'JOB_COMPLETION_INDEX'
 
 function withIndexVariable(container: Container): Container {
   if (container.env?.some((variable) => variable.name === INDEX_VARIABLE)) return container
-  return { ...container, env: [...(container.env ?? []), { name: INDEX_VARIABLE, valueFrom: { fieldRef: { fieldPath: `metadata.labels['${COMPLETION_INDEX}']` } } }] }
+  return {
+    ...container,
+    env: [
+      ...(container.env ?? []),
+      { name: INDEX_VARIABLE, valueFrom: { fieldRef: { fieldPath: `metadata.labels['${COMPLETION_INDEX}']` } } },
+    ],
+  }
 }
 
 async function release(client: Client, pod: Pod): Promise<void> {

@@ -27,14 +27,22 @@ export function judgeFailure(job: Job, pod: Pod): FailureVerdict {
 function matchRule(pod: Pod, { onExitCodes, onPodConditions }: PodFailurePolicyRule): string | undefined {
   const { namespace, name } = pod.metadata!
   if (onExitCodes) {
-    const container = matchExitCode(pod.status?.containerStatuses, onExitCodes) ?? matchExitCode(pod.status?.initContainerStatuses, onExitCodes)
-    return container && `Container ${container.name} for pod ${namespace}/${name} failed with exit code ${container.state?.terminated?.exitCode}`
+    const container =
+      matchExitCode(pod.status?.containerStatuses, onExitCodes) ?? matchExitCode(pod.status?.initContainerStatuses, onExitCodes)
+    return (
+      container && `Container ${container.name} for pod ${namespace}/${name} failed with exit code ${container.state?.terminated?.exitCode}`
+    )
   }
-  const condition = pod.status?.conditions?.find(({ type, status }) => onPodConditions?.some((pattern) => pattern.type === type && (pattern.status ?? 'True') === status))
+  const condition = pod.status?.conditions?.find(({ type, status }) =>
+    onPodConditions?.some((pattern) => pattern.type === type && (pattern.status ?? 'True') === status),
+  )
   return condition && `Pod ${namespace}/${name} has condition ${condition.type}`
 }
 
-function matchExitCode(statuses: readonly ContainerStatus[] | undefined, { containerName, operator, values }: PodFailurePolicyOnExitCodesRequirement): ContainerStatus | undefined {
+function matchExitCode(
+  statuses: readonly ContainerStatus[] | undefined,
+  { containerName, operator, values }: PodFailurePolicyOnExitCodesRequirement,
+): ContainerStatus | undefined {
   return statuses?.find(({ name, state }) => {
     const exitCode = state?.terminated?.exitCode
     if (!exitCode || (containerName !== undefined && containerName !== name)) return false

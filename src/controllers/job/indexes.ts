@@ -14,7 +14,7 @@ export function parseIndexes(text: string | undefined, completions: number): Set
 export function formatIndexes(indexes: Iterable<number>): string {
   const sorted = [...indexes].sort((a, b) => a - b)
   const parts: string[] = []
-  for (let i = 0; i < sorted.length; ) {
+  for (let i = 0; i < sorted.length;) {
     let end = i
     while (end + 1 < sorted.length && sorted[end + 1] === sorted[end]! + 1) end++
     const [first, last] = [sorted[i]!, sorted[end]!]

@@ -14,7 +14,8 @@ export const isIndexed = (job: Job): boolean => job.spec?.completionMode === 'In
 export const hasIndexLimit = (job: Job): boolean => isIndexed(job) && job.spec?.backoffLimitPerIndex !== undefined
 export const isSuspended = (job: Job): boolean => job.spec?.suspend ?? false
 /** Whether a pod is replaced only once it has ended, not already while it is terminating. */
-export const replacesOnlyFailed = (job: Job): boolean => job.spec?.podReplacementPolicy === 'Failed' || job.spec?.podFailurePolicy !== undefined
+export const replacesOnlyFailed = (job: Job): boolean =>
+  job.spec?.podReplacementPolicy === 'Failed' || job.spec?.podFailurePolicy !== undefined
 
 export const isTracked = (pod: Pod): boolean => pod.metadata?.finalizers?.includes(TRACKING_FINALIZER) ?? false
 
@@ -63,7 +64,8 @@ export function restartsOf(pods: readonly Pod[]): number {
   let restarts = 0
   for (const { status } of pods) {
     if (status?.phase !== 'Running' && status?.phase !== 'Pending') continue
-    for (const container of [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])]) restarts += container.restartCount
+    for (const container of [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])])
+      restarts += container.restartCount
   }
   return restarts
 }

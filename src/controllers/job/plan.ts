@@ -13,7 +13,19 @@ import { selectPodsToDelete } from '../pods/deletion-order.ts'
 import { isPodActive, isPodReady, isPodTerminating, timeOf } from '../pods/pod-state.ts'
 import { judgeFailure } from './failure-policy.ts'
 import { formatIndexes, parseIndexes } from './indexes.ts'
-import { completionIndexOf, finishedAt, hasIndexLimit, ignoredIndexFailures, indexFailures, isIndexed, isPodFailed, isSuspended, isTracked, replacesOnlyFailed, restartsOf } from './job-pods.ts'
+import {
+  completionIndexOf,
+  finishedAt,
+  hasIndexLimit,
+  ignoredIndexFailures,
+  indexFailures,
+  isIndexed,
+  isPodFailed,
+  isSuspended,
+  isTracked,
+  replacesOnlyFailed,
+  restartsOf,
+} from './job-pods.ts'
 
 export const MAX_CREATE_OR_DELETE = 500
 /** Uids that the status notes at most: it must stay small. */
@@ -54,7 +66,8 @@ export interface JobPlan {
   readonly afterMs: number | undefined
 }
 
-export const isFinished = (job: Job): boolean => job.status?.conditions?.some(({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True') ?? false
+export const isFinished = (job: Job): boolean =>
+  job.status?.conditions?.some(({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True') ?? false
 
 const isTrue = (condition: JobCondition | undefined): condition is JobCondition => condition?.status === 'True'
 
@@ -89,7 +102,10 @@ class JobStep {
     const tracked = new Set(pods.filter(isTracked).map((pod) => pod.metadata!.uid!))
     const { succeeded = [], failed = [] } = job.status?.uncountedTerminatedPods ?? {}
     // Noted pods that have lost their finalizer, or are gone, now move into the counters.
-    this.#noted = { succeeded: new Set(succeeded.filter((uid) => tracked.has(uid))), failed: new Set(failed.filter((uid) => tracked.has(uid))) }
+    this.#noted = {
+      succeeded: new Set(succeeded.filter((uid) => tracked.has(uid))),
+      failed: new Set(failed.filter((uid) => tracked.has(uid))),
+    }
     this.#counted = {
       succeeded: (job.status?.succeeded ?? 0) + succeeded.length - this.#noted.succeeded.size,
       failed: (job.status?.failed ?? 0) + failed.length - this.#noted.failed.size,
@@ -101,7 +117,9 @@ class JobStep {
   plan(): JobPlan {
     const fresh = this.#freshlyFinished()
     const backOff = nextBackOff(this.#input.backOff, fresh)
-    const succeeded = isIndexed(this.#job) ? this.#succeededIndexes.size : this.#counted.succeeded + this.#noted.succeeded.size + fresh.succeeded.length
+    const succeeded = isIndexed(this.#job)
+      ? this.#succeededIndexes.size
+      : this.#counted.succeeded + this.#noted.succeeded.size + fresh.succeeded.length
     const failures = fresh.failed.filter((pod) => judgeFailure(this.#job, pod).isCounted).length
     const failed = this.#counted.failed + this.#noted.failed.size + failures
 
@@ -110,15 +128,32 @@ class JobStep {
     const doomed = target ? this.#active : []
     const change = target ? { create: [], delete: doomed } : this.#manage(succeeded, backOff)
     const activeCount = this.#active.length - change.delete.length + change.create.length
-    const end = target ?? (this.#isComplete(succeeded, activeCount) ? this.#condition('SuccessCriteriaMet', 'CompletionsReached', 'Reached expected number of succeeded pods') : undefined)
+    const end =
+      target ??
+      (this.#isComplete(succeeded, activeCount)
+        ? this.#condition('SuccessCriteriaMet', 'CompletionsReached', 'Reached expected number of succeeded pods')
+        : undefined)
     if (end && !isDecided) this.#conditions = withCondition(this.#conditions, end)
     if (!end && !this.#job.metadata?.deletionTimestamp) this.#markSuspension()
 
     const release = this.#noteFinished(end)
     const terminating = this.#pods.filter(isPodTerminating).length + change.delete.length
-    const isOver = isDecided && release.length === 0 && this.#noted.succeeded.size === 0 && this.#noted.failed.size === 0 && terminating === 0 && activeCount === 0
+    const isOver =
+      isDecided &&
+      release.length === 0 &&
+      this.#noted.succeeded.size === 0 &&
+      this.#noted.failed.size === 0 &&
+      terminating === 0 &&
+      activeCount === 0
     const completionTime = isOver ? this.#finish(end!, succeeded) : undefined
-    return { ...change, release, events: this.#events, backOff, afterMs: this.#afterMs, status: this.#status(activeCount, terminating, change.delete, completionTime) }
+    return {
+      ...change,
+      release,
+      events: this.#events,
+      backOff,
+      afterMs: this.#afterMs,
+      status: this.#status(activeCount, terminating, change.delete, completionTime),
+    }
   }
 
   #condition(type: string, reason: string, message: string): JobCondition {
@@ -179,7 +214,8 @@ class JobStep {
     }
     const limit = spec?.backoffLimit ?? 6
     const restarts = spec?.template.spec?.restartPolicy === 'OnFailure' ? restartsOf(this.#pods) : 0
-    if (failed > limit || (restarts > 0 && restarts >= limit)) return fail('BackoffLimitExceeded', 'Job has reached the specified backoff limit')
+    if (failed > limit || (restarts > 0 && restarts >= limit))
+      return fail('BackoffLimitExceeded', 'Job has reached the specified backoff limit')
     if (spec?.activeDeadlineSeconds !== undefined && !isSuspended(this.#job) && this.#startTime !== undefined) {
       const remaining = timeOf(this.#startTime)! + spec.activeDeadlineSeconds * 1000 - this.#input.nowMs
       if (remaining <= 0 && this.#job.status?.startTime) return fail('DeadlineExceeded', 'Job was active longer than specified deadline')
@@ -195,12 +231,14 @@ class JobStep {
     if (spec?.maxFailedIndexes !== undefined && failedCount > spec.maxFailedIndexes) {
       return this.#condition('FailureTarget', 'MaxFailedIndexesExceeded', 'Job has exceeded the specified maximal number of failed indexes')
     }
-    if (failedCount > 0 && failedCount + succeeded >= (this.#completions ?? 0)) return this.#condition('FailureTarget', 'FailedIndexes', 'Job has failed indexes')
+    if (failedCount > 0 && failedCount + succeeded >= (this.#completions ?? 0))
+      return this.#condition('FailureTarget', 'FailedIndexes', 'Job has failed indexes')
     for (const [i, rule] of (spec?.successPolicy?.rules ?? []).entries()) {
       const wanted = rule.succeededIndexes === undefined ? undefined : parseIndexes(rule.succeededIndexes, this.#completions ?? 0)
       const met = wanted ? [...wanted].filter((index) => this.#succeededIndexes.has(index)).length : succeeded
       const isAll = wanted !== undefined && wanted.size > 0 && met === wanted.size
-      if (succeeded > 0 && (isAll || (rule.succeededCount !== undefined && met >= rule.succeededCount))) return this.#condition('SuccessCriteriaMet', 'SuccessPolicy', `Matched rules at index ${i}`)
+      if (succeeded > 0 && (isAll || (rule.succeededCount !== undefined && met >= rule.succeededCount)))
+        return this.#condition('SuccessCriteriaMet', 'SuccessPolicy', `Matched rules at index ${i}`)
     }
     return undefined
   }
@@ -215,7 +253,8 @@ class JobStep {
     if (job.metadata?.deletionTimestamp) return { create: [], delete: [] }
     if (isSuspended(job)) return { create: [], delete: this.#active }
     const parallelism = job.spec?.parallelism ?? 1
-    const remaining = this.#completions === undefined ? (succeeded > 0 ? this.#active.length : parallelism) : Math.max(0, this.#completions - succeeded)
+    const remaining =
+      this.#completions === undefined ? (succeeded > 0 ? this.#active.length : parallelism) : Math.max(0, this.#completions - succeeded)
     const wanted = this.#completions === undefined ? remaining : Math.min(remaining, parallelism)
     const surplus = this.#surplus(Math.max(0, this.#active.length - wanted))
     if (surplus.length > 0) return { create: [], delete: surplus.slice(0, MAX_CREATE_OR_DELETE) }
@@ -229,7 +268,11 @@ class JobStep {
         return { create: [], delete: [] }
       }
     }
-    if (!isIndexed(job)) return { create: Array.from({ length: missing }, () => ({ index: undefined, failures: undefined, ignoredFailures: undefined })), delete: [] }
+    if (!isIndexed(job))
+      return {
+        create: Array.from({ length: missing }, () => ({ index: undefined, failures: undefined, ignoredFailures: undefined })),
+        delete: [],
+      }
     return { create: this.#createIndexed(missing), delete: [] }
   }
 
@@ -270,7 +313,11 @@ class JobStep {
         continue
       }
       const isCounted = last !== undefined && judgeFailure(this.#job, last).isCounted
-      create.push({ index, failures: (last ? indexFailures(last) : 0) + (isCounted ? 1 : 0), ignoredFailures: (last ? ignoredIndexFailures(last) : 0) + (last && !isCounted ? 1 : 0) })
+      create.push({
+        index,
+        failures: (last ? indexFailures(last) : 0) + (isCounted ? 1 : 0),
+        ignoredFailures: (last ? ignoredIndexFailures(last) : 0) + (last && !isCounted ? 1 : 0),
+      })
     }
     return create
   }
@@ -319,9 +366,15 @@ class JobStep {
       const uid = pod.metadata!.uid!
       const isFailed = isPodFailed(pod, this.#job)
       const isSucceeded = pod.status?.phase === 'Succeeded'
-      const mustStay = !this.#job.metadata?.deletionTimestamp && !end && !isSucceeded && (!isFailed || awaiting.get(completionIndexOf(pod)) === pod)
+      const mustStay =
+        !this.#job.metadata?.deletionTimestamp && !end && !isSucceeded && (!isFailed || awaiting.get(completionIndexOf(pod)) === pod)
       if (mustStay) continue
-      if (this.#noted.succeeded.size + this.#noted.failed.size >= MAX_UNCOUNTED && !this.#noted.succeeded.has(uid) && !this.#noted.failed.has(uid)) break
+      if (
+        this.#noted.succeeded.size + this.#noted.failed.size >= MAX_UNCOUNTED &&
+        !this.#noted.succeeded.has(uid) &&
+        !this.#noted.failed.has(uid)
+      )
+        break
       release.push(pod)
       // An index that succeeded is noted by itself.
       if (isSucceeded && !this.#noted.failed.has(uid)) {
@@ -337,7 +390,8 @@ class JobStep {
     this.#conditions = withCondition(this.#conditions, this.#condition(isSuccess ? 'Complete' : 'Failed', reason ?? '', message ?? ''))
     if (!isSuccess) this.#events.push(['Warning', reason ?? '', message ?? ''])
     else {
-      if (this.#completions !== undefined && succeeded > this.#completions) this.#events.push(['Warning', 'TooManySucceededPods', 'Too many succeeded pods running after completion count reached'])
+      if (this.#completions !== undefined && succeeded > this.#completions)
+        this.#events.push(['Warning', 'TooManySucceededPods', 'Too many succeeded pods running after completion count reached'])
       this.#events.push(['Normal', 'Completed', 'Job completed'])
     }
     return isSuccess ? this.#input.now : undefined
@@ -345,8 +399,11 @@ class JobStep {
 
   #status(active: number, terminating: number, deleted: readonly Pod[], completionTime: string | undefined): JobStatus {
     const old = this.#job.status ?? {}
-    const { startTime, ...rest } = old
-    const noted = { ...(this.#noted.succeeded.size > 0 ? { succeeded: [...this.#noted.succeeded] } : {}), ...(this.#noted.failed.size > 0 ? { failed: [...this.#noted.failed] } : {}) }
+    const { startTime: _startTime, ...rest } = old
+    const noted = {
+      ...(this.#noted.succeeded.size > 0 ? { succeeded: [...this.#noted.succeeded] } : {}),
+      ...(this.#noted.failed.size > 0 ? { failed: [...this.#noted.failed] } : {}),
+    }
     return {
       ...rest,
       ...(this.#conditions.length > 0 ? { conditions: this.#conditions } : {}),
@@ -366,8 +423,12 @@ class JobStep {
 
 const latest = (pods: readonly Pod[]): number => Math.max(0, ...pods.map(finishedAt))
 
-function nextBackOff(record: BackOffRecord | undefined, { succeeded, failed }: { succeeded: readonly Pod[]; failed: readonly Pod[] }): BackOffRecord | undefined {
-  if (succeeded.length === 0) return failed.length === 0 ? record : { failures: (record?.failures ?? 0) + failed.length, lastMs: latest(failed) }
+function nextBackOff(
+  record: BackOffRecord | undefined,
+  { succeeded, failed }: { succeeded: readonly Pod[]; failed: readonly Pod[] },
+): BackOffRecord | undefined {
+  if (succeeded.length === 0)
+    return failed.length === 0 ? record : { failures: (record?.failures ?? 0) + failed.length, lastMs: latest(failed) }
   const since = latest(succeeded)
   const later = failed.filter((pod) => finishedAt(pod) > since)
   return later.length === 0 ? undefined : { failures: later.length, lastMs: latest(later) }

@@ -69,7 +69,11 @@ export function createNamespaceController(): Controller {
       const report = await deleteContent(context, key, await discover(client))
       const conditions = planConditions(namespace.status?.conditions, report, timestamp(runtime.clock))
       if (conditions !== namespace.status?.conditions) {
-        namespace = await client.update(KIND, { ...namespace, status: { ...namespace.status, conditions: conditions! } }, { subresource: 'status' })
+        namespace = await client.update(
+          KIND,
+          { ...namespace, status: { ...namespace.status, conditions: conditions! } },
+          { subresource: 'status' },
+        )
       }
       if (report.errors.length > 0 || report.discoveryFailures.size > 0) {
         forgetDiscovery()
@@ -98,13 +102,21 @@ async function finalize(client: Client, namespace: Namespace): Promise<void> {
 const isPods = (resource: ResourceInfo): boolean => resource.group === '' && resource.resource === 'pods'
 
 async function deleteContent(context: ReconcileContext, namespace: string, discovery: Discovery): Promise<DeletionReport> {
-  const report = { discoveryFailures: discovery.failures, errors: [] as string[], remaining: new Map<string, number>(), finalizers: new Map<string, number>() }
-  const deletable = discovery.preferred.filter((resource) => resource.namespaced && resource.verbs.includes('delete') && resource.verbs.includes('list'))
+  const report = {
+    discoveryFailures: discovery.failures,
+    errors: [] as string[],
+    remaining: new Map<string, number>(),
+    finalizers: new Map<string, number>(),
+  }
+  const deletable = discovery.preferred.filter(
+    (resource) => resource.namespaced && resource.verbs.includes('delete') && resource.verbs.includes('list'),
+  )
   const visit = async (resource: ResourceInfo): Promise<void> => {
     try {
       const left = await deleteResource(context.client, resource, namespace)
       if (left.length > 0) report.remaining.set(`${resource.resource}.${resource.group}`, left.length)
-      for (const finalizer of left.flatMap((object) => object.metadata?.finalizers ?? [])) report.finalizers.set(finalizer, (report.finalizers.get(finalizer) ?? 0) + 1)
+      for (const finalizer of left.flatMap((object) => object.metadata?.finalizers ?? []))
+        report.finalizers.set(finalizer, (report.finalizers.get(finalizer) ?? 0) + 1)
     } catch (error) {
       report.errors.push(messageOf(error))
     }
@@ -122,8 +134,8 @@ async function deleteResource(client: Client, resource: ResourceInfo, namespace:
     if (before.items.length === 0) return []
     // Background: the garbage collector must not be asked to orphan what goes with the namespace anyway.
     if (resource.verbs.includes('deletecollection')) await client.deleteCollection(kind, { namespace, propagationPolicy: 'Background' })
-    else await Promise.all((before.items as readonly KubeObject[]).map((object) => deleteOne(client, kind, object)))
-    return (await client.list(kind, { namespace })).items as readonly KubeObject[]
+    else await Promise.all(before.items.map((object) => deleteOne(client, kind, object)))
+    return (await client.list(kind, { namespace })).items
   } catch (error) {
     // No longer served, or served without these verbs: there is nothing to delete.
     if (isUnknownKind(error) || isApiError(error, 'NotFound', 'MethodNotAllowed')) return []

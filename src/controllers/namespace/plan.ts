@@ -33,33 +33,56 @@ function wantedOf({ discoveryFailures, errors, remaining, finalizers }: Deletion
       ok: ['ResourcesDiscovered', 'All resources successfully discovered'],
       problem:
         discoveryFailures.size > 0
-          ? ['DiscoveryFailed', `Discovery failed for some groups, ${discoveryFailures.size} failing: unable to retrieve the complete list of server APIs: ${failures}`]
+          ? [
+              'DiscoveryFailed',
+              `Discovery failed for some groups, ${discoveryFailures.size} failing: unable to retrieve the complete list of server APIs: ${failures}`,
+            ]
           : undefined,
     },
-    { type: 'NamespaceDeletionGroupVersionParsingFailure', ok: ['ParsedGroupVersions', 'All legacy kube types successfully parsed'], problem: undefined },
+    {
+      type: 'NamespaceDeletionGroupVersionParsingFailure',
+      ok: ['ParsedGroupVersions', 'All legacy kube types successfully parsed'],
+      problem: undefined,
+    },
     {
       type: 'NamespaceDeletionContentFailure',
       ok: ['ContentDeleted', 'All content successfully deleted, may be waiting on finalization'],
-      problem: errors.length > 0 ? ['ContentDeletionFailed', `Failed to delete all resource types, ${errors.length} remaining: ${errors.toSorted().join(', ')}`] : undefined,
+      problem:
+        errors.length > 0
+          ? ['ContentDeletionFailed', `Failed to delete all resource types, ${errors.length} remaining: ${errors.toSorted().join(', ')}`]
+          : undefined,
     },
     {
       type: 'NamespaceContentRemaining',
       ok: ['ContentRemoved', 'All content successfully removed'],
-      problem: remaining.size > 0 ? ['SomeResourcesRemain', `Some resources are remaining: ${join(remaining, (name, count) => `${name} has ${count} resource instances`)}`] : undefined,
+      problem:
+        remaining.size > 0
+          ? [
+              'SomeResourcesRemain',
+              `Some resources are remaining: ${join(remaining, (name, count) => `${name} has ${count} resource instances`)}`,
+            ]
+          : undefined,
     },
     {
       type: 'NamespaceFinalizersRemaining',
       ok: ['ContentHasNoFinalizers', 'All content-preserving finalizers finished'],
       problem:
         finalizers.size > 0
-          ? ['SomeFinalizersRemain', `Some content in the namespace has finalizers remaining: ${join(finalizers, (name, count) => `${name} in ${count} resource instances`)}`]
+          ? [
+              'SomeFinalizersRemain',
+              `Some content in the namespace has finalizers remaining: ${join(finalizers, (name, count) => `${name} in ${count} resource instances`)}`,
+            ]
           : undefined,
     },
   ]
 }
 
 /** The conditions as they should be; the same list when nothing differs. */
-export function planConditions(current: readonly NamespaceCondition[] | undefined, report: DeletionReport, now: string): readonly NamespaceCondition[] | undefined {
+export function planConditions(
+  current: readonly NamespaceCondition[] | undefined,
+  report: DeletionReport,
+  now: string,
+): readonly NamespaceCondition[] | undefined {
   let conditions = current
   for (const { type, ok, problem } of wantedOf(report)) {
     const status = problem ? 'True' : 'False'

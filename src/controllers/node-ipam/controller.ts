@@ -32,7 +32,10 @@ export function createNodeIpamController(clusterCidr: string, blockPrefix: numbe
         events.record(referenceTo('v1/Node', node), 'Normal', 'CIDRNotAvailable', `Node ${key} status is now: CIDRNotAvailable`)
         return
       }
-      await client.patch('v1/Node', { name: key }, 'merge', { metadata: { uid: node.metadata!.uid }, spec: { podCIDR, podCIDRs: [podCIDR] } })
+      await client.patch('v1/Node', { name: key }, 'merge', {
+        metadata: { uid: node.metadata!.uid },
+        spec: { podCIDR, podCIDRs: [podCIDR] },
+      })
     },
   }
 }

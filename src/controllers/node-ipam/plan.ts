@@ -13,7 +13,8 @@ export function parseCidr(text: string): Network {
   return { base: a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d, prefix }
 }
 
-const format = (base: number, prefix: number): string => `${Math.floor(base / 2 ** 24)}.${Math.floor(base / 2 ** 16) % 256}.${Math.floor(base / 2 ** 8) % 256}.${base % 256}/${prefix}`
+const format = (base: number, prefix: number): string =>
+  `${Math.floor(base / 2 ** 24)}.${Math.floor(base / 2 ** 16) % 256}.${Math.floor(base / 2 ** 8) % 256}.${base % 256}/${prefix}`
 
 /** The first block of the network that nobody uses; undefined when all are taken. */
 export function allocateBlock(cluster: Network, blockPrefix: number, used: ReadonlySet<string>): string | undefined {

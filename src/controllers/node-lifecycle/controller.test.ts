@@ -11,14 +11,25 @@ import { createNodeLifecycleController } from './controller.ts'
 type T = Parameters<typeof startTestCluster>[0]
 
 async function startNodes(t: T, names: readonly string[]) {
-  const cluster = await startTestCluster(t, [createNodeLifecycleController(), createTaintEvictionController(), createPodGarbageCollector(), createNodeIpamController('10.0.0.0/16', 24)])
+  const cluster = await startTestCluster(t, [
+    createNodeLifecycleController(),
+    createTaintEvictionController(),
+    createPodGarbageCollector(),
+    createNodeIpamController('10.0.0.0/16', 24),
+  ])
   const { client, clock, server } = cluster
   for (const name of names) {
     await client.create('v1/Node', { metadata: { name }, status: { conditions: [{ type: 'Ready', status: 'True' }] } })
-    await client.create('coordination.k8s.io/v1/Lease', { metadata: { namespace: 'kube-node-lease', name }, spec: { renewTime: microTimestamp(clock) } })
+    await client.create('coordination.k8s.io/v1/Lease', {
+      metadata: { namespace: 'kube-node-lease', name },
+      spec: { renewTime: microTimestamp(clock) },
+    })
   }
   const renew = async (...alive: readonly string[]) => {
-    for (const name of alive) await client.patch('coordination.k8s.io/v1/Lease', { namespace: 'kube-node-lease', name }, 'merge', { spec: { renewTime: microTimestamp(clock) } })
+    for (const name of alive)
+      await client.patch('coordination.k8s.io/v1/Lease', { namespace: 'kube-node-lease', name }, 'merge', {
+        spec: { renewTime: microTimestamp(clock) },
+      })
   }
   /** Lets time pass with these nodes renewing their leases every ten seconds. */
   const pass = async (seconds: number, ...alive: readonly string[]) => {
@@ -40,7 +51,9 @@ const pod = (name: string, nodeName: string, tolerationSeconds?: number): Pod =>
   spec: {
     nodeName,
     containers: [],
-    ...(tolerationSeconds === undefined ? {} : { tolerations: [{ key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds }] }),
+    ...(tolerationSeconds === undefined
+      ? {}
+      : { tolerations: [{ key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds }] }),
   },
   status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
 })
@@ -97,7 +110,11 @@ test('pods of a node that is deleted go after a while, unless it comes back', as
 test('each node gets a block of the pod network of its own, and a freed one is given again', async (t) => {
   const { client, clock, node } = await startNodes(t, ['a', 'b', 'c'])
   await clock.advance(100)
-  assert.deepEqual(['a', 'b', 'c'].map((name) => node(name).spec?.podCIDR).toSorted(), ['10.0.0.0/24', '10.0.1.0/24', '10.0.2.0/24'])
+  assert.deepEqual(['a', 'b', 'c'].map((name) => String(node(name).spec?.podCIDR)).toSorted(), [
+    '10.0.0.0/24',
+    '10.0.1.0/24',
+    '10.0.2.0/24',
+  ])
   const freed = node('b').spec?.podCIDR
   await client.delete('v1/Node', { name: 'b' })
   await client.create('v1/Node', { metadata: { name: 'd' } })

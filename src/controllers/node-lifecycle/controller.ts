@@ -84,18 +84,23 @@ export function createNodeLifecycleController(): Controller {
       const remainingMs = lastSeenMs + graceOf(node) - runtime.clock.monotonic()
       if (remainingMs <= 0) {
         const conditions = lostConditions(node, now)
-        if (conditions !== node.status?.conditions) node = await client.update('v1/Node', { ...node, status: { ...node.status, conditions } }, { subresource: 'status' })
+        if (conditions !== node.status?.conditions)
+          node = await client.update('v1/Node', { ...node, status: { ...node.status, conditions } }, { subresource: 'status' })
       }
       const isReady = readyStatusOf(node) === 'True'
       const wasReady = ready.has(key)
       if (isReady) ready.add(key)
       else ready.delete(key)
-      if (wasReady && !isReady) events.record(referenceTo('v1/Node', node), 'Normal', 'NodeNotReady', `Node ${key} status is now: NodeNotReady`)
+      if (wasReady && !isReady)
+        events.record(referenceTo('v1/Node', node), 'Normal', 'NodeNotReady', `Node ${key} status is now: NodeNotReady`)
       if (readyStatusOf(node) === 'Unknown' || (wasReady && !isReady)) await markPodsNotReady(context, key, now)
 
       const taints = planTaints(node, hasOtherReadyNode(caches, key) || isReady, now)
       if (taints !== (node.spec?.taints ?? taints) || (!node.spec?.taints && taints.length > 0)) {
-        await client.patch('v1/Node', { name: key }, 'merge', { metadata: { resourceVersion: node.metadata!.resourceVersion }, spec: { taints } })
+        await client.patch('v1/Node', { name: key }, 'merge', {
+          metadata: { resourceVersion: node.metadata!.resourceVersion },
+          spec: { taints },
+        })
       }
       return { afterMs: remainingMs > 0 ? remainingMs : undefined }
     },
@@ -117,7 +122,11 @@ function hasOtherReadyNode(caches: Caches, name: string): boolean {
 async function markPodsNotReady({ client, caches, events }: ReconcileContext, nodeName: string, now: string): Promise<void> {
   const pods = caches.of('v1/Pod').byIndex(NODE_INDEX, nodeName).filter(isPodReady)
   const mark = async (pod: Pod): Promise<void> => {
-    const conditions = withCondition(pod.status?.conditions, { ...findCondition(pod.status?.conditions, 'Ready')!, status: 'False', lastTransitionTime: now })
+    const conditions = withCondition(pod.status?.conditions, {
+      ...findCondition(pod.status?.conditions, 'Ready')!,
+      status: 'False',
+      lastTransitionTime: now,
+    })
     try {
       await client.update('v1/Pod', { ...pod, status: { ...pod.status, conditions } }, { subresource: 'status' })
       events.record(referenceTo('v1/Pod', pod), 'Warning', 'NodeNotReady', 'Node is not ready')

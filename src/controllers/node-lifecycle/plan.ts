@@ -34,7 +34,13 @@ export function lostConditions(node: Node, now: string): readonly NodeCondition[
     const current = findCondition(conditions, type)
     if (current?.status === 'Unknown') continue
     const lost: NodeCondition = current
-      ? { ...current, status: 'Unknown', reason: 'NodeStatusUnknown', message: 'Kubelet stopped posting node status.', lastTransitionTime: now }
+      ? {
+          ...current,
+          status: 'Unknown',
+          reason: 'NodeStatusUnknown',
+          message: 'Kubelet stopped posting node status.',
+          lastTransitionTime: now,
+        }
       : {
           type,
           status: 'Unknown',
@@ -56,13 +62,15 @@ export function planTaints(node: Node, mayEvict: boolean, now: string): readonly
   const current = node.spec?.taints ?? []
   const hasReady = findCondition(node.status?.conditions, 'Ready') !== undefined
   const wanted = new Set<string>()
-  for (const [type, status, taint] of CONDITION_TAINTS) if (findCondition(node.status?.conditions, type)?.status === status) wanted.add(`${taint}:NoSchedule`)
+  for (const [type, status, taint] of CONDITION_TAINTS)
+    if (findCondition(node.status?.conditions, type)?.status === status) wanted.add(`${taint}:NoSchedule`)
   if (node.spec?.unschedulable) wanted.add(`${UNSCHEDULABLE}:NoSchedule`)
   const ready = readyStatusOf(node)
   if (hasReady && ready !== 'True' && mayEvict) wanted.add(`${ready === 'False' ? NOT_READY : UNREACHABLE}:NoExecute`)
 
   const nameOf = ({ key, effect }: Taint): string => `${key}:${effect}`
-  const isOurs = ({ key, effect }: Taint): boolean => (effect === 'NoSchedule' ? NO_SCHEDULE_KEYS.has(key) : effect === 'NoExecute' && (key === NOT_READY || key === UNREACHABLE))
+  const isOurs = ({ key, effect }: Taint): boolean =>
+    effect === 'NoSchedule' ? NO_SCHEDULE_KEYS.has(key) : effect === 'NoExecute' && (key === NOT_READY || key === UNREACHABLE)
   // A node that has no Ready condition yet keeps the taint that it registered with.
   const kept = current.filter((taint) => !isOurs(taint) || wanted.has(nameOf(taint)) || !hasReady)
   const missing = [...wanted].filter((name) => !current.some((taint) => nameOf(taint) === name))

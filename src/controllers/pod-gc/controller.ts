@@ -42,7 +42,8 @@ export function createPodGarbageCollector(maxTerminatedPods = MAX_TERMINATED_POD
           const keys: string[] = []
           const node = object.spec?.nodeName
           if (node ? !caches.of('v1/Node').get(node) : object.metadata?.deletionTimestamp) keys.push(keyOf(object))
-          if (isPodTerminal(object) && !(old && isPodTerminal(old)) && caches.of('v1/Pod').size > maxTerminatedPods) keys.push(TERMINATED_KEY)
+          if (isPodTerminal(object) && !(old && isPodTerminal(old)) && caches.of('v1/Pod').size > maxTerminatedPods)
+            keys.push(TERMINATED_KEY)
           return keys
         },
         { [NODE_INDEX]: byNodeName },
@@ -64,7 +65,8 @@ export function createPodGarbageCollector(maxTerminatedPods = MAX_TERMINATED_POD
       missedSince.set(node, since)
       if (nowMs < since + QUARANTINE_MS) return { afterMs: since + QUARANTINE_MS - nowMs }
       if (await exists(context, node)) return
-      if (!isPodTerminal(pod)) await markDisrupted(client, pod, 'DeletionByPodGC', 'PodGC: node no longer exists', timestamp(runtime.clock), 'Failed')
+      if (!isPodTerminal(pod))
+        await markDisrupted(client, pod, 'DeletionByPodGC', 'PodGC: node no longer exists', timestamp(runtime.clock), 'Failed')
       await forceDelete(context, pod)
     },
   }

@@ -16,7 +16,12 @@ const time = (secondsAgo: number) => new Date(nowMs - secondsAgo * 1000).toISOSt
 
 function pod(name: string, { node = 'n1', phase = 'Running', readyFor = 100, cost, restarts = 0, age = 1000 }: Shape = {}): Pod {
   return {
-    metadata: { name, uid: name, creationTimestamp: time(age), ...(cost ? { annotations: { 'controller.kubernetes.io/pod-deletion-cost': cost } } : {}) },
+    metadata: {
+      name,
+      uid: name,
+      creationTimestamp: time(age),
+      ...(cost ? { annotations: { 'controller.kubernetes.io/pod-deletion-cost': cost } } : {}),
+    },
     spec: { nodeName: node, containers: [] },
     status: {
       phase,

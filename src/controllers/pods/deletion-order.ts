@@ -38,7 +38,9 @@ export function selectPodsToDelete(pods: readonly Pod[], related: readonly Pod[]
 }
 
 function rank(pod: Pod, neighbours: number): Ranked {
-  const sidecars = new Set(pod.spec?.initContainers?.filter((container) => container.restartPolicy === 'Always').map((container) => container.name))
+  const sidecars = new Set(
+    pod.spec?.initContainers?.filter((container) => container.restartPolicy === 'Always').map((container) => container.name),
+  )
   const cost = pod.metadata?.annotations?.[DELETION_COST] ?? '0'
   return {
     pod,
@@ -49,7 +51,10 @@ function rank(pod: Pod, neighbours: number): Ranked {
     neighbours,
     readySince: readySince(pod),
     restarts: Math.max(0, ...(pod.status?.containerStatuses ?? []).map((status) => status.restartCount)),
-    sidecarRestarts: Math.max(0, ...(pod.status?.initContainerStatuses ?? []).filter((status) => sidecars.has(status.name)).map((status) => status.restartCount)),
+    sidecarRestarts: Math.max(
+      0,
+      ...(pod.status?.initContainerStatuses ?? []).filter((status) => sidecars.has(status.name)).map((status) => status.restartCount),
+    ),
     createdAt: timeOf(pod.metadata?.creationTimestamp),
   }
 }

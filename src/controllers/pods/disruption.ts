@@ -9,5 +9,11 @@ export async function markDisrupted(client: Client, pod: Pod, reason: string, me
   const isMarked = withCondition(pod.status?.conditions, wanted) === pod.status?.conditions
   if (isMarked && (phase === undefined || phase === pod.status?.phase)) return
   const status = { ...(isMarked ? {} : { conditions: [wanted] }), ...(phase === undefined ? {} : { phase }) }
-  await client.patch('v1/Pod', { namespace: namespace!, name: name! }, 'strategic', { metadata: { uid }, status }, { subresource: 'status' })
+  await client.patch(
+    'v1/Pod',
+    { namespace: namespace!, name: name! },
+    'strategic',
+    { metadata: { uid }, status },
+    { subresource: 'status' },
+  )
 }

@@ -16,12 +16,20 @@ export interface PodOwner {
   readonly controller: OwnerReference
 }
 
-export async function createPod({ client, events }: ReconcileContext, { reference, namespace, controller }: PodOwner, template: PodTemplateSpec): Promise<Pod> {
+export async function createPod(
+  { client, events }: ReconcileContext,
+  { reference, namespace, controller }: PodOwner,
+  template: PodTemplateSpec,
+): Promise<Pod> {
   return createPodObject({ client, events }, reference, podFromTemplate(template, namespace, controller))
 }
 
 /** As createPod, for pods with names or details of their own. */
-export async function createPodObject({ client, events }: Pick<ReconcileContext, 'client' | 'events'>, reference: ObjectReference, pod: Pod): Promise<Pod> {
+export async function createPodObject(
+  { client, events }: Pick<ReconcileContext, 'client' | 'events'>,
+  reference: ObjectReference,
+  pod: Pod,
+): Promise<Pod> {
   try {
     const created = await client.create('v1/Pod', pod)
     events.record(reference, 'Normal', 'SuccessfulCreate', `Created pod: ${created.metadata?.name}`)
@@ -33,7 +41,11 @@ export async function createPodObject({ client, events }: Pick<ReconcileContext,
 }
 
 /** A pod that is gone already is what was wanted. */
-export async function deletePod({ client, events }: Pick<ReconcileContext, 'client' | 'events'>, reference: ObjectReference, pod: Pod): Promise<void> {
+export async function deletePod(
+  { client, events }: Pick<ReconcileContext, 'client' | 'events'>,
+  reference: ObjectReference,
+  pod: Pod,
+): Promise<void> {
   const { namespace, name, uid } = pod.metadata!
   try {
     await client.delete('v1/Pod', { namespace, name: name! }, uid ? { preconditions: { uid } } : {})

@@ -7,7 +7,6 @@ import { compileLabels, compileLabelSelector, MATCHES_NOTHING } from '../../api/
 import type { LabelMatcher } from '../../api/selectors.ts'
 import { timestamp } from '../../base/clock.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
-import type { ObjectOf } from '../../client/client.ts'
 import { controllerReference, referenceTo } from '../../client/object-reference.ts'
 import { watch } from '../controller.ts'
 import type { Caches, Change, Controller, ReconcileContext } from '../controller.ts'
@@ -36,7 +35,7 @@ function setsOfPod({ kind, isOwner, matcherOf }: Variant, pod: Pod, caches: Cach
   if (owner) return isOwner(owner) ? [`${pod.metadata?.namespace}/${owner.name}`] : []
   const labels = pod.metadata?.labels
   if (!labels) return []
-  const candidates: readonly AnySet[] = caches.of(kind).byNamespace(pod.metadata!.namespace!)
+  const candidates: readonly AnySet[] = caches.of(kind).byNamespace(pod.metadata.namespace!)
   return candidates.filter((set) => matcherOf(set)(labels)).map(keyOf)
 }
 
@@ -67,7 +66,9 @@ const createSetController = (variant: Variant): Controller => ({
     const matches = variant.matcherOf(set)
     const candidates = ownedAndOrphans(caches.of('v1/Pod'), set)
     const active = await claim(client, { kind: 'v1/Pod', objects: candidates.filter(isPodActive), ownerKind: kind, owner: set, matches })
-    const terminating = candidates.filter((pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === set.metadata?.uid && matches(pod.metadata?.labels ?? {}))
+    const terminating = candidates.filter(
+      (pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === set.metadata?.uid && matches(pod.metadata?.labels ?? {}),
+    )
 
     const nowMs = runtime.clock.now()
     const replicas = set.spec?.replicas ?? 1
@@ -88,7 +89,7 @@ const createSetController = (variant: Variant): Controller => ({
       nowMs,
       now: timestamp(runtime.clock),
     })
-    if (status !== set.status) await client.update(kind, { ...set, status: status! } as ObjectOf<SetKind>, { subresource: 'status' })
+    if (status !== set.status) await client.update(kind, { ...set, status: status! }, { subresource: 'status' })
     if (error !== undefined) throw error
     return { afterMs: nextAvailabilityMs(active, minReadySeconds, nowMs) }
   },

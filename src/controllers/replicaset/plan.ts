@@ -86,5 +86,11 @@ function planConditions({ status, replicas, active, failure, now }: StatusInput)
   if (failure === undefined) return withoutCondition(status?.conditions, 'ReplicaFailure')
   if (current) return status!.conditions!
   const reason = active.length < replicas ? 'FailedCreate' : 'FailedDelete'
-  return withCondition<ReplicaSetCondition>(status?.conditions, { type: 'ReplicaFailure', status: 'True', lastTransitionTime: now, reason, message: failure })
+  return withCondition<ReplicaSetCondition>(status?.conditions, {
+    type: 'ReplicaFailure',
+    status: 'True',
+    lastTransitionTime: now,
+    reason,
+    message: failure,
+  })
 }

@@ -31,7 +31,12 @@ export function createRootCaController(rootCa: string): Controller {
       if (current && deepEqual(current.data, data) && current.metadata?.annotations?.['kubernetes.io/description']) return
       try {
         if (!current) await client.create('v1/ConfigMap', { metadata: { namespace: key, name: NAME, annotations }, data })
-        else await client.update('v1/ConfigMap', { ...current, metadata: { ...current.metadata, annotations: { ...current.metadata?.annotations, ...annotations } }, data })
+        else
+          await client.update('v1/ConfigMap', {
+            ...current,
+            metadata: { ...current.metadata, annotations: { ...current.metadata?.annotations, ...annotations } },
+            data,
+          })
       } catch (error) {
         if (!isNamespaceTerminating(error) && !isApiError(error, 'AlreadyExists', 'NotFound')) throw error
       }

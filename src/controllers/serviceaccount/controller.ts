@@ -18,7 +18,9 @@ export const serviceAccountController: Controller = {
   writes: ['v1/ServiceAccount'],
   watches: [
     watch('v1/Namespace', ({ type, object }) => (type === 'deleted' ? undefined : object.metadata!.name!)),
-    watch('v1/ServiceAccount', ({ type, object }) => (type === 'deleted' && object.metadata?.name === NAME ? object.metadata.namespace! : undefined)),
+    watch('v1/ServiceAccount', ({ type, object }) =>
+      type === 'deleted' && object.metadata?.name === NAME ? object.metadata.namespace! : undefined,
+    ),
   ],
   async reconcile(key, { client, caches }) {
     if (!isNamespaceActive(caches.of('v1/Namespace').get(key)) || caches.of('v1/ServiceAccount').get(`${key}/${NAME}`)) return

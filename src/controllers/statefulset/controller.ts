@@ -26,7 +26,14 @@ function keysOfPod({ type, object: pod, old }: Change<Pod>, caches: Caches): rea
   const keys = [...ownerKey(pod), ...ownerKey(old)]
   if (controllerOf(pod) || type === 'deleted' || (old && deepEqual(old.metadata?.labels, pod.metadata?.labels))) return keys
   const labels = pod.metadata?.labels ?? {}
-  return [...keys, ...caches.of(KIND).byNamespace(pod.metadata!.namespace!).filter((set) => compileLabelSelector(set.spec?.selector)(labels)).map(keyOf)]
+  return [
+    ...keys,
+    ...caches
+      .of(KIND)
+      .byNamespace(pod.metadata!.namespace!)
+      .filter((set) => compileLabelSelector(set.spec?.selector)(labels))
+      .map(keyOf),
+  ]
 }
 
 export const statefulSetController: Controller = {
@@ -48,7 +55,14 @@ export const statefulSetController: Controller = {
     const raiseCollisionCount = async (collisionCount: number): Promise<void> => {
       await client.update(KIND, { ...set, status: { ...set.status!, collisionCount } }, { subresource: 'status' })
     }
-    const history = await syncHistory(context, { kind: KIND, object: set, template: set.spec!.template, matches, collisionCount: set.status?.collisionCount, raiseCollisionCount })
+    const history = await syncHistory(context, {
+      kind: KIND,
+      object: set,
+      template: set.spec!.template,
+      matches,
+      collisionCount: set.status?.collisionCount,
+      raiseCollisionCount,
+    })
     const current = history.old.find((revision) => revision.metadata?.name === set.status?.currentRevision) ?? history.current
     const objects = ownedAndOrphans(caches.of('v1/Pod'), set)
     const canAdopt = (pod: Pod) => parentOf(pod) === set.metadata?.name
@@ -107,7 +121,12 @@ async function createClaim({ client, events }: ReconcileContext, set: StatefulSe
   const owners = claimOwners(set, undefined, wanted)
   try {
     await client.create(CLAIM, owners.length > 0 ? { ...wanted, metadata: { ...wanted.metadata, ownerReferences: owners } } : wanted)
-    events.record(referenceTo(KIND, set), 'Normal', 'SuccessfulCreate', `create ${what} Pod ${pod.metadata?.name} in StatefulSet ${set.metadata?.name} success`)
+    events.record(
+      referenceTo(KIND, set),
+      'Normal',
+      'SuccessfulCreate',
+      `create ${what} Pod ${pod.metadata?.name} in StatefulSet ${set.metadata?.name} success`,
+    )
   } catch (error) {
     if (isApiError(error, 'AlreadyExists')) return
     const message = `create ${what} for Pod ${pod.metadata?.name} in StatefulSet ${set.metadata?.name} failed error: ${messageOf(error)}`
@@ -128,7 +147,8 @@ async function createPod(context: ReconcileContext, set: StatefulSet, pod: Pod):
     events.record(referenceTo(KIND, set), 'Normal', 'SuccessfulCreate', `${about} successful`)
   } catch (error) {
     if (isNamespaceTerminating(error)) return
-    if (!isApiError(error, 'AlreadyExists')) events.record(referenceTo(KIND, set), 'Warning', 'FailedCreate', `${about} failed error: ${messageOf(error)}`)
+    if (!isApiError(error, 'AlreadyExists'))
+      events.record(referenceTo(KIND, set), 'Warning', 'FailedCreate', `${about} failed error: ${messageOf(error)}`)
     throw error
   }
 }

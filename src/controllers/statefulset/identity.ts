@@ -27,13 +27,17 @@ export const isInRange = (set: StatefulSet, ordinal: number): boolean => {
   return ordinal >= start && ordinal < start + (set.spec?.replicas ?? 1)
 }
 
-export const claimName = (set: StatefulSet, template: PersistentVolumeClaim, ordinal: number): string => `${template.metadata?.name}-${set.metadata?.name}-${ordinal}`
+export const claimName = (set: StatefulSet, template: PersistentVolumeClaim, ordinal: number): string =>
+  `${template.metadata?.name}-${set.metadata?.name}-${ordinal}`
 
 const identityLabels = (name: string, ordinal: number) => ({ [POD_NAME_LABEL]: name, [POD_INDEX_LABEL]: String(ordinal) })
 
 function volumesOf(set: StatefulSet, own: readonly Volume[], ordinal: number): readonly Volume[] {
   const templates = set.spec?.volumeClaimTemplates ?? []
-  const claims = templates.map((template): Volume => ({ name: template.metadata!.name!, persistentVolumeClaim: { claimName: claimName(set, template, ordinal) } }))
+  const claims = templates.map((template): Volume => ({
+    name: template.metadata!.name!,
+    persistentVolumeClaim: { claimName: claimName(set, template, ordinal) },
+  }))
   return [...claims, ...own.filter((volume) => !claims.some((claim) => claim.name === volume.name))]
 }
 
@@ -41,12 +45,17 @@ function volumesOf(set: StatefulSet, own: readonly Volume[], ordinal: number): r
 export function podFor(set: StatefulSet, template: PodTemplateSpec, revision: string, ordinal: number): Pod {
   const pod = podFromTemplate(template, set.metadata!.namespace!, controllerReference(KIND, set))
   const name = `${set.metadata!.name}-${ordinal}`
-  const { generateName, ...metadata } = pod.metadata!
+  const { generateName: _prefix, ...metadata } = pod.metadata!
   const volumes = volumesOf(set, pod.spec?.volumes ?? [], ordinal)
   return {
     ...pod,
     metadata: { ...metadata, name, labels: { ...metadata.labels, ...identityLabels(name, ordinal), [REVISION_HASH_LABEL]: revision } },
-    spec: { ...pod.spec!, hostname: name, ...(set.spec?.serviceName ? { subdomain: set.spec.serviceName } : {}), ...(volumes.length > 0 ? { volumes } : {}) },
+    spec: {
+      ...pod.spec!,
+      hostname: name,
+      ...(set.spec?.serviceName ? { subdomain: set.spec.serviceName } : {}),
+      ...(volumes.length > 0 ? { volumes } : {}),
+    },
   }
 }
 

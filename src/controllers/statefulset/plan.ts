@@ -51,7 +51,9 @@ function nextStep(input: StatefulInput, isWell: (pod: Pod) => boolean, isUnavail
   const isOrdered = (set.spec?.podManagementPolicy ?? 'OrderedReady') === 'OrderedReady'
   const start = startOrdinalOf(set)
   const byOrdinal = new Map(pods.filter((pod) => isInRange(set, ordinalOf(pod))).map((pod) => [ordinalOf(pod), pod]))
-  const condemned = pods.filter((pod) => ordinalOf(pod) >= 0 && !isInRange(set, ordinalOf(pod))).toSorted((a, b) => ordinalOf(b) - ordinalOf(a))
+  const condemned = pods
+    .filter((pod) => ordinalOf(pod) >= 0 && !isInRange(set, ordinalOf(pod)))
+    .toSorted((a, b) => ordinalOf(b) - ordinalOf(a))
   const create: { ordinal: number; revision: string }[] = []
   const doomed: Pod[] = []
 
@@ -62,7 +64,8 @@ function nextStep(input: StatefulInput, isWell: (pod: Pod) => boolean, isUnavail
     // Whatever is made, ends, or is not well yet holds up all that come after it.
     if (isOrdered && (!pod || isEnded(pod) || isTerminating(pod) || !isWell(pod))) return { create, delete: doomed, updated: [] }
   }
-  if (create.length > 0 || doomed.length > 0) return { create, delete: [...doomed, ...(isOrdered ? [] : condemned.filter((pod) => !isTerminating(pod)))], updated: [] }
+  if (create.length > 0 || doomed.length > 0)
+    return { create, delete: [...doomed, ...(isOrdered ? [] : condemned.filter((pod) => !isTerminating(pod)))], updated: [] }
 
   if (condemned.length > 0) {
     if (!isOrdered) doomed.push(...condemned.filter((pod) => !isTerminating(pod)))
@@ -85,7 +88,11 @@ function revisionFor({ set, currentRevision, updateRevision }: StatefulInput, or
 }
 
 /** The pod with the highest ordinal that is out of date, once all above it are up to date and well. */
-function nextUpdate({ set, updateRevision }: StatefulInput, byOrdinal: ReadonlyMap<number, Pod>, isUnavailable: (pod: Pod) => boolean): readonly Pod[] {
+function nextUpdate(
+  { set, updateRevision }: StatefulInput,
+  byOrdinal: ReadonlyMap<number, Pod>,
+  isUnavailable: (pod: Pod) => boolean,
+): readonly Pod[] {
   if (set.spec?.updateStrategy?.type === 'OnDelete') return []
   const start = startOrdinalOf(set)
   const partition = set.spec?.updateStrategy?.rollingUpdate?.partition ?? 0
@@ -98,7 +105,12 @@ function nextUpdate({ set, updateRevision }: StatefulInput, byOrdinal: ReadonlyM
   return []
 }
 
-function statusOf({ set, currentRevision, updateRevision, nowMs }: StatefulInput, updated: readonly Pod[], minReadySeconds: number, pods: readonly Pod[]): StatefulSetStatus {
+function statusOf(
+  { set, currentRevision, updateRevision, nowMs }: StatefulInput,
+  updated: readonly Pod[],
+  minReadySeconds: number,
+  pods: readonly Pod[],
+): StatefulSetStatus {
   const counts = { replicas: 0, ready: 0, available: 0, current: 0, updated: 0 }
   for (const pod of pods) {
     counts.replicas++
@@ -111,7 +123,11 @@ function statusOf({ set, currentRevision, updateRevision, nowMs }: StatefulInput
     if (revisionOf(pod) === updateRevision) counts.updated++
   }
   const replicas = set.spec?.replicas ?? 1
-  const isComplete = (set.spec?.updateStrategy?.type ?? 'RollingUpdate') === 'RollingUpdate' && counts.updated === replicas && counts.ready === replicas && counts.replicas === replicas
+  const isComplete =
+    (set.spec?.updateStrategy?.type ?? 'RollingUpdate') === 'RollingUpdate' &&
+    counts.updated === replicas &&
+    counts.ready === replicas &&
+    counts.replicas === replicas
   return {
     ...set.status,
     observedGeneration: set.metadata?.generation ?? 0,
@@ -128,5 +144,9 @@ function statusOf({ set, currentRevision, updateRevision, nowMs }: StatefulInput
 /** Zero and absent are the same to the API: they must not cause a write. */
 export function isSameStatus(a: StatefulSetStatus | undefined, b: StatefulSetStatus): boolean {
   const counts = ['observedGeneration', 'replicas', 'readyReplicas', 'availableReplicas', 'currentReplicas', 'updatedReplicas'] as const
-  return a?.currentRevision === b.currentRevision && a?.updateRevision === b.updateRevision && counts.every((name) => (a?.[name] ?? 0) === (b[name] ?? 0))
+  return (
+    a?.currentRevision === b.currentRevision &&
+    a?.updateRevision === b.updateRevision &&
+    counts.every((name) => (a?.[name] ?? 0) === (b[name] ?? 0))
+  )
 }

@@ -26,7 +26,9 @@ export function createTaintEvictionController(): Controller {
       watch('v1/Node', ({ type, object, old }, caches) => {
         const isChanged = type === 'added' || !deepEqual(evictingTaints(object.spec?.taints), evictingTaints(old?.spec?.taints))
         const isTainted = (node: Node | undefined) => evictingTaints(node?.spec?.taints).length > 0
-        return type !== 'deleted' && isChanged && (isTainted(object) || isTainted(old)) ? caches.of('v1/Pod').byIndex(NODE_INDEX, object.metadata!.name!).map(keyOf) : []
+        return type !== 'deleted' && isChanged && (isTainted(object) || isTainted(old))
+          ? caches.of('v1/Pod').byIndex(NODE_INDEX, object.metadata!.name!).map(keyOf)
+          : []
       }),
       watch(
         'v1/Pod',
@@ -67,7 +69,13 @@ export function createTaintEvictionController(): Controller {
       async function evict(victim: Pod): Promise<void> {
         const { namespace, name, uid } = victim.metadata!
         try {
-          await markDisrupted(client, victim, 'DeletionByTaintManager', 'Taint manager: deleting due to NoExecute taint', timestamp(runtime.clock))
+          await markDisrupted(
+            client,
+            victim,
+            'DeletionByTaintManager',
+            'Taint manager: deleting due to NoExecute taint',
+            timestamp(runtime.clock),
+          )
           await client.delete('v1/Pod', { namespace: namespace!, name: name! }, { preconditions: { uid: uid! } })
         } catch (error) {
           if (!isApiError(error, 'NotFound')) throw error

@@ -2,7 +2,8 @@
 import type { Taint, Toleration } from '../../api/generated/core/v1.ts'
 import { timeOf } from '../pods/pod-state.ts'
 
-export const evictingTaints = (taints: readonly Taint[] | undefined): readonly Taint[] => taints?.filter((taint) => taint.effect === 'NoExecute') ?? []
+export const evictingTaints = (taints: readonly Taint[] | undefined): readonly Taint[] =>
+  taints?.filter((taint) => taint.effect === 'NoExecute') ?? []
 
 export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
   if (effect && effect !== taint.effect) return false
