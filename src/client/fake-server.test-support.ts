@@ -86,7 +86,7 @@ export function createFakeServer(clock: Clock, extraResources: readonly Resource
       : { ...wanted, ...(old['status'] ? { status: old['status'] } : {}) }
     const isSpecChanged = JSON.stringify(body['spec']) !== JSON.stringify(old['spec'])
     const metadata = {
-      ...(isStatus ? old.metadata : wanted.metadata),
+      ...(isStatus ? { ...old.metadata, annotations: wanted.metadata?.annotations } : wanted.metadata),
       uid,
       creationTimestamp,
       deletionTimestamp,

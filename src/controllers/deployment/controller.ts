@@ -47,7 +47,7 @@ const isSelectingAll = (deployment: Deployment): boolean => {
 export const deploymentController: Controller = {
   name: 'deployment',
   reads: [KIND, SET, 'v1/Pod'],
-  writes: [KIND, 'apps/v1/Deployment/status', SET],
+  writes: ['apps/v1/Deployment/status', SET],
   watches: [
     watch(KIND, ({ object }) => keyOf(object)),
     watch(
@@ -100,9 +100,12 @@ export const deploymentController: Controller = {
 
     for (const draft of plan.writes) if (draft.isNew || isChanged(draft)) await writeSet(context, deployment, draft, now)
     for (const set of plan.delete) await deleteSet(context, set)
-    const current = plan.revision === undefined ? deployment : await client.update(KIND, withRevision(deployment, plan.revision))
-    if (!isSameStatus(deployment.status, plan.status))
+    const isNewRevision = plan.revision !== undefined
+    if (isNewRevision || !isSameStatus(deployment.status, plan.status)) {
+      // The revision goes with the status: a change of the annotation by itself would count as a new generation.
+      const current = isNewRevision ? withRevision(deployment, plan.revision) : deployment
       await client.update(KIND, { ...current, status: plan.status }, { subresource: 'status' })
+    }
     return { afterMs: plan.afterMs }
   },
 }
