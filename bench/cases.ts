@@ -145,7 +145,7 @@ export const cases: readonly Case[] = [
       onFreshServer(
         () => start({ nodes: 1_000 }),
         async (target) => {
-          const seconds = await load(target, 'rollout', { replicas: 5_000, timeoutSeconds: 600 })
+          const seconds = await load(target, 'rollout', { nodes: 1_000, replicas: 5_000, timeoutSeconds: 600 })
           note(`${Math.round(5_000 / seconds)} pods/s; then ${Math.round(target.memoryMb())} MB`)
           return seconds
         },

@@ -173,16 +173,37 @@ async function watches(
   return { perSecond: deliveries / seconds, deliveries, seconds }
 }
 
+interface NodeList {
+  readonly items: readonly { readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }[]
+}
+
+/** A figure for so many nodes counts only when so many take pods. */
+async function untilNodesReady(connection: Connection, wanted: number, timeoutSeconds: number): Promise<void> {
+  const start = performance.now()
+  for (;;) {
+    const answer = await connection.request('GET', '/api/v1/nodes', undefined, true)
+    const { items } = JSON.parse(answer.body!) as NodeList
+    const ready = items.filter(({ status }) =>
+      status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
+    ).length
+    if (ready >= wanted) return
+    if (performance.now() - start > timeoutSeconds * 1000)
+      throw new Error(`${ready} of ${wanted} nodes were Ready after ${timeoutSeconds} s`)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+}
+
 interface DeploymentStatus {
   readonly status?: { readonly readyReplicas?: number }
 }
 
-/** Makes a Deployment of so many pods and waits until all are Ready: seconds from the request. */
+/** Once all nodes are Ready, makes a Deployment of so many pods and waits until all are Ready: seconds from the request. */
 async function rollout(
   endpoint: Endpoint,
-  { replicas, timeoutSeconds }: { readonly replicas: number; readonly timeoutSeconds: number },
+  { nodes, replicas, timeoutSeconds }: { readonly nodes: number; readonly replicas: number; readonly timeoutSeconds: number },
 ): Promise<number> {
   const connection = await openConnection(endpoint)
+  await untilNodesReady(connection, nodes, 60)
   await prepare(connection)
   const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`
   const labels = { app: 'rollout' }

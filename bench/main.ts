@@ -53,6 +53,7 @@ async function run(entry: Case): Promise<Result> {
 }
 
 const results: Result[] = []
+const failures: string[] = []
 for (const entry of cases) {
   if (positionals.length > 0 && !positionals.includes(entry.name)) continue
   try {
@@ -61,12 +62,15 @@ for (const entry of cases) {
     if (!flags.json) process.stdout.write(`${renderLine(result)}\n`)
   } catch (error) {
     // A server that breaks is a failure of its own kind: told, and the others are still measured.
+    // Its first line: the rest is where in the load process it was thrown.
+    const why = (error instanceof Error ? error.message : String(error)).split('\n')[0]!
+    failures.push(`${entry.title}: ${why}`)
     say(`${entry.name}: not measured: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1
   }
 }
 process.stdout.write(flags.json ? `${JSON.stringify(results, undefined, 2)}\n` : `${renderSummary(results)}\n`)
 if (flags.write) {
-  writeResults(results)
+  writeResults(results, failures)
   say('wrote bench/RESULTS.md')
 }

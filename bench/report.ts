@@ -33,7 +33,7 @@ export function renderSummary(results: readonly Result[]): string {
   return `${reached} of ${results.length} targets reached`
 }
 
-export function writeResults(results: readonly Result[]): void {
+export function writeResults(results: readonly Result[], failures: readonly string[]): void {
   const rows = results.map((result) => {
     const { title, unit, figure, target, figures, note } = result
     return `| ${title} | ${amount(figure, unit)} | ${amount(target, unit)} | ${ratioOf(result).toFixed(2)} | ${figures.map(number).join(', ')} | ${note} |`
@@ -49,6 +49,12 @@ from stands in \`bench/cases.ts\`.
 ${rows.join('\n')}
 
 ${renderSummary(results)}.
-`
+${failures
+  .map(
+    (failure) => `
+Not measured: ${failure}.
+`,
+  )
+  .join('')}`
   writeFileSync(join(import.meta.dirname, 'RESULTS.md'), text)
 }
