@@ -83,11 +83,11 @@ test('a large transfer comes whole, and a writer waits for a slow reader', async
 test('a reset of one stream ends it and leaves the others alone', async () => {
   const { client, accepted } = connect()
   const [first, second] = await Promise.all([client.open({ name: 'first' }), client.open({ name: 'second' })])
-  first!.destroy()
+  first.destroy()
   assert.equal(await read(accepted[0]!), '')
   const failed = await new Promise((resolve) => accepted[0]!.write('late', resolve))
   assert.match(String(failed), /reset/)
-  second!.end('still here')
+  second.end('still here')
   assert.equal(await read(accepted[1]!), 'still here')
 })
 

@@ -13,7 +13,15 @@ import { sleep } from '../../base/clock.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { containerdConfig, registryHosts, type ContainerdPaths, type ContainerdSettings } from './containerd-config.ts'
 import { createCriRuntime, type CriRuntime } from './cri-client.ts'
-import { effectiveCapabilities, isSameProcess, killLeftovers, processStart, systemEnvironment, unmountBelow } from './processes.ts'
+import {
+  effectiveCapabilities,
+  isSameProcess,
+  killLeftovers,
+  processStart,
+  signalProcess,
+  systemEnvironment,
+  unmountBelow,
+} from './processes.ts'
 
 export interface ContainerdOptions {
   /** The node's own directory; images and logs are kept in it. */
@@ -69,21 +77,23 @@ export async function startContainerd(runtime: Runtime, options: ContainerdOptio
   }
   await writeRegistries(home.paths.registries, options.registries ?? {})
 
-  let pid = await runningPid(home)
-  const isAdopted = pid !== undefined && (await readFile(home.configFile, 'utf8').catch(() => undefined)) === config
-  // Containers survive a restart of their containerd.
-  if (pid !== undefined && !isAdopted) await terminate(runtime, pid, home)
-  if (pid === undefined || !isAdopted) {
-    await writeFile(home.configFile, config, { mode: 0o600 })
-    pid = await launch(home, options.networkNamespace)
+  const running = await runningPid(home)
+  if (running !== undefined) {
+    const isAsWanted = (await readFile(home.configFile, 'utf8').catch(() => undefined)) === config
+    // One that was killed a moment ago still looks alive; it is found out when it does not answer.
+    const cri = isAsWanted ? await connected(runtime, home, running) : undefined
+    if (cri) return daemon(runtime, home, running, cri, true)
+    // Containers survive a restart of their containerd.
+    await terminate(runtime, running, home)
   }
-  const cri = createCriRuntime(runtime, { socket: home.paths.socket })
-  try {
-    await untilReady(runtime, cri, pid, home)
-  } catch (error) {
-    cri.close()
-    throw error
-  }
+  await writeFile(home.configFile, config, { mode: 0o600 })
+  const pid = await launch(home, options.networkNamespace)
+  const cri = await connected(runtime, home, pid)
+  if (!cri) throw new Error(`containerd ended at its start, see ${home.logFile}`)
+  return daemon(runtime, home, pid, cri, false)
+}
+
+function daemon(runtime: Runtime, home: Home, pid: number, cri: CriRuntime, isAdopted: boolean): Containerd {
   return {
     socket: home.paths.socket,
     pid,
@@ -176,15 +186,27 @@ async function launch(home: Home, networkNamespace: string | undefined): Promise
   }
 }
 
-async function untilReady(runtime: Runtime, cri: CriRuntime, pid: number, home: Home): Promise<void> {
+/** A client of the daemon once it is ready; undefined when its process has ended before that. */
+async function connected(runtime: Runtime, home: Home, pid: number): Promise<CriRuntime | undefined> {
+  const cri = createCriRuntime(runtime, { socket: home.paths.socket })
+  let isReady = false
+  try {
+    isReady = await untilReady(runtime, cri, pid, home)
+  } finally {
+    if (!isReady) cri.close()
+  }
+  return isReady ? cri : undefined
+}
+
+async function untilReady(runtime: Runtime, cri: CriRuntime, pid: number, home: Home): Promise<boolean> {
   const giveUpAt = runtime.clock.monotonic() + READY_MS
   for (;;) {
     const trouble = await cri.status().then(
       (status) => (status.runtimeReady ? undefined : status.message),
       (error: unknown) => String(error),
     )
-    if (trouble === undefined) return
-    if ((await processStart(pid)) === undefined) throw new Error(`containerd ended at its start, see ${home.logFile}`)
+    if (trouble === undefined) return true
+    if ((await processStart(pid)) === undefined) return false
     if (runtime.clock.monotonic() > giveUpAt) throw new Error(`containerd did not become ready (${trouble}), see ${home.logFile}`)
     await sleep(runtime.clock, READY_STEP_MS)
   }
@@ -222,10 +244,10 @@ async function removePods(runtime: Runtime, cri: CriRuntime): Promise<void> {
 async function terminate(runtime: Runtime, pid: number, home: Home): Promise<void> {
   const start = await processStart(pid)
   if (start !== undefined) {
-    process.kill(pid, 'SIGTERM')
+    signalProcess(pid, 'SIGTERM')
     const killAt = runtime.clock.monotonic() + TERMINATE_MS
     while (await isSameProcess(pid, start)) {
-      if (runtime.clock.monotonic() > killAt) process.kill(pid, 'SIGKILL')
+      if (runtime.clock.monotonic() > killAt) signalProcess(pid, 'SIGKILL')
       await sleep(runtime.clock, READY_STEP_MS)
     }
   }

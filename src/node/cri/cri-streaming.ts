@@ -27,10 +27,9 @@ export async function runCommand(url: string, tty: boolean, streams: ExecStreams
     ])
     const over = new AbortController()
     // The inputs may well go on when the command has ended; they are let go then.
-    const inputs = [
-      stdin && streams.stdin ? pumpIn(streams.stdin, stdin, over.signal) : undefined,
-      resize && streams.resize ? pumpSizes(streams.resize, resize, over.signal) : undefined,
-    ]
+    const inputs: Promise<void>[] = []
+    if (stdin && streams.stdin) inputs.push(pumpIn(streams.stdin, stdin, over.signal))
+    if (resize && streams.resize) inputs.push(pumpSizes(streams.resize, resize, over.signal))
     const outcome = readAll(error).then(outcomeOf)
     await Promise.all([
       stdout && streams.stdout ? pumpOut(stdout, streams.stdout) : undefined,

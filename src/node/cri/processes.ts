@@ -1,12 +1,16 @@
 /** What /proc tells about processes and mounts that belong to a containerd of ours, and how what is left of them is ended. */
 import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
 const START_TIME_FIELD = 22
 const ZOMBIE = 'Z'
+/** How long a killed process may take to go: the kernel may have to write out its files first. */
+const DEATH_MS = 5_000
+const DEATH_STEP_MS = 5
 
 /** Our environment, with the places where system programs (runc, iptables, umount) are even when the caller's PATH lacks them. */
 export function systemEnvironment(): NodeJS.ProcessEnv {
@@ -29,19 +33,23 @@ export async function effectiveCapabilities(): Promise<bigint> {
   return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`)
 }
 
-/** Kills the shims that serve a containerd socket, and what still runs in their containers. */
+/** Nothing happens when the process has ended meanwhile. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Kills the shims that serve a containerd socket, and what still runs in their containers; resolves when they are gone. */
 export async function killLeftovers(socket: string): Promise<void> {
   const processes = await allProcesses()
   const shims = new Set(processes.filter(({ command }) => isShimOf(command, socket)).map(({ pid }) => pid))
   const doomed = processes.filter(({ pid, parent }) => shims.has(pid) || shims.has(parent)).map(({ pid }) => pid)
-  for (const pid of doomed) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch (error) {
-      // It ended by itself meanwhile.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-    }
-  }
+  for (const pid of doomed) signalProcess(pid, 'SIGKILL')
+  const giveUpAt = Date.now() + DEATH_MS
+  for (const pid of doomed) while ((await processStart(pid)) !== undefined && Date.now() < giveUpAt) await delay(DEATH_STEP_MS)
 }
 
 function isShimOf(command: readonly string[], socket: string): boolean {

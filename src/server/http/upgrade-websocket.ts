@@ -4,7 +4,7 @@
  * instead tunnels SPDY/3.1 in the messages.
  */
 import type { IncomingMessage } from 'node:http'
-import { Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { createWebSocketStream, WebSocketServer, type WebSocket } from 'ws'
 import type { StreamUse } from '../../api/exchange.ts'
 import type { RemoteStreams } from '../../api/node-service.ts'
