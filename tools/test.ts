@@ -10,7 +10,7 @@ import { run } from 'node:test'
 const root = join(import.meta.dirname, '..')
 const wanted = process.argv.slice(2)
 const matches = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
-const unit = globSync('{src,tools}/**/*.test.ts', { cwd: root }).filter(matches).toSorted()
+const unit = globSync('{src,tools,conformance}/**/*.test.ts', { cwd: root }).filter(matches).toSorted()
 const whole = globSync('{test,examples,bench}/**/*.test.ts', { cwd: root }).filter(matches).toSorted()
 
 const totals = { passed: 0, failed: 0, skipped: 0 }

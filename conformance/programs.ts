@@ -1,0 +1,132 @@
+/**
+ * The upstream programs, built once by the ordinary Go client from what go.mod pins, into a cache outside the tree. The directory's
+ * name is made of everything that goes into a build, so what is found there is what would be built; a program appears in it under
+ * its name only when it is complete.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { UserError } from '../src/cluster/user-error.ts'
+
+export const RELEASE = 'v1.36.3'
+const AGNHOST_RELEASE = '2.63.0'
+
+export const cacheRoot = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'proa', 'conformance')
+
+interface Recipe {
+  /** A package's path, or a file of a module when the package is not one of its own. */
+  readonly source: string | { readonly module: string; readonly file: string }
+  readonly isTest?: true
+  readonly stamps?: Readonly<Record<string, string>>
+}
+
+/** The suite refuses to run without a version, and kubectl's answers hold it. */
+const releaseStamps = Object.fromEntries(
+  ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap((at) => [
+    [`${at}.gitVersion`, RELEASE],
+    [`${at}.gitMajor`, RELEASE.slice(1).split('.')[0]!],
+    [`${at}.gitMinor`, RELEASE.split('.')[1]!],
+    [`${at}.gitTreeState`, 'clean'],
+    [`${at}.gitCommit`, '0'.repeat(40)],
+    [`${at}.buildDate`, '2026-01-01T00:00:00Z'],
+  ]),
+)
+
+const recipes = {
+  ginkgo: { source: 'github.com/onsi/ginkgo/v2/ginkgo' },
+  'e2e.test': { source: 'k8s.io/kubernetes/test/e2e', isTest: true, stamps: releaseStamps },
+  kubectl: { source: 'k8s.io/kubernetes/cmd/kubectl', stamps: releaseStamps },
+  agnhost: { source: 'k8s.io/kubernetes/test/images/agnhost', stamps: { 'main.Version': AGNHOST_RELEASE } },
+  nnp: { source: { module: 'k8s.io/kubernetes', file: 'test/images/nonewprivs/nnp.go' } },
+  consumer: { source: 'k8s.io/kubernetes/test/images/resource-consumer' },
+  'consume-cpu': { source: 'k8s.io/kubernetes/test/images/resource-consumer/consume-cpu' },
+  'sample-apiserver': { source: 'k8s.io/sample-apiserver' },
+} as const satisfies Readonly<Record<string, Recipe>>
+
+export type ProgramName = keyof typeof recipes
+
+/** What every run needs; the others are put into images. */
+export const suitePrograms = ['ginkgo', 'e2e.test', 'kubectl'] as const satisfies readonly ProgramName[]
+
+function programDirectory(): string {
+  const hash = createHash('sha256').update(process.arch).update(JSON.stringify(recipes))
+  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(import.meta.dirname, file)))
+  return join(cacheRoot, `${RELEASE}-${hash.digest('hex').slice(0, 12)}`)
+}
+
+const hasGo = (): boolean => spawnSync('go', ['version']).status === 0
+
+function go(args: readonly string[], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // A group of its own: the compilers that it starts end with it.
+    const child = spawn('go', args, {
+      cwd: import.meta.dirname,
+      env: { ...process.env, CGO_ENABLED: '0' },
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    })
+    const stop = () => child.pid !== undefined && process.kill(-child.pid, 'SIGTERM')
+    signal.addEventListener('abort', stop, { once: true })
+    child.on('error', reject)
+    child.on('close', (code) => {
+      signal.removeEventListener('abort', stop)
+      if (signal.aborted) reject(new UserError('stopped while building'))
+      else if (code === 0) resolve()
+      else reject(new UserError(`go ${args[0]} ended with code ${code}; its messages are above`))
+    })
+  })
+}
+
+function moduleDirectory(module: string): string {
+  const found = spawnSync('go', ['mod', 'download', '-json', module], { cwd: import.meta.dirname, encoding: 'utf8' })
+  if (found.status !== 0) throw new UserError(`go mod download ${module}: ${found.stderr || found.stdout}`)
+  return (JSON.parse(found.stdout) as { readonly Dir: string }).Dir
+}
+
+async function build(name: ProgramName, path: string, signal: AbortSignal): Promise<void> {
+  const recipe: Recipe = recipes[name]
+  const flags = ['-s', '-w', ...Object.entries(recipe.stamps ?? {}).map(([variable, value]) => `-X ${variable}=${value}`)].join(' ')
+  const source = typeof recipe.source === 'string' ? recipe.source : join(moduleDirectory(recipe.source.module), recipe.source.file)
+  const unfinished = `${path}.${process.pid}`
+  try {
+    // Without vet: it costs minutes and judges code that is not ours.
+    const verb = recipe.isTest ? ['test', '-vet=off', '-c'] : ['build']
+    await go([...verb, '-trimpath', '-ldflags', flags, '-o', unfinished, source], signal)
+    renameSync(unfinished, path)
+  } finally {
+    rmSync(unfinished, { force: true })
+  }
+}
+
+/**
+ * The paths of the programs; those that are not in the cache are built, which takes a quarter of an hour for the suite the first
+ * time. PROA_CONFORMANCE_PROGRAMS may name a directory of programs that were built elsewhere; it is looked into first.
+ */
+export async function findPrograms<Name extends ProgramName>(
+  names: readonly Name[],
+  step: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Record<Name, string>> {
+  const directory = programDirectory()
+  const given = process.env['PROA_CONFORMANCE_PROGRAMS']
+  const paths = new Map<Name, string>()
+  for (const name of names) {
+    const elsewhere = given ? join(given, name) : undefined
+    paths.set(name, elsewhere && existsSync(elsewhere) ? elsewhere : join(directory, name))
+  }
+  const missing = names.filter((name) => !existsSync(paths.get(name)!))
+  if (missing.length > 0 && !hasGo()) {
+    throw new UserError(
+      `Go is not installed, and it must build ${missing.join(', ')} of Kubernetes ${RELEASE} (https://go.dev/dl, 1.26 or newer).\n` +
+        'What still runs without it: npm test, npm run check, npm run bench.',
+    )
+  }
+  mkdirSync(directory, { recursive: true })
+  for (const name of missing) {
+    step(`building ${name} of Kubernetes ${RELEASE} (once; kept in ${directory})`)
+    await build(name, paths.get(name)!, signal)
+  }
+  return Object.fromEntries(paths) as Record<Name, string>
+}

@@ -1,0 +1,106 @@
+/**
+ * What a run leaves on disk: its plan, each outcome as soon as it is known, ginkgo's logs, JUnit. A run that was killed is continued
+ * from it, and what a killed run left running is found by it: the marks of its processes and its cluster are written before they start.
+ */
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Outcome } from './outcomes.ts'
+import { cacheRoot } from './programs.ts'
+
+export interface Plan {
+  readonly tests: readonly string[]
+  readonly selection: string
+  readonly runtime: 'simulated' | 'containerd'
+  readonly parallel: number
+  readonly timeout: string
+}
+
+export interface RunDirectory {
+  readonly path: string
+  readonly plan: Plan
+  /** Of this run and of those that it continues. */
+  readonly outcomes: Map<string, Outcome>
+  record(outcome: Outcome): void
+  /** Nothing is left to do: not continued any more. */
+  finish(): void
+}
+
+interface Mark {
+  readonly runner: number
+  readonly suite?: number
+  readonly clusterData: string
+}
+
+const KEPT_RUNS = 20
+const runsRoot = join(cacheRoot, 'runs')
+const isUnfinished = (path: string): boolean => existsSync(join(path, 'plan.json')) && !existsSync(join(path, 'finished'))
+const runs = (): string[] =>
+  existsSync(runsRoot)
+    ? readdirSync(runsRoot)
+        .toSorted()
+        .map((name) => join(runsRoot, name))
+    : []
+
+function open(path: string, plan: Plan): RunDirectory {
+  const file = join(path, 'outcomes.jsonl')
+  const outcomes = new Map<string, Outcome>()
+  // The last line may be half written when the run was killed: its test runs again.
+  for (const line of existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : []) {
+    const outcome = JSON.parse(line) as Outcome
+    outcomes.set(outcome.name, outcome)
+  }
+  return {
+    path,
+    plan,
+    outcomes,
+    record(outcome) {
+      outcomes.set(outcome.name, outcome)
+      appendFileSync(file, `${JSON.stringify(outcome)}\n`)
+    },
+    finish: () => writeFileSync(join(path, 'finished'), ''),
+  }
+}
+
+export function createRun(plan: Plan): RunDirectory {
+  for (const old of runs().slice(0, -KEPT_RUNS)) rmSync(old, { recursive: true, force: true })
+  const path = join(runsRoot, new Date().toISOString().replaceAll(':', '-'))
+  mkdirSync(path, { recursive: true })
+  writeFileSync(join(path, 'plan.json'), JSON.stringify(plan))
+  return open(path, plan)
+}
+
+/** The newest run that did not come to its end. */
+export function continueRun(): RunDirectory | undefined {
+  const path = runs().findLast(isUnfinished)
+  return path === undefined ? undefined : open(path, JSON.parse(readFileSync(join(path, 'plan.json'), 'utf8')) as Plan)
+}
+
+const markFile = (path: string): string => join(path, 'running.json')
+export const markRunning = (path: string, mark: Mark): void => writeFileSync(markFile(path), JSON.stringify(mark))
+export const unmarkRunning = (path: string): void => rmSync(markFile(path), { force: true })
+
+/** Whether a process is what we started, not one that got its number later. */
+function isOurs(pid: number, word: string): boolean {
+  const file = `/proc/${pid}/cmdline`
+  return existsSync(file) && readFileSync(file, 'utf8').includes(word)
+}
+
+export function removeCluster(proa: string, dataDir: string): void {
+  if (!existsSync(dataDir)) return
+  const result = spawnSync(proa, ['down', '--name', 'conformance', '--data-dir', dataDir, '--delete'], { encoding: 'utf8' })
+  if (result.status !== 0) throw new Error(`the cluster in ${dataDir} was not taken down: ${result.stderr}`)
+  rmSync(dataDir, { recursive: true, force: true })
+}
+
+/** Ends what runs that were killed (kill -9, power) left behind. */
+export function sweepLeftovers(proa: string, step: (text: string) => void): void {
+  for (const path of runs().filter((run) => existsSync(markFile(run)))) {
+    const mark = JSON.parse(readFileSync(markFile(path), 'utf8')) as Mark
+    if (isOurs(mark.runner, 'conformance/run.ts')) continue
+    step(`removing what a killed run left: ${mark.clusterData}`)
+    if (mark.suite !== undefined && isOurs(mark.suite, 'ginkgo')) process.kill(-mark.suite, 'SIGKILL')
+    removeCluster(proa, mark.clusterData)
+    unmarkRunning(path)
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * `npm run conformance -- [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
+ * [--passing] [--slice N] [--timeout 1h] [--resume] [--write] [--list]`
+ *
+ * Upstream's conformance tests against a fresh cluster of this checkout. Exit codes: 0 when no test of passing.txt failed or stayed
+ * without an outcome, 1 when one did or the run could not be made, 2 for wrong usage, 130 when it was stopped.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { isUserError, UserError } from '../src/cluster/user-error.ts'
+import { readCatalogue, selectTests, sliceFor, tiers } from './catalogue.ts'
+import type { ConformanceTest, Selection } from './catalogue.ts'
+import { findPrograms, RELEASE, suitePrograms } from './programs.ts'
+import { compareWithPassing, parsePassing, renderAreas, renderPassing, renderResults, renderTotals, totalsOf } from './report.ts'
+import { continueRun, createRun, markRunning, removeCluster, sweepLeftovers, unmarkRunning } from './run-directory.ts'
+import type { Plan, RunDirectory } from './run-directory.ts'
+import { runSuite } from './suite.ts'
+
+const root = join(import.meta.dirname, '..')
+const proa = join(root, 'proa')
+const passingFile = join(import.meta.dirname, 'passing.txt')
+const resultsFile = join(import.meta.dirname, 'RESULTS.md')
+/** The tests mostly wait; a process needs 200 MB. */
+const PROCESSES_PER_CORE = 6
+const MOST_PROCESSES = 24
+const SIMULATED_NODES = 2
+
+const step = (text: string) => process.stderr.write(`conformance: ${text}\n`)
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        focus: { type: 'string' },
+        areas: { type: 'string' },
+        tier: { type: 'string' },
+        parallel: { type: 'string' },
+        runtime: { type: 'string', default: 'simulated' },
+        timeout: { type: 'string', default: '3h' },
+        slice: { type: 'string' },
+        passing: { type: 'boolean' },
+        'skip-slow': { type: 'boolean' },
+        resume: { type: 'boolean' },
+        write: { type: 'boolean' },
+        list: { type: 'boolean' },
+      },
+    }).values
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error))
+  }
+}
+type Flags = ReturnType<typeof readFlags>
+
+class UsageError extends UserError {}
+const usage = (text: string) => new UsageError(text)
+
+function oneOf<T extends string>(flag: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value)
+  if (!found) throw usage(`--${flag} is one of ${choices.join(', ')}, not ${value}`)
+  return found
+}
+
+function countOf(flag: string, value: string): number {
+  const count = Number(value)
+  if (!/^\d+$/.test(value) || count < 1) throw usage(`--${flag} is a number from 1 on, not ${value}`)
+  return count
+}
+
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text)
+  } catch (error) {
+    throw usage(`--focus: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function commitOf(): string {
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout?.trim() ?? ''
+  const commit = git('rev-parse', 'HEAD')
+  if (!commit) return '0'.repeat(40)
+  return git('status', '--porcelain', '--', 'src') ? `${commit} with changes in src/` : commit
+}
+
+const readPassing = (): string[] => (existsSync(passingFile) ? parsePassing(readFileSync(passingFile, 'utf8')) : [])
+
+function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
+  const runtime = oneOf('runtime', flags.runtime, ['simulated', 'containerd'])
+  const tier = oneOf('tier', flags.tier ?? (runtime === 'simulated' ? 'fake-nodes' : 'all'), [...tiers, 'all'])
+  const passing = readPassing()
+  const only =
+    flags.slice !== undefined ? sliceFor(commitOf(), passing, countOf('slice', flags.slice)) : flags.passing ? passing : undefined
+  const selection: Selection = {
+    tier,
+    ...(flags.focus === undefined ? {} : { focus: patternOf(flags.focus) }),
+    ...(flags.areas === undefined ? {} : { areas: flags.areas.split(',').map((area) => area.trim()) }),
+    ...(only === undefined ? {} : { only: new Set(only) }),
+    ...(flags['skip-slow'] ? { skipSlow: true } : {}),
+  }
+  const tests = selectTests(catalogue, selection)
+  const said = ['focus', 'areas', 'slice', 'passing', 'skip-slow'] as const
+  return {
+    tests: tests.map(({ name }) => name),
+    selection: [
+      `tier ${tier}`,
+      ...said.filter((flag) => flags[flag] !== undefined).map((flag) => (flags[flag] === true ? flag : `${flag} ${flags[flag]}`)),
+    ].join(', '),
+    runtime,
+    parallel:
+      flags.parallel === undefined
+        ? Math.min(MOST_PROCESSES, availableParallelism() * PROCESSES_PER_CORE)
+        : countOf('parallel', flags.parallel),
+    timeout: flags.timeout,
+  }
+}
+
+/** Starts a cluster, runs what the run has no outcome of yet, and takes the cluster down, whatever happens between. */
+async function runTests(run: RunDirectory, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
+  const tests = run.plan.tests.filter((name) => !run.outcomes.has(name))
+  if (tests.length === 0) return 'complete'
+  const programs = await findPrograms(suitePrograms, step, signal)
+  const clusterData = join(mkdtempSync(join(tmpdir(), 'proa-conformance-')), 'data')
+  const mark = { runner: process.pid, clusterData }
+  markRunning(run.path, mark)
+  try {
+    const nodes = run.plan.runtime === 'simulated' ? SIMULATED_NODES : 1
+    step(`starting a cluster of ${nodes} ${run.plan.runtime} node${nodes === 1 ? '' : 's'}`)
+    const flags = ['--name', 'conformance', '--data-dir', clusterData, '--runtime', run.plan.runtime, '--nodes', String(nodes), '--wait']
+    const up = spawnSync(proa, ['up', ...flags, '--log-level', 'warn'], { encoding: 'utf8' })
+    if (up.status !== 0) throw new UserError(`the cluster did not start: ${up.stderr}`)
+    if (signal.aborted) return 'stopped'
+    const reportDirectory = join(run.path, 'reports', new Date().toISOString().replaceAll(':', '-'))
+    mkdirSync(reportDirectory, { recursive: true })
+    step(`running ${tests.length} tests in ${run.plan.parallel} processes; log: ${join(run.path, 'ginkgo.log')}`)
+    let done = 0
+    return await runSuite({
+      programs,
+      tests,
+      nodes,
+      reportDirectory,
+      signal,
+      kubeconfig: join(clusterData, 'kubeconfig'),
+      parallel: run.plan.parallel,
+      timeout: run.plan.timeout,
+      logFile: join(run.path, 'ginkgo.log'),
+      started: (suite) => markRunning(run.path, { ...mark, suite }),
+      outcome(outcome) {
+        run.record(outcome)
+        done++
+        step(
+          `${String(done).padStart(3)}/${tests.length} ${outcome.result} ${outcome.name}${outcome.message ? `: ${outcome.message}` : ''}`,
+        )
+      },
+    })
+  } finally {
+    removeCluster(proa, clusterData)
+    unmarkRunning(run.path)
+  }
+}
+
+/** Prints what came of a run and, when asked, writes it into the tree. Returns whether passing.txt held. */
+function report(run: RunDirectory, catalogue: readonly ConformanceTest[], isWriting: boolean): boolean {
+  const wanted = new Set(run.plan.tests)
+  const tests = catalogue.filter(({ name }) => wanted.has(name))
+  const passing = new Set(readPassing())
+  const { regressions, newlyPassing } = compareWithPassing(passing, run.outcomes)
+  const unseen = tests.filter(({ name }) => passing.has(name) && !run.outcomes.has(name))
+  const facts = {
+    date: new Date().toISOString().slice(0, 10),
+    commit: commitOf(),
+    runtime: run.plan.runtime,
+    nodes: run.plan.runtime === 'simulated' ? SIMULATED_NODES : 1,
+    selection: run.plan.selection,
+    release: RELEASE,
+  }
+  const results = renderResults(tests, run.outcomes, facts)
+  writeFileSync(join(run.path, 'RESULTS.md'), results)
+  if (isWriting) {
+    writeFileSync(resultsFile, results)
+    writeFileSync(passingFile, renderPassing([...passing, ...newlyPassing]))
+  }
+  const list = (title: string, names: readonly string[]) =>
+    names.length > 0 && process.stdout.write(`\n${title}\n${names.map((name) => `  ${name}`).join('\n')}\n`)
+  process.stdout.write(`${renderAreas(tests, run.outcomes)}\n`)
+  list(isWriting ? 'added to passing.txt:' : 'pass and are not in passing.txt (--write adds them):', newlyPassing)
+  list('REGRESSIONS, failed although in passing.txt:', regressions)
+  process.stdout.write(`\nresults: ${run.path}\n${renderTotals(totalsOf(tests, run.outcomes))}\n`)
+  return regressions.length === 0 && unseen.length === 0
+}
+
+async function main(): Promise<number> {
+  const flags = readFlags()
+  const catalogue = readCatalogue()
+  const fresh = planOf(flags, catalogue)
+  if (flags.list) {
+    process.stdout.write(fresh.tests.map((name) => `${name}\n`).join(''))
+    return 0
+  }
+  sweepLeftovers(proa, step)
+  const continued = flags.resume ? continueRun() : undefined
+  if (flags.resume && !continued) throw new UserError('there is no unfinished run to resume')
+  if (!continued && fresh.tests.length === 0) throw usage('no test is selected')
+  const run = continued ?? createRun(fresh)
+  if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
+  const stopping = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (!stopping.signal.aborted) step('stopping; npm run conformance -- --resume goes on from here')
+      stopping.abort()
+    })
+  }
+  const end = await runTests(run, stopping.signal)
+  const hasHeld = report(run, catalogue, flags.write ?? false)
+  if (end === 'stopped') return 130
+  // Ginkgo ends early, with tests left, when its time is over or it crashed: then the run can be continued.
+  if (run.plan.tests.every((name) => run.outcomes.has(name))) run.finish()
+  return hasHeld ? 0 : 1
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!isUserError(error)) throw error
+  process.stderr.write(`conformance: ${error.message}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+}
