@@ -255,6 +255,8 @@ test('allows by roles, and says which rule is missing', async (t) => {
     { user: alice },
   )
   assert.deepEqual([asked.status, asked.body.status.allowed], [201, true])
+  const asTable = { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } }
+  assert.equal((await call('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', asked.body, asTable)).status, 406)
   const as = await call('GET', CONFIGMAPS, undefined, { user: alice, headers: { 'impersonate-user': 'bob' } })
   assert.equal(
     as.body.message,
@@ -270,6 +272,7 @@ test('binds a pod once, scales a deployment, keeps status and spec apart', async
   assert.equal((await call('POST', `${pods}/p/binding`, binding)).status, 201)
   const bound = await call('GET', `${pods}/p`)
   assert.equal(bound.body.spec.nodeName, 'n1')
+  assert.equal(bound.body.metadata?.generation, 1)
   assert.equal(bound.body.status.phase, undefined)
   assert.equal(
     (await call('POST', `${pods}/p/binding`, binding)).body.message,

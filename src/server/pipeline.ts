@@ -135,7 +135,8 @@ function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
   const old = write.old.object
   const parted = part(write, keepSystemFields(object, old), old)
   const prepared = write.isInternal ? parted : (stored.definition.prepareForUpdate?.(parted, old, context) ?? parted)
-  if (write.subresource === 'status' || !hasGeneration(stored, prepared) || !isWantedChanged(stored, prepared, old)) return prepared
+  // Being bound is no change of what is wanted of a pod, although it is written into the spec (KEP-5067).
+  if (write.subresource === 'status' || write.subresource === 'binding' || !hasGeneration(stored, prepared) || !isWantedChanged(stored, prepared, old)) return prepared
   return withMetadata(prepared, { ...prepared.metadata, generation: (old.metadata?.generation ?? 0) + 1 })
 }
 

@@ -63,7 +63,11 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
       return readCollection(core, call, true)
     case 'create':
       if (info.name !== '') throw methodNotAllowed(served, verb, info.name)
-      if (isReview(served.info.group, served.info.kind)) return answerReview(core, call)
+      if (isReview(served.info.group, served.info.kind)) {
+        // Reviews are stored nowhere and have no columns.
+        if (tableShape(core, call)) throw notAcceptable()
+        return answerReview(core, call)
+      }
       if (served.info.group === '' && served.info.kind === 'Binding') return bind(core, call)
       return shaped(core, call, await create(core, call))
     case 'update':

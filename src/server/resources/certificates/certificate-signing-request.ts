@@ -1,11 +1,11 @@
 /** CertificateSigningRequests: who asks, for what, and what became of it. The request says who asked; the server fills that in. */
 import type { CertificateSigningRequest } from '../../../api/generated/certificates/v1.ts'
-import { fullyQualifiedNameFaults } from '../../../api/names.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
 import { nameColumn, ageColumn, text } from '../columns.ts'
 import { humanDuration } from '../duration.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
-import { checkImmutable, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import { checkImmutable, duplicate, forbidden, invalid, required, tooLong, type FieldErrors } from '../rules.ts'
 import type { Column } from '../../resource.ts'
 
 const MIN_EXPIRATION_SECONDS = 600
@@ -23,6 +23,35 @@ function isPem(base64: string, label: string): boolean {
   } catch {
     // Not base64 at all.
     return false
+  }
+}
+
+const DOMAIN_LIMIT = 253
+/** A DNS label, a dot and a DNS subdomain. */
+const PATH_LIMIT = 63 + 1 + 253
+
+/** "example.com/signer-name": a domain of two labels or more, and a path of DNS subdomains. */
+function checkSignerName(errors: FieldErrors, signer: string): void {
+  const field = 'spec.signerName'
+  if (!signer) return void errors.push(required(field))
+  const [domain = '', path, ...more] = signer.split('/')
+  if (path === undefined || more.length > 0) {
+    return void errors.push(invalid(field, signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'"))
+  }
+  if (domain.length > DOMAIN_LIMIT) errors.push(tooLong(field, DOMAIN_LIMIT))
+  const labels = domain.split('.')
+  checkLabels(errors, domain, labels, dns1123LabelFaults)
+  if (labels.length < 2) errors.push(invalid(field, domain, 'should be a domain with at least two segments separated by dots'))
+  checkLabels(errors, path, path.split('.'), dns1123SubdomainFaults)
+  if (signer.length > DOMAIN_LIMIT + 1 + PATH_LIMIT) errors.push(tooLong(field, DOMAIN_LIMIT + 1 + PATH_LIMIT))
+}
+
+/** The faults of the first bad label alone: those of the others would read the same. */
+function checkLabels(errors: FieldErrors, whole: string, labels: readonly string[], faultsOf: (label: string) => readonly string[]): void {
+  for (const label of labels) {
+    const faults = faultsOf(label)
+    for (const fault of faults) errors.push(invalid('spec.signerName', whole, `validating label ${JSON.stringify(label)}: ${fault}`))
+    if (faults.length > 0) return
   }
 }
 
@@ -67,14 +96,8 @@ export const certificateSigningRequests = defineResource({
       seen.add(usage)
     })
     const signer = spec?.signerName ?? ''
-    const slash = signer.indexOf('/')
-    if (!signer) errors.push(required('spec.signerName'))
-    else if (slash < 0 || signer.indexOf('/', slash + 1) >= 0) {
-      errors.push(invalid('spec.signerName', signer, 'must be a fully qualified domain and path of the form "example.com/signer-name"'))
-    } else if (signer === 'kubernetes.io/legacy-unknown') errors.push(invalid('spec.signerName', signer, 'the legacy signerName is not allowed via this API version'))
-    else if (signer.slice(0, slash) !== 'kubernetes.io') {
-      for (const fault of fullyQualifiedNameFaults(signer.slice(0, slash))) errors.push(invalid('spec.signerName', signer.slice(0, slash), fault))
-    }
+    if (signer === 'kubernetes.io/legacy-unknown') errors.push(invalid('spec.signerName', signer, 'the legacy signerName is not allowed via this API version'))
+    else checkSignerName(errors, signer)
     const seconds = spec?.expirationSeconds
     if (seconds !== undefined && seconds < MIN_EXPIRATION_SECONDS) errors.push(invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
     return errors

@@ -7,6 +7,7 @@ import { defineResource } from '../../resource.ts'
 import { integer, nameColumn, text, wide } from '../columns.ts'
 import { timeSince } from '../duration.ts'
 
+import { eventFromEventsV1, eventToEventsV1 } from './event-conversion.ts'
 import { validateEvent } from './event-validation.ts'
 import type { Column } from '../../resource.ts'
 
@@ -59,5 +60,5 @@ export const events = defineResource({
     type: (event) => event.type ?? '',
   },
   validate: validateEvent,
-
+  versions: { 'events.k8s.io/v1': { fromStored: eventToEventsV1, toStored: eventFromEventsV1 } },
 })
