@@ -81,3 +81,15 @@ test('a damaged database is named, with the way out', async (t) => {
   truncateSync(database, whole.length)
   await cluster.up('--wait')
 })
+
+test('without --wait the server goes on when its launcher is gone, before the nodes are Ready', async (t) => {
+  const place = ['--name=early', `--data-dir=${join(scratch(t), 'c')}`]
+  t.after(() => proa('down', '--delete', ...place))
+  assert.equal((await proa('up', '--runtime=simulated', '--nodes=20', ...place)).code, 0)
+  for (let tries = 0; tries < 50; tries++) {
+    const health = JSON.parse((await proa('status', '--json', ...place)).stdout)
+    assert.equal(health.state, 'up')
+    if (health.nodes.length === 20 && health.nodes.every(({ ready }: { readonly ready: boolean }) => ready)) return
+  }
+  assert.fail('the nodes did not become Ready')
+})

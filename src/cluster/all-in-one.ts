@@ -35,7 +35,7 @@ type Report = (report: ServerReport) => void
 const elapsedMs = (): number => performance.now()
 
 export async function runForeground(options: UpOptions): Promise<void> {
-  const report: Report = process.send ? (message) => void process.send?.(message) : printReport
+  const report: Report = process.send ? tellLauncher : printReport
   const end = Promise.withResolvers<'SIGTERM' | 'SIGINT'>()
   process.once('SIGTERM', () => end.resolve('SIGTERM'))
   process.once('SIGINT', () => end.resolve('SIGINT'))
@@ -61,6 +61,14 @@ export async function runForeground(options: UpOptions): Promise<void> {
     // Give the report its way through the channel.
     setTimeout(() => process.exit(1), 20)
   }
+}
+
+/** The launcher goes when it has heard what it waits for; what comes after that nobody needs. */
+function tellLauncher(report: ServerReport): void {
+  if (!process.connected) return
+  process.send?.(report, undefined, {}, (error) => {
+    if (error && process.connected) throw error
+  })
 }
 
 function printReport(report: ServerReport): void {

@@ -22,7 +22,7 @@ import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { servedPaths } from './served-paths.ts'
-import { ensureNamespaces, ensureNodeRights } from './system-objects.ts'
+import { ensureNamespaces, ensureNodeRights, ensureServiceCidr } from './system-objects.ts'
 
 export interface ControlPlaneOptions {
   readonly store: Store
@@ -64,6 +64,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   await server.started
   await ensureNamespaces(client(identities.administrator))
   await ensureNodeRights(client(identities.administrator))
+  await ensureServiceCidr(client(identities.administrator), options.serviceCidr, runtime.clock)
 
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })

@@ -6,6 +6,8 @@ import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
 import type { Service } from '../api/generated/core/v1.ts'
 import type { KubeObject } from '../api/object.ts'
 import { isApiError } from '../api/status.ts'
+import { timestamp, type Clock } from '../base/clock.ts'
+import { deepEqual } from '../base/deep-equal.ts'
 import { dnsEndpoints, dnsService, type DnsListener } from '../network/dns-service.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
 
@@ -56,6 +58,19 @@ export async function ensureNodeRights(client: Client): Promise<void> {
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:node' },
     subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:nodes' }],
   })
+}
+
+/** The network that cluster IPs come from, as an object; Ready unless somebody has said otherwise. */
+export async function ensureServiceCidr(client: Client, cidr: string, clock: Clock): Promise<void> {
+  const kind = 'networking.k8s.io/v1/ServiceCIDR'
+  await createIfMissing(client, kind, { metadata: { name: 'kubernetes' }, spec: { cidrs: [cidr] } })
+  const current = await client.get(kind, { name: 'kubernetes' })
+  const isJudged = current.status?.conditions?.some(({ type, status }) => type === 'Ready' && status !== 'Unknown')
+  if (isJudged || !deepEqual(current.spec?.cidrs, [cidr]) || current.metadata?.deletionTimestamp) return
+  const others = current.status?.conditions?.filter(({ type }) => type !== 'Ready') ?? []
+  const message = 'Kubernetes default Service CIDR is ready'
+  const ready = { type: 'Ready', status: 'True', reason: '', message, lastTransitionTime: timestamp(clock) }
+  await client.update(kind, { ...current, status: { conditions: [...others, ready] } }, { subresource: 'status' })
 }
 
 export async function ensureApiService(client: Client, api: ApiAddress): Promise<void> {

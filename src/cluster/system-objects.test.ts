@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createClient } from '../client/create-client.ts'
+import { ADMIN, startServer } from '../server/server.test-support.ts'
+import { ensureServiceCidr } from './system-objects.ts'
+
+test('the service network is an object that is Ready; what somebody judged stays', async (t) => {
+  const { server, clock } = await startServer(t)
+  const client = createClient(server.transport(ADMIN), { userAgent: 'test' })
+  const read = () => client.get('networking.k8s.io/v1/ServiceCIDR', { name: 'kubernetes' })
+  await ensureServiceCidr(client, '10.96.0.0/16', clock)
+  const made = await read()
+  assert.deepEqual(made.spec?.cidrs, ['10.96.0.0/16'])
+  assert.deepEqual(made.status?.conditions?.map(({ type, status }) => [type, status]), [['Ready', 'True']])
+  await ensureServiceCidr(client, '10.96.0.0/16', clock)
+  assert.equal((await read()).metadata?.resourceVersion, made.metadata?.resourceVersion)
+  const conditions = made.status!.conditions!.map((condition) => ({ ...condition, status: 'False' }))
+  await client.update('networking.k8s.io/v1/ServiceCIDR', { ...made, status: { conditions } }, { subresource: 'status' })
+  await ensureServiceCidr(client, '10.96.0.0/16', clock)
+  assert.equal((await read()).status?.conditions?.[0]?.status, 'False')
+})
