@@ -38,7 +38,10 @@ k8s.io/kubernetes@v1.36.3/test/e2e/x/a.go:70
   [FAILED] in [It] - a.go:71
   << Timeline
 
-  [FAILED] expected 1, got 2
+  [FAILED] Expected
+      <int64>: 2
+  to be equivalent to
+      <int>: 1
   In [It] at: a.go:71
 ------------------------------
 • [INTERRUPTED] [28.186 seconds]
@@ -57,7 +60,7 @@ function read(text: string): Outcome[] {
 test('outcomes are read from ginkgo’s output as blocks end; an interrupted test has none', () => {
   assert.deepEqual(read(output), [
     { name: names[0], result: 'passed', seconds: 0.215 },
-    { name: names[1], result: 'failed', seconds: 2.088, message: 'expected 1, got 2' },
+    { name: names[1], result: 'failed', seconds: 2.088, message: 'Expected <int64>: 2 to be equivalent to <int>: 1' },
   ])
 })
 
@@ -110,6 +113,6 @@ test('a report counts by area, tells regressions from known failures and lists w
   const facts = { date: '2026-01-01', commit: 'abc', runtime: 'simulated', nodes: 2, selection: 'tier all', release: 'v1.36.3' }
   const text = renderResults(catalogue, outcomes, facts)
   assert.match(text, /\| api: things \| 1 \| 1 \| 0 \|/)
-  assert.match(text, /\| expected 1, got 2 \|/)
+  assert.match(text, /\| Expected &lt;int64>: 2 to be/)
   assert.deepEqual(parsePassing(renderPassing(['b', 'a', 'b'])), ['a', 'b'])
 })

@@ -15,7 +15,7 @@ export interface Outcome {
   readonly name: string
   readonly result: 'passed' | 'failed'
   readonly seconds: number
-  /** The failure's first line. */
+  /** How the failure's text begins, on one line. */
   readonly message?: string
 }
 
@@ -31,6 +31,15 @@ interface Block {
   name?: string
   message?: string
   isPastTimeline: boolean
+  isMessageWhole?: boolean
+}
+
+/** Matchers print what they expected and what they got on lines of their own, up to the place of the failure. */
+function addToMessage(block: Block, line: string): void {
+  const isEnd = /^\s+In \[\w+\] at: /.test(line)
+  const text = isEnd ? '' : (block.message === undefined ? /^\s*\[(?:FAILED|PANICKED|TIMEDOUT)\] (.+)/.exec(line)?.[1] : line)?.trim()
+  if (text) block.message = `${block.message ?? ''} ${text}`.trim().slice(0, MESSAGE_LIMIT)
+  block.isMessageWhole = isEnd || (block.message?.length ?? 0) >= MESSAGE_LIMIT
 }
 
 /** Takes the output line by line; gives an outcome when a block ends. Tests that were interrupted have no outcome. */
@@ -63,10 +72,7 @@ export function createOutcomeReader(names: readonly string[]): { line(text: stri
       if (BLOCK_END.test(text)) return finish()
       if (block.name === undefined) block.name = nameOf(text) ?? ''
       else if (text.includes('<< Timeline')) block.isPastTimeline = true
-      else if (block.isPastTimeline && !block.message) {
-        const failure = /^\s*\[(?:FAILED|PANICKED|TIMEDOUT)\] (.+)/.exec(text)
-        if (failure) block.message = failure[1]!.slice(0, MESSAGE_LIMIT)
-      }
+      else if (block.isPastTimeline && !block.isMessageWhole) addToMessage(block, text)
       return undefined
     },
   }

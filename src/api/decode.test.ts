@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeObject, strictDecodingMessage, strictFaults } from './decode.ts'
 import { applyDefaults } from './defaults.ts'
+import { parseJson } from './json.ts'
 import type { Json } from './object.ts'
 import { schemaOf } from './schema-table.ts'
 import { canonicalMicroTime, canonicalTime, formatMicroTime, formatTime } from './time.ts'
@@ -36,6 +37,20 @@ test('unknown fields are dropped and told, null is absent, what is unchanged is 
     strictDecodingMessage(strictFaults(unknown, ['kind'])),
     'strict decoding error: duplicate field "kind", unknown field "spec.containers[1].imag", unknown field "spec.foo"',
   )
+})
+
+test('the faults of JSON text are told in its order', () => {
+  const faultsOf = (text: string) => {
+    const { value, duplicates, positions } = parseJson(text)
+    return strictFaults(decodePod(value).unknown, duplicates, positions)
+  }
+  assert.deepEqual(faultsOf('{"spec":{"foo":1,"nodeName":"a","bar":{"x":1,"x":2},"nodeName":"b"},"kind":"Pod","kind":"Pod"}'), [
+    'unknown field "spec.foo"',
+    'unknown field "spec.bar"',
+    'duplicate field "spec.nodeName"',
+    'duplicate field "kind"',
+  ])
+  assert.deepEqual(faultsOf('{"kind":"Pod","kind":"Pod","spec":{"foo":1}}'), ['duplicate field "kind"', 'unknown field "spec.foo"'])
 })
 
 test('quantities and times take their canonical form', () => {

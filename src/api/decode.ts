@@ -287,16 +287,26 @@ export function decodeObject(value: Json, type: TypeSchema, schemas: Schemas = b
   return { object, unknown: decoder.unknown }
 }
 
-/** The faults that strict field validation tells: fields given twice, then fields that are not known, once each. */
-export function strictFaults(unknown: readonly string[], duplicates: readonly string[]): readonly string[] {
+/**
+ * The faults that strict field validation tells: fields given twice and fields that are not known, once each. Those of JSON come in
+ * the order of the text (`positions`); YAML's reader finds the former before anything is known of the latter.
+ */
+export function strictFaults(
+  unknown: readonly string[],
+  duplicates: readonly string[],
+  positions?: ReadonlyMap<string, number>,
+): readonly string[] {
   const isWithinUnknown = (path: string): boolean =>
     unknown.some((other) => path === other || path.startsWith(`${other}.`) || path.startsWith(`${other}[`))
-  return [
-    ...duplicates
-      .filter((path) => !isWithinUnknown(path))
-      .map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`)),
-    ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+  const repeated = duplicates.filter((path) => !isWithinUnknown(path))
+  const faults = [
+    ...repeated.map((path) => ({ path, text: path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}` })),
+    ...unknown.map((path) => ({ path, text: `unknown field ${JSON.stringify(path)}` })),
   ]
+  const position = ({ path }: { readonly path: string }): number => positions?.get(path) ?? Infinity
+  // An unknown place compares as equal: such faults stay behind the others in the order given.
+  const ordered = positions ? faults.toSorted((a, b) => (position(a) === position(b) ? 0 : position(a) - position(b))) : faults
+  return ordered.map(({ text }) => text)
 }
 
 /** Upstream's text for all of them: what `fieldValidation=Strict` answers. */

@@ -3,12 +3,15 @@
  * and which fields are given twice. It runs only when json.ts has seen that there is something to find.
  */
 const MAX_DUPLICATES = 100
+const MAX_POSITIONS = 10_000
 
 export interface ScanResult {
   /** Why the text is no JSON, as Go says it. */
   readonly error?: string
   /** Paths of fields that are given more than once: "spec.ports[0].name". */
   readonly duplicates: readonly string[]
+  /** Where in the text a path was first seen, or, of a duplicate, seen again. Only while there are not too many. */
+  readonly positions?: ReadonlyMap<string, number>
 }
 
 class SyntaxFault extends Error {}
@@ -27,6 +30,7 @@ function quote(character: string): string {
 class Scanner {
   readonly #text: string
   readonly duplicates = new Set<string>()
+  readonly positions = new Map<string, number>()
   #position = 0
 
   constructor(text: string) {
@@ -77,7 +81,9 @@ class Scanner {
       if (this.#space() !== '"') this.#fail('looking for beginning of object key string')
       const key = this.#string()
       const keyPath = path ? `${path}.${key}` : key
-      if (seen.has(key) && this.duplicates.size < MAX_DUPLICATES) this.duplicates.add(keyPath)
+      const isRepeated = seen.has(key) && !this.duplicates.has(keyPath) && this.duplicates.size < MAX_DUPLICATES
+      if (isRepeated) this.duplicates.add(keyPath)
+      if (isRepeated || (!this.positions.has(keyPath) && this.positions.size < MAX_POSITIONS)) this.positions.set(keyPath, this.#position)
       seen.add(key)
       if (this.#space() !== ':') this.#fail('after object key')
       this.#position++
@@ -165,5 +171,5 @@ export function scanJson(text: string): ScanResult {
     if (error instanceof SyntaxFault) return { error: error.message, duplicates: [...scanner.duplicates] }
     throw error
   }
-  return { duplicates: [...scanner.duplicates] }
+  return { duplicates: [...scanner.duplicates], positions: scanner.positions }
 }

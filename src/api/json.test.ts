@@ -24,10 +24,13 @@ for (const [text, message] of [
 }
 
 test('fields given twice are named by their paths; the last one counts', () => {
-  assert.deepEqual(parseJson('{"a":1,"spec":{"b":[{"c":1,"c":2}]},"a":3}'), {
-    value: { a: 3, spec: { b: [{ c: 2 }] } },
-    duplicates: ['spec.b[0].c', 'a'],
-  })
+  const { value, duplicates, positions } = parseJson('{"a":1,"spec":{"b":[{"c":1,"c":2}]},"a":3}')
+  assert.deepEqual(value, { a: 3, spec: { b: [{ c: 2 }] } })
+  assert.deepEqual(duplicates, ['spec.b[0].c', 'a'])
+  assert.deepEqual(
+    [...positions!].toSorted(([, a], [, b]) => a - b).map(([path]) => path),
+    ['spec', 'spec.b', 'spec.b[0].c', 'a'],
+  )
   assert.deepEqual(parseJson(String.raw`{"a\":":"{:\\","b":"\\"}`).duplicates, [])
 })
 

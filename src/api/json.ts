@@ -17,6 +17,8 @@ export interface ParsedJson {
   readonly value: Json
   /** Paths of fields given more than once, of which the last one counts. */
   readonly duplicates: readonly string[]
+  /** Where fields are in the text, when some are given twice. */
+  readonly positions?: ReadonlyMap<string, number>
 }
 
 const QUOTE = 34
@@ -79,5 +81,7 @@ export function parseJson(input: string | Uint8Array): ParsedJson {
   } catch (error) {
     throw new JsonSyntaxError(scanJson(text).error ?? (error as Error).message)
   }
-  return { value, duplicates: countKeys(value) === keys ? [] : scanJson(text).duplicates }
+  if (countKeys(value) === keys) return { value, duplicates: [] }
+  const { duplicates, positions } = scanJson(text)
+  return { value, duplicates, ...(positions ? { positions } : {}) }
 }

@@ -7,7 +7,7 @@ import { parseApiVersion } from '../api/schema.ts'
 import { badRequest, invalid } from '../api/status.ts'
 import type { KindRules } from './kind-rules.ts'
 import type { Call } from './core.ts'
-import { decodeBytes } from './decode-bytes.ts'
+import { decodeBytes, type RawBody } from './decode-bytes.ts'
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict'
 
@@ -27,10 +27,7 @@ export interface ExpectedKind {
 }
 
 /** The body as JSON with its apiVersion and kind filled in; undefined when the request has none. */
-export function rawBody(
-  call: Call,
-  contentType = call.request.headers['content-type'],
-): { readonly value: unknown; readonly duplicates: readonly string[]; readonly text: () => string } | undefined {
+export function rawBody(call: Call, contentType = call.request.headers['content-type']): RawBody | undefined {
   const { body } = call.request
   if (!body) return undefined
   if ('object' in body) return { value: body.object, duplicates: [], text: () => JSON.stringify(body.object) }
@@ -43,7 +40,7 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   const { kind: expectedKind } = expected
   if (!raw)
     throw badRequest(`the object provided is unrecognized (must be of type ${expectedKind}): Object 'Kind' is missing in '' (<empty>)`)
-  const { value, duplicates } = raw
+  const { value } = raw
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw badRequest(
       `the object provided is unrecognized (must be of type ${expectedKind}): couldn't get version/kind; json parse error: json: cannot unmarshal ${jsonKind(value)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } (${summary(raw.text())})`,
@@ -51,17 +48,22 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   }
   const { apiVersion = expected.apiVersion, kind = expectedKind } = value as KubeObject
   checkKind(String(apiVersion), String(kind), expected)
-  return decodeValue(call, { ...value, apiVersion: String(apiVersion), kind: String(kind) }, expected.rules, duplicates)
+  return decodeValue(call, { ...value, apiVersion: String(apiVersion), kind: String(kind) }, expected.rules, raw)
 }
 
 /** Takes a JSON value apart by the rules of its kind; strict faults go where fieldValidation says. */
-export function decodeValue(call: Call, value: KubeObject, rules: KindRules, duplicates: readonly string[] = []): KubeObject {
+export function decodeValue(
+  call: Call,
+  value: KubeObject,
+  rules: KindRules,
+  found: Pick<RawBody, 'duplicates' | 'positions'> = { duplicates: [] },
+): KubeObject {
   const validation = fieldValidation(call.request.query)
   const told = (why: string) => {
     const { version } = parseApiVersion(value.apiVersion ?? '')
     return badRequest(`${value.kind} in version ${JSON.stringify(version)} cannot be handled as a ${value.kind}: ${why}`)
   }
-  const decoded = decodeOr(told, () => rules.decode(value, duplicates))
+  const decoded = decodeOr(told, () => rules.decode(value, found.duplicates, found.positions))
   if (decoded.strict.length === 0 || validation === 'Ignore') return decoded.object
   if (validation === 'Strict') throw told(`strict decoding error: ${decoded.strict.join(', ')}`)
   call.warnings.push(...decoded.strict)

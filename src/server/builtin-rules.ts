@@ -27,9 +27,9 @@ function makeRules(typeName: string): KindRules {
     return type
   }
   return {
-    decode(value, duplicates = []) {
+    decode(value, duplicates = [], positions?) {
       const { object, unknown } = decodeObject(value as Json, schema())
-      return { object, strict: strictFaults(unknown, duplicates) }
+      return { object, strict: strictFaults(unknown, duplicates, positions) }
     },
     defaults: (object: KubeObject) => applyDefaults(object, schema()),
     strategicMerge: (current, patch) => applyStrategicMerge(current, patch as Json, schema()),

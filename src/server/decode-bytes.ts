@@ -11,6 +11,8 @@ export interface RawBody {
   readonly value: unknown
   /** Fields that were given twice, in upstream's words. */
   readonly duplicates: readonly string[]
+  /** Where fields are in the text, when some are given twice and it is JSON. */
+  readonly positions?: ReadonlyMap<string, number>
   readonly text: () => string
 }
 
@@ -20,8 +22,8 @@ export function decodeBytes(bytes: Uint8Array, contentType: string | undefined):
   const parse = PARSERS[mediaType]
   if (!parse) throw unsupportedMediaType(Object.values(MEDIA_TYPES))
   try {
-    const { value, duplicates } = parse(bytes)
-    return { value, duplicates, text: () => decoder.decode(bytes) }
+    const parsed = parse(bytes)
+    return { ...parsed, text: () => decoder.decode(bytes) }
   } catch (error) {
     if (error instanceof Error && SYNTAX_ERRORS.has(error.name)) throw badRequest(error.message)
     throw error
@@ -30,7 +32,7 @@ export function decodeBytes(bytes: Uint8Array, contentType: string | undefined):
 
 const SYNTAX_ERRORS: ReadonlySet<string> = new Set(['JsonSyntaxError', 'YamlSyntaxError', 'ProtobufError'])
 
-const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => { readonly value: unknown; readonly duplicates: readonly string[] }>> = {
+const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Omit<RawBody, 'text'>>> = {
   [MEDIA_TYPES.json]: parseJson,
   [MEDIA_TYPES.yaml]: parseYaml,
   [MEDIA_TYPES.protobuf]: (bytes) => ({ value: decodeProtobuf(bytes), duplicates: [] }),

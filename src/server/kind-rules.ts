@@ -13,7 +13,7 @@ export interface Decoded {
 
 export interface KindRules {
   /** Takes JSON apart into an object of this kind, without what its schema does not know; throws a DecodeError on a wrong type. */
-  decode(value: unknown, duplicates?: readonly string[]): Decoded
+  decode(value: unknown, duplicates?: readonly string[], positions?: ReadonlyMap<string, number>): Decoded
   /** Fills the defaults of the schema. */
   defaults(object: KubeObject): KubeObject
   /** What the schema of a custom resource requires. Built-in kinds have their own rules instead (Resource.validate), as upstream. */
