@@ -52,6 +52,11 @@ const byAge = (a: ReplicaSet, b: ReplicaSet): number => {
   return (a.metadata?.name ?? '') < (b.metadata?.name ?? '') ? -1 : 1
 }
 
+const byRevision = (a: ReplicaSet, b: ReplicaSet): number => {
+  const difference = revisionOfSet(a) - revisionOfSet(b)
+  return difference === 0n ? byAge(a, b) : difference < 0n ? -1 : 1
+}
+
 export function planDeployment({ deployment, sets, podsOf, now }: DeploymentInput): DeploymentPlan {
   const drafts = sets.toSorted(byAge).map(draftOf)
   const existing = drafts.find((draft) => isSameTemplate(draft.set.spec?.template, deployment.spec?.template))
@@ -96,8 +101,8 @@ class Step {
     return this.#newSet ? [...this.#old, this.#newSet] : this.#old
   }
 
-  get #nextRevision(): number {
-    return Math.max(0, ...this.#old.map((draft) => revisionOfSet(draft.set))) + 1
+  get #nextRevision(): bigint {
+    return this.#old.reduce((highest, { set }) => (revisionOfSet(set) > highest ? revisionOfSet(set) : highest), 0n) + 1n
   }
 
   readonly #scaleTo = (draft: SetDraft, replicas: number): void => {
@@ -235,7 +240,7 @@ class Step {
     const limit = revisionHistoryLimitOf(this.#deployment)
     if (limit === undefined) return []
     const alive = this.#old.map((draft) => draft.set).filter((set) => !set.metadata?.deletionTimestamp)
-    const sorted = alive.toSorted((a, b) => revisionOfSet(a) - revisionOfSet(b) || byAge(a, b))
+    const sorted = alive.toSorted(byRevision)
     const isEmpty = ({ metadata, spec, status }: ReplicaSet) =>
       !status?.replicas && spec?.replicas === 0 && (metadata?.generation ?? 0) <= (status?.observedGeneration ?? 0)
     return sorted.slice(0, Math.max(0, alive.length - limit)).filter(isEmpty)

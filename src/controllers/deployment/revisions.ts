@@ -19,8 +19,17 @@ export type Annotations = Readonly<Record<string, string>>
 
 const integer = (text: string | undefined): number | undefined => (text !== undefined && /^[+-]?\d+$/.test(text) ? Number(text) : undefined)
 
+const MAX_REVISION = 2n ** 63n - 1n
+
+/** Revisions are 64-bit integers, and people do set large ones. Undefined for what is none. */
+function parseRevision(text: string | undefined): bigint | undefined {
+  if (text === undefined || !/^[+-]?\d{1,19}$/.test(text)) return undefined
+  const revision = BigInt(text.replace(/^\+/, ''))
+  return revision <= MAX_REVISION && revision >= -MAX_REVISION - 1n ? revision : undefined
+}
+
 /** Zero when there is none or it is no number. */
-export const revisionOfSet = (set: ReplicaSet): number => integer(set.metadata?.annotations?.[REVISION]) ?? 0
+export const revisionOfSet = (set: ReplicaSet): bigint => parseRevision(set.metadata?.annotations?.[REVISION]) ?? 0n
 
 /** A size that a set remembers; undefined when missing or out of range. */
 export function rememberedSize(annotations: Annotations, name: string): number | undefined {
@@ -34,15 +43,15 @@ export const withSizes = (annotations: Annotations, desired: number, max: number
     : { ...annotations, [DESIRED_REPLICAS]: String(desired), [MAX_REPLICAS]: String(max) }
 
 /** The annotations of the set that the Deployment now wants: its own ones and the highest revision. The same object when nothing differs. */
-export function annotationsOfNewSet(deployment: Deployment, current: Annotations, revision: number): Annotations {
+export function annotationsOfNewSet(deployment: Deployment, current: Annotations, revision: bigint): Annotations {
   const copied = Object.entries(deployment.metadata?.annotations ?? {}).filter(
     ([name, value]) => !NOT_COPIED.has(name) && current[name] !== value,
   )
   const annotations = copied.length > 0 ? { ...current, ...Object.fromEntries(copied) } : current
   const oldText = current[REVISION]
-  const old = integer(oldText)
+  const old = parseRevision(oldText)
   // A revision that is no number was written by someone else: it is left alone.
-  if ((oldText && old === undefined) || (old ?? 0) >= revision) return annotations
+  if ((oldText && old === undefined) || (old ?? 0n) >= revision) return annotations
   const history = oldText === undefined ? undefined : historyWith(current[REVISION_HISTORY], oldText)
   return { ...annotations, [REVISION]: String(revision), ...(history === undefined ? {} : { [REVISION_HISTORY]: history }) }
 }
