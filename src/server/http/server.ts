@@ -11,6 +11,7 @@ import { isApiError, type ApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { internalError, type ApiServer } from '../api-server.ts'
 import { unauthorized } from '../authentication/authenticator.ts'
+import { wantsAggregated } from '../discovery.ts'
 import { MEDIA_TYPES, negotiate, notAcceptable, type Accepted } from '../negotiation.ts'
 import { Computed } from '../revision.ts'
 import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
@@ -129,6 +130,12 @@ const isIdle = (socket: Socket): boolean => {
   return !_httpMessage
 }
 
+/** Documents with forms of their own choose among them where they are made. */
+const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
+  negotiate(headers.accept) !== undefined ||
+  url.startsWith('/openapi') ||
+  (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept) !== undefined)
+
 async function answer(runtime: Runtime, api: ApiServer, request: WireRequest, response: WireResponse): Promise<void> {
   const given = request.headers['audit-id']
   const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
@@ -140,7 +147,7 @@ async function answer(runtime: Runtime, api: ApiServer, request: WireRequest, re
   try {
     const { credentials, isBad } = credentialsOf(request)
     if (isBad) throw unauthorized()
-    if (!negotiate(request.headers.accept) && !request.url?.startsWith('/openapi')) throw notAcceptable()
+    if (!isAcceptable(request)) throw notAcceptable()
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
     const bytes = hasBody ? await readBody(request) : undefined
     result = await api.handle(new HttpRequest(request, bytes, onGone), credentials)
