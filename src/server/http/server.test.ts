@@ -150,7 +150,8 @@ test('refuses bodies that are too large or no JSON, and lives on', async () => {
   const accept = await call('GET', '/api/v1/pods', { headers: { accept: 'image/png' } })
   assert.deepEqual([accept.status, accept.body.reason], [406, 'NotAcceptable'])
   const aggregated = { headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList' } }
-  assert.equal((await call('GET', '/apis', aggregated)).body.kind, 'APIGroupDiscoveryList')
+  // Let through to the documents, of which this server has none.
+  assert.equal((await call('GET', '/apis', aggregated)).status, 404)
   assert.equal((await call('GET', '/api/v1/pods', aggregated)).status, 406)
   assert.equal((await call('GET', '/readyz')).status, 200)
 })
