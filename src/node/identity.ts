@@ -60,7 +60,11 @@ export const containerLabels = (pod: Pod, container: Container): Record<string, 
 function completionOf(pod: Pod, container: Container): Record<string, string> {
   const isInit = pod.spec?.initContainers?.some(({ name }) => name === container.name) ?? false
   const policy = container.restartPolicy ?? (isInit ? 'OnFailure' : (pod.spec?.restartPolicy ?? 'Always'))
-  return policy === 'Always' ? {} : { [RUNS_TO_COMPLETION_ANNOTATION]: isInit ? 'init' : 'regular' }
+  if (policy === 'Always') return {}
+  if (isInit) return { [RUNS_TO_COMPLETION_ANNOTATION]: 'init' }
+  // That a pod is not restarted does not say that it ends; that it belongs to a Job does.
+  const isOfJob = pod.metadata?.ownerReferences?.some(({ kind, controller }) => controller && kind === 'Job') ?? false
+  return isOfJob ? { [RUNS_TO_COMPLETION_ANNOTATION]: 'regular' } : {}
 }
 
 export function containerAnnotations(pod: Pod, container: Container, restartCount: number, messageFile: string | undefined): Record<string, string> {
