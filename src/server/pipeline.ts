@@ -202,7 +202,7 @@ function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject,
   if (isInternal) return []
   if (!old) return definition.validate?.(next) ?? []
   if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
-  return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old) ?? [])]
+  return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined) ?? [])]
 }
 
 /** Schema and kind may find the same fault. */

@@ -1,6 +1,7 @@
 /** CertificateSigningRequests: who asks, for what, and what became of it. The request says who asked; the server fills that in. */
 import type { CertificateSigningRequest } from '../../../api/generated/certificates/v1.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
+import { timestamp } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
 import { nameColumn, ageColumn, text } from '../columns.ts'
 import { humanDuration } from '../duration.ts'
@@ -55,6 +56,35 @@ function checkLabels(errors: FieldErrors, whole: string, labels: readonly string
   }
 }
 
+type Conditions = NonNullable<CertificateSigningRequest['status']>['conditions']
+
+/** The times that a client left out: now, or when the condition got its status before. */
+const withTimes = (conditions: Conditions, before: Conditions, now: string): Conditions =>
+  conditions?.map((condition) => ({
+    ...condition,
+    lastUpdateTime: condition.lastUpdateTime ?? now,
+    lastTransitionTime:
+      condition.lastTransitionTime ?? before?.find(({ type, status }) => type === condition.type && status === condition.status)?.lastTransitionTime ?? now,
+  }))
+
+/** Verdicts are given at /approval alone, and nobody takes one back. */
+function updateFaults(next: CertificateSigningRequest, old: CertificateSigningRequest, subresource?: string): FieldErrors {
+  const errors: FieldErrors = []
+  checkImmutable(errors, 'spec', next.spec, old.spec)
+  const has = (request: CertificateSigningRequest, type: string): boolean => request.status?.conditions?.some((entry) => entry.type === type) ?? false
+  if (has(next, 'Approved') && has(next, 'Denied')) errors.push(invalid('status.conditions', 'Denied', 'Approved and Denied conditions are mutually exclusive'))
+  for (const type of ['Approved', 'Denied', 'Failed']) {
+    if (has(old, type) && !has(next, type)) errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`))
+    else if (subresource !== 'approval' && type !== 'Failed' && has(next, type) && !has(old, type)) {
+      errors.push(forbidden('status.conditions', `updates may not add a condition of type "${type}"`))
+    }
+  }
+  if (!isSemanticallyEqual(next.status?.certificate, old.status?.certificate) && old.status?.certificate) {
+    errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'))
+  }
+  return errors
+}
+
 export const certificateSigningRequests = defineResource({
   group: 'certificates.k8s.io',
   version: 'v1',
@@ -80,10 +110,12 @@ export const certificateSigningRequests = defineResource({
       status: {},
     } as CertificateSigningRequest
   },
-  prepareForUpdate(next, old, { subresource }) {
+  prepareForUpdate(next, old, { subresource, runtime }) {
+    if (!subresource) return withField(next, 'spec', old.spec)
     // Each endpoint writes its own part: approval the verdict, status the certificate.
-    if (subresource === 'approval') return withField({ ...old, metadata: next.metadata }, 'status', { ...old.status, conditions: next.status?.conditions })
-    return withField(next, 'spec', old.spec)
+    const conditions = withTimes(next.status?.conditions, old.status?.conditions, timestamp(runtime.clock))
+    const { conditions: _replaced, ...rest } = (subresource === 'approval' ? old.status : next.status) ?? {}
+    return withField(withField(next, 'spec', old.spec), 'status', conditions ? { ...rest, conditions } : rest)
   },
   validate({ spec }) {
     const errors: FieldErrors = []
@@ -102,20 +134,6 @@ export const certificateSigningRequests = defineResource({
     if (seconds !== undefined && seconds < MIN_EXPIRATION_SECONDS) errors.push(invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
     return errors
   },
-  validateUpdate(next, old, subresource) {
-    const errors: FieldErrors = []
-    checkImmutable(errors, 'spec', next.spec, old.spec)
-    const has = (request: CertificateSigningRequest, type: string): boolean => request.status?.conditions?.some((entry) => entry.type === type) ?? false
-    if (has(next, 'Approved') && has(next, 'Denied')) errors.push(invalid('status.conditions', 'Denied', 'Approved and Denied conditions are mutually exclusive'))
-    for (const type of ['Approved', 'Denied', 'Failed']) {
-      if (has(old, type) && !has(next, type)) errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`))
-      else if (subresource !== 'approval' && type !== 'Failed' && has(next, type) && !has(old, type)) {
-        errors.push(forbidden('status.conditions', `updates may not add a condition of type "${type}"`))
-      }
-    }
-    if (!isSemanticallyEqual(next.status?.certificate, old.status?.certificate) && old.status?.certificate) {
-      errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'))
-    }
-    return errors
-  },
+  validateUpdate: updateFaults,
+  validateStatusUpdate: (next, old) => updateFaults(next, old, 'status'),
 })
