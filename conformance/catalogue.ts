@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export const tiers = ['no-nodes', 'fake-nodes', 'containers'] as const
-export type Tier = (typeof tiers)[number]
+type Tier = (typeof tiers)[number]
 
 export interface ConformanceTest {
   readonly name: string

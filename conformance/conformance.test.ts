@@ -50,6 +50,12 @@ ${names[2]} [sig-y, Conformance]
 
   [INTERRUPTED] Interrupted by User
 ------------------------------
+• [TIMEDOUT] [70.569 seconds]
+${names[2]} [sig-y, Conformance]
+  << Timeline
+
+  [TIMEDOUT] A suite timeout occurred
+------------------------------
 `
 
 function read(text: string): Outcome[] {
@@ -57,7 +63,7 @@ function read(text: string): Outcome[] {
   return text.split('\n').flatMap((line) => reader.line(line) ?? [])
 }
 
-test('outcomes are read from ginkgo’s output as blocks end; an interrupted test has none', () => {
+test('outcomes are read from ginkgo’s output as blocks end; a test that was interrupted, or met by the end of the run, has none', () => {
   assert.deepEqual(read(output), [
     { name: names[0], result: 'passed', seconds: 0.215 },
     { name: names[1], result: 'failed', seconds: 2.088, message: 'Expected <int64>: 2 to be equivalent to <int>: 1' },

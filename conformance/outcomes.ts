@@ -22,6 +22,8 @@ export interface Outcome {
 const HEADER = /^• (?:\[(FAILED|PANICKED|TIMEDOUT|INTERRUPTED|ABORTED)\] )?\[([\d.]+) seconds\]/
 const NODE_KIND = / \[(?:It|BeforeEach|AfterEach|JustBeforeEach|JustAfterEach|DeferCleanup \([A-Za-z]+\))\]/
 const BLOCK_END = /^-{20,}$/
+/** The time of the whole run was over: this test did nothing wrong yet. */
+const SUITE_TIMEOUT = 'A suite timeout occurred'
 /** Of the failure's text: enough to tell causes apart, short enough for a table. */
 const MESSAGE_LIMIT = 240
 
@@ -55,7 +57,7 @@ export function createOutcomeReader(names: readonly string[]): { line(text: stri
   const finish = (): Outcome | undefined => {
     const done = block
     block = undefined
-    if (!done?.name || done.kind === 'INTERRUPTED' || done.kind === 'ABORTED') return undefined
+    if (!done?.name || done.kind === 'INTERRUPTED' || done.kind === 'ABORTED' || done.message?.startsWith(SUITE_TIMEOUT)) return undefined
     if (!done.kind) return { name: done.name, result: 'passed', seconds: done.seconds }
     return { name: done.name, result: 'failed', seconds: done.seconds, message: done.message ?? done.kind.toLowerCase() }
   }

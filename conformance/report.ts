@@ -25,7 +25,7 @@ export function totalsOf(tests: readonly ConformanceTest[], outcomes: ReadonlyMa
 
 export const renderTotals = ({ passed, failed, skipped }: Totals): string => `${passed} passed, ${failed} failed, ${skipped} skipped`
 
-export function areaRows(
+function areaRows(
   tests: readonly ConformanceTest[],
   outcomes: ReadonlyMap<string, Outcome>,
 ): (Totals & { readonly area: string })[] {
