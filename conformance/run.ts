@@ -116,11 +116,12 @@ function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
   }
 }
 
+type Programs = Awaited<ReturnType<typeof findPrograms<(typeof suitePrograms)[number]>>>
+
 /** Starts a cluster, runs what the run has no outcome of yet, and takes the cluster down, whatever happens between. */
-async function runTests(run: RunDirectory, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
+async function runTests(run: RunDirectory, programs: Programs, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
   const tests = run.plan.tests.filter((name) => !run.outcomes.has(name))
   if (tests.length === 0) return 'complete'
-  const programs = await findPrograms(suitePrograms, step, signal)
   const clusterData = join(mkdtempSync(join(tmpdir(), 'proa-conformance-')), 'data')
   const mark = { runner: process.pid, clusterData }
   markRunning(run.path, mark)
@@ -202,8 +203,6 @@ async function main(): Promise<number> {
   const continued = flags.resume ? continueRun() : undefined
   if (flags.resume && !continued) throw new UserError('there is no unfinished run to resume')
   if (!continued && fresh.tests.length === 0) throw usage('no test is selected')
-  const run = continued ?? createRun(fresh)
-  if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
   const stopping = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
@@ -211,7 +210,10 @@ async function main(): Promise<number> {
       stopping.abort()
     })
   }
-  const end = await runTests(run, stopping.signal)
+  const programs = await findPrograms(suitePrograms, step, stopping.signal)
+  const run = continued ?? createRun(fresh)
+  if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
+  const end = await runTests(run, programs, stopping.signal)
   const hasHeld = report(run, catalogue, flags.write ?? false)
   if (end === 'stopped') return 130
   // Ginkgo ends early, with tests left, when its time is over or it crashed: then the run can be continued.
