@@ -91,12 +91,12 @@ function watchErrors(options: ListOptions): readonly FieldError[] {
   return errors
 }
 
-/** A revision as the wire spells it; upstream's text for what is no number. */
-export function parseRevision(text: string): number {
+/** A revision as the wire spells it; upstream's text for what is no number, which names the resource. */
+export function parseRevision(text: string, { group, resource }: { readonly group: string; readonly resource: string }): number {
   if (text === '') return 0
   if (!/^\d+$/.test(text)) {
     const detail = `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`
-    throw invalid('', '', '', [{ type: 'FieldValueInvalid', field: 'resourceVersion', detail }])
+    throw invalid(group, resource, '', [{ type: 'FieldValueInvalid', field: 'resourceVersion', detail }])
   }
   return Number(text)
 }

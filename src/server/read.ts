@@ -29,15 +29,15 @@ const STORE_PAGE = 1000
 
 /** The object, or NotFound. Immediate unless the cache is behind. */
 export async function get(server: Readable, served: ServedResource, key: string, name: string, resourceVersion: string): Promise<Revision> {
-  await fresh(server, resourceVersion)
+  await fresh(server, served, resourceVersion)
   const found = served.stored.cache.get(key)
   if (!found) throw notFound(served.info.group, served.info.resource, name)
   return found
 }
 
 /** Waits until reads at this resourceVersion ("" is now, "0" is whatever there is) can be answered. */
-async function fresh({ runtime, store, caches }: Readable, resourceVersion: string): Promise<void> {
-  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion)
+async function fresh({ runtime, store, caches }: Readable, { info }: ServedResource, resourceVersion: string): Promise<void> {
+  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion, info)
   if (wanted <= caches.revision) return
   const late = Promise.withResolvers<'late'>()
   const cancel = runtime.clock.setTimeout(() => late.resolve('late'), FRESH_TIMEOUT_MS)
@@ -86,7 +86,7 @@ export async function readPage(server: Readable, served: ServedResource, selecti
       throw badRequest('specifying resource version is not allowed when using continue')
     const from = decodeContinue(options.continue, selection.scope.prefix)
     if (from.revision < 0) {
-      await fresh(server, '')
+      await fresh(server, served, '')
       return pageOfCache(served, selection, options.limit, from.after, server.caches.revision)
     }
     if (cache.lastChange <= from.revision && from.revision <= server.caches.revision)
@@ -96,8 +96,8 @@ export async function readPage(server: Readable, served: ServedResource, selecti
   const { resourceVersion, resourceVersionMatch, limit } = options
   const isExact =
     resourceVersionMatch === 'Exact' || (resourceVersionMatch === '' && limit > 0 && resourceVersion !== '' && resourceVersion !== '0')
-  await fresh(server, resourceVersion)
-  const wanted = parseRevision(resourceVersion)
+  await fresh(server, served, resourceVersion)
+  const wanted = parseRevision(resourceVersion, served.info)
   // Upstream answers a list of "0" from its cache whole, whatever the limit.
   if (!isExact) return pageOfCache(served, selection, resourceVersion === '0' ? 0 : limit, undefined, server.caches.revision)
   if (cache.lastChange <= wanted) return pageOfCache(served, selection, limit, undefined, wanted)
@@ -228,9 +228,9 @@ export interface WatchRequest {
 export async function watch(server: Readable, served: ServedResource, request: WatchRequest): Promise<ApiResponse> {
   const { options, view, signal } = request
   const selection = select(served, request.namespace, request.name, options)
-  const wanted = parseRevision(options.resourceVersion)
+  const wanted = parseRevision(options.resourceVersion, served.info)
   const isFromStart = options.sendInitialEvents === true
-  if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
+  if (isFromStart || options.resourceVersion === '') await fresh(server, served, options.resourceVersion)
   const isFromNow = options.sendInitialEvents === false && wanted === 0
   const { runtime } = server
   try {

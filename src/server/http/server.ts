@@ -47,6 +47,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 20_000
 /** What one HTTP/2 connection may have open (upstream's default). */
 const MAX_STREAMS = 250
+/** How long a connection that spoke no HTTP stays for its answer to be read. */
+const MALFORMED_LINGER_MS = 500
 /** How long close waits for answers under way. */
 const CLOSE_GRACE_MS = 2000
 
@@ -81,7 +83,7 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
     socket.on('error', () => socket.destroy())
   })
   server.on('tlsClientError', (_error, socket) => void socket.destroy())
-  server.on('clientError', (_error, socket) => void socket.destroy())
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => refuseMalformed(runtime, error, socket))
   server.on('sessionError', (error) => runtime.log.debug('an HTTP/2 session ended badly', { error: String(error) }))
 
   server.on('request', (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
@@ -122,6 +124,16 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
       cancel()
     },
   }
+}
+
+/** What is no HTTP is told so, as Go's server tells it; what the client still sends is read for a moment, or it would not see the answer. */
+function refuseMalformed(runtime: Runtime, error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`)
+  socket.resume()
+  const cancel = runtime.clock.setTimeout(() => socket.destroy(), MALFORMED_LINGER_MS)
+  socket.once('close', cancel)
 }
 
 /** Node keeps the response under way on the socket of an HTTP/1.1 connection. */
