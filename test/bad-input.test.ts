@@ -23,7 +23,9 @@ function ask(options: RequestOptions, body?: string | Buffer): Promise<Answer> {
     const call = request({ agent: false, ...options }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }))
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }),
+      )
       response.on('error', reject)
     })
     call.on('error', reject)
@@ -39,7 +41,8 @@ test('bad input over HTTPS', async (t) => {
   const admin = { ...server, cert: pki('admin.crt'), key: pki('admin.key') }
   const post = (path: string, body: string | Buffer, headers: Record<string, string> = {}) =>
     ask({ ...admin, method: 'POST', path, headers: { 'content-type': 'application/json', ...headers } }, body)
-  const status = (answer: Answer) => JSON.parse(answer.body) as { kind: string; reason: string; code: number; message: string; details?: { causes?: unknown[] } }
+  const status = (answer: Answer) =>
+    JSON.parse(answer.body) as { kind: string; reason: string; code: number; message: string; details?: { causes?: unknown[] } }
   const expect = (answer: Answer, code: number, reason: string, message: RegExp) => {
     const body = status(answer)
     assert.equal(answer.status, code, answer.body)
@@ -49,7 +52,8 @@ test('bad input over HTTPS', async (t) => {
     assert.match(body.message, message)
   }
   const configMaps = '/api/v1/namespaces/default/configmaps'
-  const configMap = (name: string, more: object = {}) => JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, ...more })
+  const configMap = (name: string, more: object = {}) =>
+    JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, ...more })
 
   await t.test('malformed JSON and YAML', async () => {
     expect(await post(configMaps, '{"apiVersion": "v1", '), 400, 'BadRequest', /unexpected end of JSON input|unexpected EOF/)
@@ -62,7 +66,12 @@ test('bad input over HTTPS', async (t) => {
 
   await t.test('unknown fields: strict refuses, warn warns, ignore is silent', async () => {
     const body = configMap('fields', { dataa: { a: '1' }, bogus: 1 })
-    expect(await post(`${configMaps}?fieldValidation=Strict`, body), 400, 'BadRequest', /strict decoding error: unknown field "bogus", unknown field "dataa"|strict decoding error: unknown field "dataa", unknown field "bogus"/)
+    expect(
+      await post(`${configMaps}?fieldValidation=Strict`, body),
+      400,
+      'BadRequest',
+      /strict decoding error: unknown field "bogus", unknown field "dataa"|strict decoding error: unknown field "dataa", unknown field "bogus"/,
+    )
     const warned = await post(`${configMaps}?fieldValidation=Warn&dryRun=All`, body)
     assert.equal(warned.status, 201, warned.body)
     assert.match(String(warned.headers.warning), /299 - "unknown field \\"dataa\\""/)
@@ -74,9 +83,27 @@ test('bad input over HTTPS', async (t) => {
   })
 
   await t.test('wrong types', async () => {
-    expect(await post(configMaps, configMap('types', { data: 'text' })), 400, 'BadRequest', /cannot unmarshal string into Go struct field ConfigMap\.data of type map\[string\]string/)
-    expect(await post('/apis/apps/v1/namespaces/default/deployments', '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x"},"spec":{"replicas":"three"}}'), 400, 'BadRequest', /cannot unmarshal string/)
-    expect(await post(configMaps, '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}'), 400, 'BadRequest', /Secret.*ConfigMap|does not match/)
+    expect(
+      await post(configMaps, configMap('types', { data: 'text' })),
+      400,
+      'BadRequest',
+      /cannot unmarshal string into Go struct field ConfigMap\.data of type map\[string\]string/,
+    )
+    expect(
+      await post(
+        '/apis/apps/v1/namespaces/default/deployments',
+        '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x"},"spec":{"replicas":"three"}}',
+      ),
+      400,
+      'BadRequest',
+      /cannot unmarshal string/,
+    )
+    expect(
+      await post(configMaps, '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}'),
+      400,
+      'BadRequest',
+      /Secret.*ConfigMap|does not match/,
+    )
   })
 
   await t.test('too large a body', async () => {
@@ -85,48 +112,105 @@ test('bad input over HTTPS', async (t) => {
   })
 
   await t.test('bad names and missing fields are listed together', async () => {
-    expect(await post(configMaps, configMap('Not_A_Name')), 422, 'Invalid', /ConfigMap "Not_A_Name" is invalid: metadata\.name: Invalid value: "Not_A_Name": a lowercase RFC 1123 subdomain must consist of/)
-    const answer = await post('/api/v1/namespaces/default/pods', '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"A"}]}}')
+    expect(
+      await post(configMaps, configMap('Not_A_Name')),
+      422,
+      'Invalid',
+      /ConfigMap "Not_A_Name" is invalid: metadata\.name: Invalid value: "Not_A_Name": a lowercase RFC 1123 subdomain must consist of/,
+    )
+    const answer = await post(
+      '/api/v1/namespaces/default/pods',
+      '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"A"}]}}',
+    )
     expect(answer, 422, 'Invalid', /spec\.containers\[0\]\.name: Invalid value: "A"/)
     assert.match(status(answer).message, /spec\.containers\[0\]\.image: Required value/)
     assert.ok((status(answer).details?.causes?.length ?? 0) >= 2)
-    expect(await post(configMaps, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}'), 422, 'Invalid', /name or generateName is required/)
+    expect(
+      await post(configMaps, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}'),
+      422,
+      'Invalid',
+      /name or generateName is required/,
+    )
   })
 
   await t.test('unknown kinds, paths, methods, media types', async () => {
-    expect(await ask({ ...admin, path: '/api/v1/namespaces/default/widgets' }), 404, 'NotFound', /the server could not find the requested resource/)
+    expect(
+      await ask({ ...admin, path: '/api/v1/namespaces/default/widgets' }),
+      404,
+      'NotFound',
+      /the server could not find the requested resource/,
+    )
     expect(await ask({ ...admin, path: `${configMaps}/none` }), 404, 'NotFound', /^configmaps "none" not found$/)
-    expect(await ask({ ...admin, method: 'POST', path: `${configMaps}/none` }), 405, 'MethodNotAllowed', /the server does not allow this method on the requested resource/)
-    expect(await post(configMaps, 'a', { 'content-type': 'application/msgpack' }), 415, 'UnsupportedMediaType', /the body of the request was in an unknown format - accepted media types include:/)
-    expect(await ask({ ...admin, path: configMaps, headers: { accept: 'image/png' } }), 406, 'NotAcceptable', /only the following media types are accepted/)
+    expect(
+      await ask({ ...admin, method: 'POST', path: `${configMaps}/none` }),
+      405,
+      'MethodNotAllowed',
+      /the server does not allow this method on the requested resource/,
+    )
+    expect(
+      await post(configMaps, 'a', { 'content-type': 'application/msgpack' }),
+      415,
+      'UnsupportedMediaType',
+      /the body of the request was in an unknown format - accepted media types include:/,
+    )
+    expect(
+      await ask({ ...admin, path: configMaps, headers: { accept: 'image/png' } }),
+      406,
+      'NotAcceptable',
+      /only the following media types are accepted/,
+    )
     expect(await post('/api/v1/namespaces/missing/configmaps', configMap('x')), 404, 'NotFound', /^namespaces "missing" not found$/)
     expect(await ask({ ...admin, path: `${configMaps}?labelSelector=a%3D%3D%3Db` }), 400, 'BadRequest', /unable to parse requirement/)
-    expect(await ask({ ...admin, path: '/api/v1/pods?fieldSelector=spec.bogus%3D1' }), 400, 'BadRequest', /field label not supported: spec\.bogus/)
+    expect(
+      await ask({ ...admin, path: '/api/v1/pods?fieldSelector=spec.bogus%3D1' }),
+      400,
+      'BadRequest',
+      /field label not supported: spec\.bogus/,
+    )
     expect(await ask({ ...admin, path: '/api/v1/pods?limit=abc' }), 400, 'BadRequest', /./)
-    expect(await ask({ ...admin, path: '/api/v1/pods?watch=1&resourceVersion=abc' }), 422, 'Invalid', /^pods "" is invalid: resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax$/)
+    expect(
+      await ask({ ...admin, path: '/api/v1/pods?watch=1&resourceVersion=abc' }),
+      422,
+      'Invalid',
+      /^pods "" is invalid: resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax$/,
+    )
   })
 
   await t.test('conflicts', async () => {
     assert.equal((await post(configMaps, configMap('once'))).status, 201)
     expect(await post(configMaps, configMap('once')), 409, 'AlreadyExists', /^configmaps "once" already exists$/)
     const stale = configMap('once').replace('"name":"once"', '"name":"once","resourceVersion":"1"')
-    const answer = await ask({ ...admin, method: 'PUT', path: `${configMaps}/once`, headers: { 'content-type': 'application/json' } }, stale)
+    const answer = await ask(
+      { ...admin, method: 'PUT', path: `${configMaps}/once`, headers: { 'content-type': 'application/json' } },
+      stale,
+    )
     expect(answer, 409, 'Conflict', /the object has been modified; please apply your changes to the latest version and try again/)
   })
 
   await t.test('who are you', async () => {
     expect(await ask({ ...server, path: configMaps, headers: { authorization: 'Bearer nonsense' } }), 401, 'Unauthorized', /^Unauthorized$/)
-    expect(await ask({ ...server, path: configMaps }), 403, 'Forbidden', /configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" in the namespace "default"/)
+    expect(
+      await ask({ ...server, path: configMaps }),
+      403,
+      'Forbidden',
+      /configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" in the namespace "default"/,
+    )
     assert.equal((await ask({ ...server, path: '/readyz' })).body, 'ok')
     const stranger = await createAuthority(systemClock, 'kubernetes')
-    const pair = await issueCertificate(systemClock, stranger, { commonName: 'kubernetes-admin', organizations: ['system:masters'], usage: 'client' })
+    const pair = await issueCertificate(systemClock, stranger, {
+      commonName: 'kubernetes-admin',
+      organizations: ['system:masters'],
+      usage: 'client',
+    })
     const answer = await ask({ ...server, path: configMaps, cert: pair.cert, key: pair.key })
     assert.equal(answer.status, 401, 'a certificate of another authority')
   })
 
   await t.test('what is not HTTP at all', async () => {
     await new Promise<void>((resolve) => {
-      const socket = connectTls({ host: '127.0.0.1', port, ca: pki('ca.crt') }, () => socket.write(Buffer.from([0, 1, 2, 3, 255, 10, 13, 10])))
+      const socket = connectTls({ host: '127.0.0.1', port, ca: pki('ca.crt') }, () =>
+        socket.write(Buffer.from([0, 1, 2, 3, 255, 10, 13, 10])),
+      )
       socket.resume()
       socket.on('error', () => resolve())
       socket.on('close', () => resolve())

@@ -22,7 +22,11 @@ export interface CommandResult {
 const COMMAND_TIMEOUT_MS = 60_000
 
 /** Runs a program to its end; never rejects for its exit code. */
-export function command(file: string, args: readonly string[], options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {}): Promise<CommandResult> {
+export function command(
+  file: string,
+  args: readonly string[],
+  options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       file,
@@ -89,7 +93,10 @@ export async function startCluster(t: TestContext, flags: readonly string[]): Pr
   const kubeconfig = join(dataDir, 'kubeconfig')
   const up = async (...more: string[]) => {
     const result = await proa('up', ...place, ...flags, ...more)
-    if (result.code !== 0) throw new Error(`up failed: ${result.stderr}\n${existsSync(join(dataDir, 'server.log')) ? readFileSync(join(dataDir, 'server.log'), 'utf8') : ''}`)
+    if (result.code !== 0)
+      throw new Error(
+        `up failed: ${result.stderr}\n${existsSync(join(dataDir, 'server.log')) ? readFileSync(join(dataDir, 'server.log'), 'utf8') : ''}`,
+      )
     return result
   }
   await up('--wait')
@@ -106,14 +113,18 @@ export async function startCluster(t: TestContext, flags: readonly string[]): Pr
     pid: () => Number(readFileSync(join(dataDir, 'server.pid'), 'utf8').split(' ')[0]),
     kubectl: async (...args) => {
       const result = await tryKubectl(args)
-      if (result.code !== 0 || result.stderr !== '') throw new Error(`kubectl ${args.join(' ')}: exit ${result.code}\n${result.stderr}\n${result.stdout}`)
+      if (result.code !== 0 || result.stderr !== '')
+        throw new Error(`kubectl ${args.join(' ')}: exit ${result.code}\n${result.stderr}\n${result.stdout}`)
       return result.stdout
     },
     tryKubectl,
     spawnKubectl: (...args) => {
       const missing = noKubectl()
       if (missing || kubectlPath === undefined) throw new Error(missing || 'no kubectl')
-      const child = spawn(kubectlPath, args, { env: { ...process.env, KUBECONFIG: kubeconfig, HOME: dataDir }, stdio: ['pipe', 'pipe', 'pipe'] })
+      const child = spawn(kubectlPath, args, {
+        env: { ...process.env, KUBECONFIG: kubeconfig, HOME: dataDir },
+        stdio: ['pipe', 'pipe', 'pipe'],
+      })
       t.after(() => child.kill('SIGKILL'))
       return child
     },
@@ -121,7 +132,11 @@ export async function startCluster(t: TestContext, flags: readonly string[]): Pr
 }
 
 /** Asks again until `probe` gives something; fails with `what` after the time. For what the test can only see from outside. */
-export async function eventually<T>(what: string, probe: () => Promise<T | undefined | false> | T | undefined | false, timeoutMs = 30_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 30_000,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs
   while (performance.now() < deadline) {
     const value = await probe()

@@ -54,7 +54,19 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     assert.match(await kubectl('get', 'nodes'), / Ready .*v1\.36/)
     assert.match(await kubectl('get', 'service', 'web'), /ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP/)
     assert.match(await kubectl('get', 'all'), /replicaset.apps\/web-/)
-    assert.equal((await kubectl('get', 'endpointslices', '-l', 'kubernetes.io/service-name=web', '-o', 'jsonpath={.items[*].endpoints[*].addresses[0]}')).split(' ').length, 3)
+    assert.equal(
+      (
+        await kubectl(
+          'get',
+          'endpointslices',
+          '-l',
+          'kubernetes.io/service-name=web',
+          '-o',
+          'jsonpath={.items[*].endpoints[*].addresses[0]}',
+        )
+      ).split(' ').length,
+      3,
+    )
   })
 
   await t.test('applying the same again changes nothing; a change is patched', async () => {
@@ -66,7 +78,10 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     // kubectl itself warns here, whatever the server.
     assert.match((await cluster.tryKubectl(['rollout', 'undo', 'deployment/web'])).stdout, /rolled back/)
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=30s')
-    assert.equal(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.template.spec.containers[0].image}'), 'example.test/web:1')
+    assert.equal(
+      await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.template.spec.containers[0].image}'),
+      'example.test/web:1',
+    )
   })
 
   await t.test('describe', async () => {

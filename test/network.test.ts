@@ -33,8 +33,15 @@ const options = { skip: missing ? `needs ${missing}` : false }
 async function whatIsMissing(): Promise<string | undefined> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'Linux and root'
   if (!existsSync(join(PLUGINS, 'bridge'))) return 'the CNI plugins (apt-get install containernetworking-plugins)'
-  for (const [command, name] of [[['nft', '--version'], 'nftables'], [['ip', '-V'], 'iproute2'], [['conntrack', '--version'], 'conntrack']] as const) {
-    const works = await run({}, command).then(({ code }) => code === 0, () => false)
+  for (const [command, name] of [
+    [['nft', '--version'], 'nftables'],
+    [['ip', '-V'], 'iproute2'],
+    [['conntrack', '--version'], 'conntrack'],
+  ] as const) {
+    const works = await run({}, command).then(
+      ({ code }) => code === 0,
+      () => false,
+    )
     if (!works) return `${name} (apt-get install ${name})`
   }
   return undefined
@@ -47,7 +54,11 @@ const node: Namespace = { netns: `/run/netns/proa-${id}` }
 const network = planPodNetwork({ id, podCidr: '10.244.7.0/24' })
 const gateway = network.gateway.split('/')[0]!
 const lines: string[] = []
-const runtime = { clock: systemClock, random: seededRandom(1), log: createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${fields['error']}`)) }
+const runtime = {
+  clock: systemClock,
+  random: seededRandom(1),
+  log: createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${fields['error']}`)),
+}
 const services = createServiceTable()
 const stop = new AbortController()
 const children: ChildProcess[] = []
@@ -57,7 +68,14 @@ let filter: Nftables
 let podNetwork: RunningPodNetwork
 let proxy: ProxyLoop
 let running: Promise<void>
-const table = { name: `proa-${id}`, family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: network.podCidr, bridge: network.bridge, foreignLinks: 'proa-*' } as const
+const table = {
+  name: `proa-${id}`,
+  family: 'ip',
+  clusterCidrs: ['10.244.0.0/16'],
+  nodeCidr: network.podCidr,
+  bridge: network.bridge,
+  foreignLinks: 'proa-*',
+} as const
 
 async function addPod(name: string): Promise<string> {
   const netns = `/run/netns/proa-${id}-${name}`
@@ -74,7 +92,7 @@ async function startServer({ netns }: Namespace, name: string, port: number): Pr
   const program = new URL('./testdata/name-server-of-itself.ts', import.meta.url).pathname
   const child = spawn('nsenter', [`--net=${netns}`, process.execPath, program, name, `${port}`], { stdio: ['ignore', 'pipe', 'inherit'] })
   children.push(child)
-  await new Promise((resolve) => child.stdout!.once('data', resolve))
+  await new Promise((resolve) => child.stdout.once('data', resolve))
 }
 
 /** What containerd does with the .conflist: each plugin with the list's name and version. */
@@ -98,7 +116,9 @@ function askFromOutside(host: string, port: number): Promise<string> {
     let text = ''
     const socket = createConnection({ host, port, timeout: 1000 })
     socket.on('data', (data) => (text += data))
-    socket.on('error', (error: Error & { code?: string }) => resolve(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET' ? 'refused' : error.message))
+    socket.on('error', (error: Error & { code?: string }) =>
+      resolve(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET' ? 'refused' : error.message),
+    )
     socket.on('timeout', () => socket.destroy())
     socket.on('close', () => resolve(text.trim() || 'silence'))
   })
@@ -149,10 +169,20 @@ before(async () => {
   await mustRun({}, ['ip', 'link', 'add', `pt-${id}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `proa-${id}`])
   await mustRun({}, ['ip', 'address', 'add', `${OUTSIDE_IP}/30`, 'dev', `pt-${id}`])
   await mustRun({}, ['ip', 'link', 'set', `pt-${id}`, 'up'])
-  for (const command of ['link set lo up', 'link set eth0 up', `address add ${NODE_IP}/30 dev eth0`, `route add default via ${OUTSIDE_IP}`]) {
+  for (const command of [
+    'link set lo up',
+    'link set eth0 up',
+    `address add ${NODE_IP}/30 dev eth0`,
+    `route add default via ${OUTSIDE_IP}`,
+  ]) {
     await mustRun(node, ['ip', ...command.split(' ')])
   }
-  podNetwork = await startPodNetwork({ ...node, network, configurationDirectory: join(directory, 'conf'), stateDirectory: join(directory, 'state') })
+  podNetwork = await startPodNetwork({
+    ...node,
+    network,
+    configurationDirectory: join(directory, 'conf'),
+    stateDirectory: join(directory, 'state'),
+  })
   filter = createNftables(node)
   proxy = createProxyLoop(runtime, { services, filter, table, node: { nodeName: 'node-1', family: 'ip', addresses: [NODE_IP] } })
   running = proxy.run(stop.signal)
@@ -172,7 +202,10 @@ after(async () => {
 const client = () => pods.get('client')!
 
 test('network: a cluster IP spreads over the endpoints, from pods and from the node, sources kept', options, async () => {
-  await expose(service('web', { clusterIP: '10.96.0.50' }), slice('web', [{ pod: 'a' }, { pod: 'b' }, { address: '10.244.7.99', ready: false }]))
+  await expose(
+    service('web', { clusterIP: '10.96.0.50' }),
+    slice('web', [{ pod: 'a' }, { pod: 'b' }, { address: '10.244.7.99', ready: false }]),
+  )
   assert.deepEqual(await askers(20, () => ask(client(), 'tcp', '10.96.0.50', 80)), ['a', 'b'])
   assert.deepEqual(await askers(20, () => ask(node, 'tcp', '10.96.0.50', 80)), ['a', 'b'])
   assert.equal((await ask(client(), 'tcp', '10.96.0.50', 80)).split(' ')[1], client().ip)
@@ -205,18 +238,30 @@ test('network: a node port answers from outside, from pods and from the node; th
   assert.equal(await askFromOutside(NODE_IP, 30080), 'refused')
 })
 
-test('network: externalTrafficPolicy Local: outside gets this node\'s endpoints, pods get all, silence without any here', options, async () => {
-  const made = service('local', { type: 'NodePort', externalTrafficPolicy: 'Local', clusterIP: '10.96.0.53', ports: [{ port: 80, nodePort: 30081 }] })
-  await expose(made, slice('local', [{ pod: 'a' }, { pod: 'b', node: 'node-2' }]))
-  assert.deepEqual(await askers(15, () => askFromOutside(NODE_IP, 30081)), ['a'])
-  assert.deepEqual(await askers(20, () => ask(client(), 'tcp', NODE_IP, 30081)), ['a', 'b'])
-  await expose(made, slice('local', [{ pod: 'b', node: 'node-2' }]))
-  assert.equal(await askFromOutside(NODE_IP, 30081), 'silence')
-  assert.deepEqual(await askers(3, () => ask(client(), 'tcp', NODE_IP, 30081)), ['b'])
-  await expose(service('inner', { clusterIP: '10.96.0.54', internalTrafficPolicy: 'Local' }), slice('inner', [{ pod: 'a' }, { pod: 'b', node: 'node-2' }]))
-  assert.deepEqual(await askers(15, () => ask(client(), 'tcp', '10.96.0.54', 80)), ['a'])
-  for (const name of ['local', 'inner']) services.serviceHandlers.deleted(service(name, {}))
-})
+test(
+  "network: externalTrafficPolicy Local: outside gets this node's endpoints, pods get all, silence without any here",
+  options,
+  async () => {
+    const made = service('local', {
+      type: 'NodePort',
+      externalTrafficPolicy: 'Local',
+      clusterIP: '10.96.0.53',
+      ports: [{ port: 80, nodePort: 30081 }],
+    })
+    await expose(made, slice('local', [{ pod: 'a' }, { pod: 'b', node: 'node-2' }]))
+    assert.deepEqual(await askers(15, () => askFromOutside(NODE_IP, 30081)), ['a'])
+    assert.deepEqual(await askers(20, () => ask(client(), 'tcp', NODE_IP, 30081)), ['a', 'b'])
+    await expose(made, slice('local', [{ pod: 'b', node: 'node-2' }]))
+    assert.equal(await askFromOutside(NODE_IP, 30081), 'silence')
+    assert.deepEqual(await askers(3, () => ask(client(), 'tcp', NODE_IP, 30081)), ['b'])
+    await expose(
+      service('inner', { clusterIP: '10.96.0.54', internalTrafficPolicy: 'Local' }),
+      slice('inner', [{ pod: 'a' }, { pod: 'b', node: 'node-2' }]),
+    )
+    assert.deepEqual(await askers(15, () => ask(client(), 'tcp', '10.96.0.54', 80)), ['a'])
+    for (const name of ['local', 'inner']) services.serviceHandlers.deleted(service(name, {}))
+  },
+)
 
 test('network: external IPs and load balancers, whose source ranges hold', options, async () => {
   await mustRun({}, ['ip', 'route', 'replace', '192.0.2.200/32', 'via', NODE_IP])
@@ -250,7 +295,8 @@ test('network: session affinity holds a client to its endpoint, until the endpoi
 
 test('network: UDP follows when its endpoint is replaced', options, async () => {
   const made = service('udp', { clusterIP: '10.96.0.58', ports: [{ port: 90, protocol: 'UDP' }] })
-  const script = 'exec 3<>/dev/udp/10.96.0.58/90; for i in 1 2 3; do echo hi >&3 || echo hi >&3; timeout 1 head -n1 <&3 || echo silence; read -t 20 go; done'
+  const script =
+    'exec 3<>/dev/udp/10.96.0.58/90; for i in 1 2 3; do echo hi >&3 || echo hi >&3; timeout 1 head -n1 <&3 || echo silence; read -t 20 go; done'
   const flow = spawn('nsenter', [`--net=${client().netns}`, 'bash', '-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
   children.push(flow)
   const heard = () => new Promise<string>((resolve) => flow.stdout.once('data', (data) => resolve(`${data}`.trim())))
@@ -263,7 +309,7 @@ test('network: UDP follows when its endpoint is replaced', options, async () => 
   }
 })
 
-test('network: host ports, on the node\'s address, on loopback and on one address alone', options, async () => {
+test("network: host ports, on the node's address, on loopback and on one address alone", options, async () => {
   const pod = (name: string, hostPort: number, hostIP?: string): Pod => ({
     metadata: { name, namespace: 'default' },
     spec: { nodeName: 'node-1', containers: [{ name: 'c', ports: [{ containerPort: 8080, hostPort, ...(hostIP ? { hostIP } : {}) }] }] },
@@ -291,14 +337,25 @@ async function lookUp(from: Namespace, type: dns.RecordType, name: string): Prom
   const bytes = [...query].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
   const script = `exec 3<>/dev/udp/10.96.0.10/53; printf '%b' '${bytes}' >&3; timeout 2 dd bs=2048 count=1 <&3 2>/dev/null | base64 -w0`
   const { answers = [] } = dns.decode(Buffer.from(await mustRun(from, ['bash', '-c', script]), 'base64'))
-  return answers.map((answer) => ('data' in answer ? (answer.type === 'SRV' ? `${answer.data.port} ${answer.data.target}` : `${answer.data}`) : '')).toSorted()
+  return answers
+    .map((answer) => ('data' in answer ? (answer.type === 'SRV' ? `${answer.data.port} ${answer.data.target}` : `${answer.data}`) : ''))
+    .toSorted()
 }
 
 test('network: pods and the node resolve names at the address of kube-dns', options, async () => {
-  const server = await startDnsServer({ address: OUTSIDE_IP, port: 0, zone: createDnsZone({ services }), forward: createDnsForwarder([]), log: runtime.log })
+  const server = await startDnsServer({
+    address: OUTSIDE_IP,
+    port: 0,
+    zone: createDnsZone({ services }),
+    forward: createDnsForwarder([]),
+    log: runtime.log,
+  })
   await expose(dnsService('10.96.0.10'), dnsEndpoints([server]))
   await expose(service('db', { clusterIP: 'None', ports: [{ name: 'http', port: 8080 }] }), {
-    ...slice('db', [{ pod: 'a', hostname: 'db-0' }, { pod: 'b', hostname: 'db-1' }]),
+    ...slice('db', [
+      { pod: 'a', hostname: 'db-0' },
+      { pod: 'b', hostname: 'db-1' },
+    ]),
     ports: [{ name: 'http', port: 8080 }],
   })
   await expose(service('web', { clusterIP: '10.96.0.50' }))
@@ -307,7 +364,10 @@ test('network: pods and the node resolve names at the address of kube-dns', opti
     assert.deepEqual(await lookUp(from, 'A', 'db.default.svc.cluster.local'), [pods.get('a')!.ip, pods.get('b')!.ip])
   }
   assert.deepEqual(await lookUp(client(), 'A', 'db-1.db.default.svc.cluster.local'), [pods.get('b')!.ip])
-  assert.deepEqual(await lookUp(client(), 'SRV', '_http._tcp.db.default.svc.cluster.local'), ['8080 db-0.db.default.svc.cluster.local', '8080 db-1.db.default.svc.cluster.local'])
+  assert.deepEqual(await lookUp(client(), 'SRV', '_http._tcp.db.default.svc.cluster.local'), [
+    '8080 db-0.db.default.svc.cluster.local',
+    '8080 db-1.db.default.svc.cluster.local',
+  ])
   await server.close()
 })
 
@@ -319,7 +379,11 @@ test('network: what leaves the cluster comes from the node, and pods cannot reac
   await startServer(node, 'node', 9090)
   assert.match(await ask(node, 'tcp', '127.0.0.1', 9090), /^node /)
   // A pod that may set routes sends packets for 127.0.0.1 to its gateway.
-  const forged = ['ip route delete local 127.0.0.0/8 dev lo table local', 'ip route delete local 127.0.0.1 dev lo table local', `ip route add 127.0.0.1 via ${gateway}`]
+  const forged = [
+    'ip route delete local 127.0.0.0/8 dev lo table local',
+    'ip route delete local 127.0.0.1 dev lo table local',
+    `ip route add 127.0.0.1 via ${gateway}`,
+  ]
   await mustRun(client(), ['sh', '-ec', `${forged.join('; ')}; echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet`])
   assert.equal(await ask(client(), 'tcp', '127.0.0.1', 9090), 'silence')
   assert.match(await ask(client(), 'tcp', gateway, 9090), /^node /)
@@ -340,9 +404,27 @@ test('network: nothing stays behind', options, async () => {
   for (const [name, { netns }] of pods) await cni('DEL', name, netns!)
   await podNetwork.teardown()
   assert.equal(await mustRun(node, ['nft', 'list', 'ruleset']), '')
-  assert.deepEqual((await mustRun(node, ['ip', '-o', 'link'])).trim().split('\n').map((line) => line.split(' ')[1]!.split(/[@:]/)[0]), ['lo', 'eth0'])
-  assert.deepEqual((await mustRun(node, ['ip', '-4', '-o', 'address'])).trim().split('\n').map((line) => line.split(/\s+/)[3]), ['127.0.0.1/8', `${NODE_IP}/30`])
-  assert.deepEqual((await mustRun(node, ['ip', 'route'])).trim().split('\n').map((line) => line.split(' ')[0]), ['default', '172.31.254.0/30'])
+  assert.deepEqual(
+    (await mustRun(node, ['ip', '-o', 'link']))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[1]!.split(/[@:]/)[0]),
+    ['lo', 'eth0'],
+  )
+  assert.deepEqual(
+    (await mustRun(node, ['ip', '-4', '-o', 'address']))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s+/)[3]),
+    ['127.0.0.1/8', `${NODE_IP}/30`],
+  )
+  assert.deepEqual(
+    (await mustRun(node, ['ip', 'route']))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]),
+    ['default', '172.31.254.0/30'],
+  )
   assert.deepEqual(readdirSync(join(directory, 'conf')), [])
   assert.equal(existsSync(join(directory, 'state')), false)
 })

@@ -31,7 +31,9 @@ const missing = noContainers() || (!existsSync('/bin/busybox') && 'needs /bin/bu
 const options = { skip: missing, timeout: 120_000 }
 
 const lines: string[] = []
-const log = createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${String(fields['error'] ?? '')}`))
+const log = createLog((level, message, fields) =>
+  lines.push(`${level} ${message} ${JSON.stringify(fields)} ${String(fields['error'] ?? '')}`),
+)
 const runtime = { clock: systemClock, random: systemRandom, log }
 const BUSYBOX = 'proa.local/busybox:1'
 const cgroupRoot = `/proa-test-${process.pid}`
@@ -75,11 +77,42 @@ before(async () => {
   if (missing) return
   directory = mkdtempSync(join(tmpdir(), 'proa-node-'))
   containerd = await startContainerd(runtime, { dataDirectory: directory, sandboxImage: PAUSE_IMAGE, cniBinDirectories: ['/usr/lib/cni'] })
-  const network = { type: 'bridge', bridge, isGateway: true, ipMasq: false, ipam: { type: 'host-local', ranges: [[{ subnet }]], dataDir: join(directory, 'ipam') } }
-  writeFileSync(join(containerd.cniConfigDirectory, '10-test.conflist'), JSON.stringify({ cniVersion: '0.4.0', name: bridge, plugins: [network, { type: 'loopback' }] }))
+  const network = {
+    type: 'bridge',
+    bridge,
+    isGateway: true,
+    ipMasq: false,
+    ipam: { type: 'host-local', ranges: [[{ subnet }]], dataDir: join(directory, 'ipam') },
+  }
+  writeFileSync(
+    join(containerd.cniConfigDirectory, '10-test.conflist'),
+    JSON.stringify({ cniVersion: '0.4.0', name: bridge, plugins: [network, { type: 'loopback' }] }),
+  )
   const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
   await ensurePauseImage(runtime, containerd.cri, { socket: containerd.socket, architecture })
-  const applets = ['sh', 'sleep', 'cat', 'echo', 'hostname', 'id', 'ls', 'dd', 'tail', 'httpd', 'touch', 'true', 'mount', 'grep', 'wc', 'ln', 'rm', 'mkdir', 'trap', 'date', 'seq']
+  const applets = [
+    'sh',
+    'sleep',
+    'cat',
+    'echo',
+    'hostname',
+    'id',
+    'ls',
+    'dd',
+    'tail',
+    'httpd',
+    'touch',
+    'true',
+    'mount',
+    'grep',
+    'wc',
+    'ln',
+    'rm',
+    'mkdir',
+    'trap',
+    'date',
+    'seq',
+  ]
   const archive = await buildImageArchive([
     {
       name: BUSYBOX,
@@ -93,7 +126,13 @@ before(async () => {
     },
   ])
   await loadImages(runtime, containerd.cri, { socket: containerd.socket, archive })
-  const server = createApiServer(runtime, { store: createMemoryStore(), infos: infos.filter(isServedByDefault), resources: [pods], admission: [], nodeConnector: () => undefined })
+  const server = createApiServer(runtime, {
+    store: createMemoryStore(),
+    infos: infos.filter(isServedByDefault),
+    resources: [pods],
+    admission: [],
+    nodeConnector: () => undefined,
+  })
   void server.run(stop.signal)
   await server.started
   client = createClient(server.transport({ name: 'admin', groups: ['system:masters'] }))
@@ -114,7 +153,13 @@ after(async () => {
   assert.deepEqual(problems, [])
 })
 
-const main = (script: string, more: Partial<Container> = {}): Container => ({ name: 'main', image: BUSYBOX, imagePullPolicy: 'Never', command: ['sh', '-c', script], ...more })
+const main = (script: string, more: Partial<Container> = {}): Container => ({
+  name: 'main',
+  image: BUSYBOX,
+  imagePullPolicy: 'Never',
+  command: ['sh', '-c', script],
+  ...more,
+})
 
 const create = (name: string, spec: Partial<PodSpec>, labels = {}): Promise<Pod> =>
   client.create('v1/Pod', {
@@ -129,7 +174,8 @@ async function until(name: string, isSo: (pod: Pod) => boolean, seconds = 20): P
   for (;;) {
     const pod = await get(name)
     if (isSo(pod)) return pod
-    if (Date.now() >= end) lines.push(...(await client.list('v1/Event', { namespace: 'default' })).items.map(({ reason, message }) => `${reason}: ${message}`))
+    if (Date.now() >= end)
+      lines.push(...(await client.list('v1/Event', { namespace: 'default' })).items.map(({ reason, message }) => `${reason}: ${message}`))
     assert.ok(Date.now() < end, `pod ${name} after ${seconds} s: ${JSON.stringify(pod.status, null, 1)}\n${lines.slice(-20).join('\n')}`)
     await delay(20)
   }
@@ -141,7 +187,8 @@ const refOf = (pod: Pod) => ({ namespace: 'default', name: pod.metadata!.name!, 
 
 async function logsOf(pod: Pod, more = {}): Promise<string> {
   let text = ''
-  for await (const chunk of await agent.service.logs(refOf(pod), { container: 'main', ...more }, stop.signal)) text += new TextDecoder().decode(chunk)
+  for await (const chunk of await agent.service.logs(refOf(pod), { container: 'main', ...more }, stop.signal))
+    text += new TextDecoder().decode(chunk)
   return text
 }
 
@@ -208,7 +255,10 @@ test('a pod runs to its end: environment, host name, hosts, resolver, terminatio
 
 test('volumes: emptyDir shared, ConfigMap that changes, Secret in memory, subPath, fsGroup', options, async () => {
   await client.create('v1/ConfigMap', { metadata: { name: 'settings', namespace: 'default' }, data: { color: 'red' } })
-  await client.create('v1/Secret', { metadata: { name: 'keys', namespace: 'default' }, data: { key: Buffer.from('s3cret').toString('base64') } })
+  await client.create('v1/Secret', {
+    metadata: { name: 'keys', namespace: 'default' },
+    data: { key: Buffer.from('s3cret').toString('base64') },
+  })
   await create('volumes', {
     securityContext: { fsGroup: 2000 },
     volumes: [
@@ -217,19 +267,24 @@ test('volumes: emptyDir shared, ConfigMap that changes, Secret in memory, subPat
       { name: 'config', configMap: { name: 'settings' } },
       { name: 'secret', secret: { secretName: 'keys', defaultMode: 0o400 } },
     ],
-    initContainers: [{ ...main('mkdir -p /shared/a; echo deep > /shared/a/file'), name: 'init', volumeMounts: [{ name: 'shared', mountPath: '/shared' }] }],
+    initContainers: [
+      { ...main('mkdir -p /shared/a; echo deep > /shared/a/file'), name: 'init', volumeMounts: [{ name: 'shared', mountPath: '/shared' }] },
+    ],
     containers: [
-      main('cat /part/file /secret/key; grep -c "/ram tmpfs" /proc/mounts; ls -ld /shared; while ! grep -q blue /config/color; do sleep 0.05; done; echo changed', {
-        securityContext: { runAsUser: 1000 },
-        volumeMounts: [
-          { name: 'shared', mountPath: '/shared' },
-          { name: 'shared', mountPath: '/part', subPath: 'a' },
-          { name: 'shared', mountPath: '/made', subPath: 'new/dir' },
-          { name: 'ram', mountPath: '/ram' },
-          { name: 'config', mountPath: '/config' },
-          { name: 'secret', mountPath: '/secret' },
-        ],
-      }),
+      main(
+        'cat /part/file /secret/key; grep -c "/ram tmpfs" /proc/mounts; ls -ld /shared; while ! grep -q blue /config/color; do sleep 0.05; done; echo changed',
+        {
+          securityContext: { runAsUser: 1000 },
+          volumeMounts: [
+            { name: 'shared', mountPath: '/shared' },
+            { name: 'shared', mountPath: '/part', subPath: 'a' },
+            { name: 'shared', mountPath: '/made', subPath: 'new/dir' },
+            { name: 'ram', mountPath: '/ram' },
+            { name: 'config', mountPath: '/config' },
+            { name: 'secret', mountPath: '/secret' },
+          ],
+        },
+      ),
     ],
   })
   const pod = await until('volumes', (one) => one.status?.containerStatuses?.[0]?.state?.running !== undefined)
@@ -247,7 +302,10 @@ test('a subPath that is a link out of the volume is refused', options, async () 
     containers: [main('cat /etc2/shadow', { volumeMounts: [{ name: 'shared', mountPath: '/etc2', subPath: 'link' }] })],
   })
   const pod = await until('escape', (one) => one.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError')
-  assert.equal(pod.status?.containerStatuses?.[0]?.state?.waiting?.message, 'failed to prepare subPath for volumeMount "shared" of container "main"')
+  assert.equal(
+    pod.status?.containerStatuses?.[0]?.state?.waiting?.message,
+    'failed to prepare subPath for volumeMount "shared" of container "main"',
+  )
   await remove('escape')
 })
 
@@ -255,13 +313,19 @@ test('probes, hooks, exec, and a graceful end', options, async () => {
   await create('served', {
     restartPolicy: 'Always',
     containers: [
-      main('trap "echo terminated; exit 0" TERM; mkdir /www; echo fine > /www/index.html; httpd -p 8080 -h /www; sleep 0.3; touch /tmp/ready; while true; do sleep 0.1; done', {
-        ports: [{ name: 'web', containerPort: 8080 }],
-        startupProbe: { exec: { command: ['cat', '/tmp/ready'] }, periodSeconds: 1, failureThreshold: 30 },
-        readinessProbe: { httpGet: { port: 'web', path: '/index.html' }, periodSeconds: 1 },
-        livenessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
-        lifecycle: { postStart: { exec: { command: ['touch', '/tmp/started'] } }, preStop: { exec: { command: ['sh', '-c', 'echo stopping > /proc/1/fd/1'] } } },
-      }),
+      main(
+        'trap "echo terminated; exit 0" TERM; mkdir /www; echo fine > /www/index.html; httpd -p 8080 -h /www; sleep 0.3; touch /tmp/ready; while true; do sleep 0.1; done',
+        {
+          ports: [{ name: 'web', containerPort: 8080 }],
+          startupProbe: { exec: { command: ['cat', '/tmp/ready'] }, periodSeconds: 1, failureThreshold: 30 },
+          readinessProbe: { httpGet: { port: 'web', path: '/index.html' }, periodSeconds: 1 },
+          livenessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
+          lifecycle: {
+            postStart: { exec: { command: ['touch', '/tmp/started'] } },
+            preStop: { exec: { command: ['sh', '-c', 'echo stopping > /proc/1/fd/1'] } },
+          },
+        },
+      ),
     ],
   })
   const pod = await until('served', isReady)
@@ -273,7 +337,11 @@ test('probes, hooks, exec, and a graceful end', options, async () => {
       controller.close()
     },
   })
-  const outcome = await agent.service.exec(refOf(pod), { container: 'main', command: ['sh', '-c', 'ls /tmp/started; cat; exit 3'], tty: false }, { stdin, stdout, signal: stop.signal })
+  const outcome = await agent.service.exec(
+    refOf(pod),
+    { container: 'main', command: ['sh', '-c', 'ls /tmp/started; cat; exit 3'], tty: false },
+    { stdin, stdout, signal: stop.signal },
+  )
   assert.deepEqual(outcome, { exitCode: 3 })
   assert.equal(output, '/tmp/started\nfrom outside')
   const followed = logsOf(pod, { follow: true })
@@ -282,7 +350,9 @@ test('probes, hooks, exec, and a graceful end', options, async () => {
 })
 
 test('memory beyond the limit kills, and is told as such', options, async () => {
-  await create('greedy', { containers: [main('x=a; while true; do x=$x$x; done', { resources: { limits: { memory: '32Mi', cpu: '500m' } } })] })
+  await create('greedy', {
+    containers: [main('x=a; while true; do x=$x$x; done', { resources: { limits: { memory: '32Mi', cpu: '500m' } } })],
+  })
   const pod = await until('greedy', hasEnded)
   assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.reason, 'OOMKilled')
   assert.equal(pod.status.containerStatuses[0].state.terminated.exitCode, 137)
@@ -294,15 +364,29 @@ test('a running container gets other limits, and its pod room for them', options
   await create('resized', { containers: [main('sleep 1000', { resources })] })
   const pod = await until('resized', isReady)
   const more = { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '200m', memory: '64Mi' } }
-  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', { spec: { containers: [{ name: 'main', resources: more }] } })
+  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', {
+    spec: { containers: [{ name: 'main', resources: more }] },
+  })
   await until('resized', (one) => one.status?.containerStatuses?.[0]?.resources?.limits?.['memory'] === '64Mi')
   let output = ''
   const stdout = new WritableStream<Uint8Array>({ write: (chunk) => void (output += new TextDecoder().decode(chunk)) })
-  const files = existsSync('/sys/fs/cgroup/cgroup.controllers') ? ['memory.max', 'cpu.max'] : ['memory/memory.limit_in_bytes', 'cpu/cpu.cfs_quota_us', 'cpu/cpu.shares']
-  await agent.service.exec(refOf(pod), { container: 'main', command: ['cat', ...files.map((file) => `/sys/fs/cgroup/${file}`)], tty: false }, { stdout, signal: stop.signal })
+  const files = existsSync('/sys/fs/cgroup/cgroup.controllers')
+    ? ['memory.max', 'cpu.max']
+    : ['memory/memory.limit_in_bytes', 'cpu/cpu.cfs_quota_us', 'cpu/cpu.shares']
+  await agent.service.exec(
+    refOf(pod),
+    { container: 'main', command: ['cat', ...files.map((file) => `/sys/fs/cgroup/${file}`)], tty: false },
+    { stdout, signal: stop.signal },
+  )
   assert.equal(output, files.length === 2 ? '67108864\n20000 100000\n' : '67108864\n20000\n102\n')
-  if (files.length === 3) assert.equal(readFileSync(`/sys/fs/cgroup/memory${cgroupRoot}/kubepods/burstable/pod${pod.metadata?.uid}/memory.limit_in_bytes`, 'utf8'), '67108864\n')
-  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', { spec: { containers: [{ name: 'main', resources }] } })
+  if (files.length === 3)
+    assert.equal(
+      readFileSync(`/sys/fs/cgroup/memory${cgroupRoot}/kubepods/burstable/pod${pod.metadata?.uid}/memory.limit_in_bytes`, 'utf8'),
+      '67108864\n',
+    )
+  await client.patch('v1/Pod', { namespace: 'default', name: 'resized' }, 'strategic', {
+    spec: { containers: [{ name: 'main', resources }] },
+  })
   const back = await until('resized', (one) => one.status?.containerStatuses?.[0]?.resources?.limits?.['memory'] === '32Mi')
   assert.equal(back.status?.containerStatuses?.[0]?.restartCount, 0)
   await remove('resized')
@@ -338,6 +422,11 @@ test('thirty pods start together, and leave nothing behind', options, async (t) 
   const end = Date.now() + 5000
   while ((await containerd.cri.listPodSandboxes()).length > 0 && Date.now() < end) await delay(50)
   assert.deepEqual(await containerd.cri.listPodSandboxes(), [])
-  assert.equal(existsSync(`/sys/fs/cgroup/memory${cgroupRoot}/kubepods`) ? (await command('find', [`/sys/fs/cgroup/memory${cgroupRoot}/kubepods`, '-name', 'pod*'])).stdout : '', '')
+  assert.equal(
+    existsSync(`/sys/fs/cgroup/memory${cgroupRoot}/kubepods`)
+      ? (await command('find', [`/sys/fs/cgroup/memory${cgroupRoot}/kubepods`, '-name', 'pod*'])).stdout
+      : '',
+    '',
+  )
   assert.deepEqual(await createLinuxHost({ dataDirectory: directory }).listDirectory(join(directory, 'kubelet', 'pods')), [])
 })

@@ -43,18 +43,21 @@ test('kill -9 while a Deployment is being scaled: nothing acknowledged is lost',
     isDead = true
     process.kill(cluster.pid(), 'SIGKILL')
     await writing
-    await close()
+    close()
     await cluster.up('--wait')
   }
   const { client, close } = connect(cluster)
   const names = new Set((await client.list('v1/ConfigMap', { namespace: 'default' })).items.map((item) => item.metadata?.name))
-  assert.deepEqual(acknowledged.filter((name) => !names.has(name)), [])
+  assert.deepEqual(
+    acknowledged.filter((name) => !names.has(name)),
+    [],
+  )
   assert.ok(acknowledged.length > 60)
   await eventually('the Deployment comes to its last size', async () => {
     const { status } = await client.get('apps/v1/Deployment', { namespace: 'default', name: 'web' })
     return status?.readyReplicas === 40 && status.replicas === 40
   })
-  await close()
+  close()
 })
 
 test('kill -9 of the server: running containers are adopted, not restarted', { skip: noContainers() }, async (t) => {
@@ -65,7 +68,10 @@ test('kill -9 of the server: running containers are adopted, not restarted', { s
   const containersOf = async (client: typeof before.client) => {
     const pods = await client.list('v1/Pod', { namespace: 'default' })
     const statuses = pods.items.flatMap((pod) => (pod.metadata?.deletionTimestamp ? [] : (pod.status?.containerStatuses ?? [])))
-    return statuses.filter((status) => status.ready).map((status) => `${status.containerID} ${status.restartCount} ${status.state?.running?.startedAt}`).toSorted()
+    return statuses
+      .filter((status) => status.ready)
+      .map((status) => `${status.containerID} ${status.restartCount} ${status.state?.running?.startedAt}`)
+      .toSorted()
   }
   const running = await eventually('two pods run', async () => {
     const found = await containersOf(before.client)
@@ -73,7 +79,7 @@ test('kill -9 of the server: running containers are adopted, not restarted', { s
   })
   await before.client.patch('apps/v1/Deployment', { namespace: 'default', name: 'web' }, 'merge', { spec: { replicas: 4 } })
   process.kill(cluster.pid(), 'SIGKILL')
-  await before.close()
+  before.close()
   await cluster.up('--wait')
   const after = connect(cluster)
   const found = await eventually('four pods run', async () => {
@@ -81,5 +87,5 @@ test('kill -9 of the server: running containers are adopted, not restarted', { s
     return now.length === 4 && now
   })
   for (const container of running) assert.ok(found.includes(container), `${container} goes on: ${found.join(', ')}`)
-  await after.close()
+  after.close()
 })

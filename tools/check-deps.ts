@@ -94,11 +94,15 @@ function checkFile(file: string): void {
   const { module, program } = parseSync(file, text)
   const isTest = file.endsWith('.test.ts') || file.endsWith('suite.ts')
   const values: string[] = []
-  for (const entry of [...module.staticImports, ...module.staticExports.flatMap((e) => e.entries.map((x) => ({ moduleRequest: x.moduleRequest, entries: [x] })))]) {
+  for (const entry of [
+    ...module.staticImports,
+    ...module.staticExports.flatMap((e) => e.entries.map((x) => ({ moduleRequest: x.moduleRequest, entries: [x] }))),
+  ]) {
     if (!entry.moduleRequest) continue
     checkImport(file, path, folder, entry.moduleRequest.value, isTest)
     const isType = entry.entries.length > 0 && entry.entries.every((e) => e.isType)
-    if (!isType && entry.moduleRequest.value.startsWith('.')) values.push(relative('src', normalize(join('src', dirname(file), entry.moduleRequest.value))))
+    if (!isType && entry.moduleRequest.value.startsWith('.'))
+      values.push(relative('src', normalize(join('src', dirname(file), entry.moduleRequest.value))))
   }
   for (const { moduleRequest } of module.dynamicImports) {
     const quoted = /^['"](.*)['"]$/.exec(text.slice(moduleRequest.start, moduleRequest.end))
@@ -149,5 +153,7 @@ for (const path of Object.keys(folders)) {
 findCycles()
 checkPrintedTable()
 for (const breach of breaches) console.log(breach)
-console.log(breaches.length ? `${breaches.length} breaches of the architecture` : `imports of ${files.length} files follow tools/architecture.ts`)
+console.log(
+  breaches.length ? `${breaches.length} breaches of the architecture` : `imports of ${files.length} files follow tools/architecture.ts`,
+)
 process.exitCode = breaches.length ? 1 : 0

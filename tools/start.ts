@@ -45,7 +45,8 @@ async function main(): Promise<void> {
   const directory = dataDirectory(options.dataRoot)
   if (!isAlreadyUp(options, progress)) await launchServer(options, true, reporter(progress))
   const isReal = readRecord(directory)?.runtime === 'containerd'
-  if (!isReal) progress.step('nodes are simulated (real containers need root): pods are scheduled and become Ready, but nothing runs in them')
+  if (!isReal)
+    progress.step('nodes are simulated (real containers need root): pods are scheduled and become Ready, but nothing runs in them')
   const { transport, close } = createHttpTransport(optionsFromKubeconfig(readFileSync(directory.kubeconfig, 'utf8')))
   const client = createClient(transport)
   try {
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
     process.stdout.write(`try:        KUBECONFIG=${directory.kubeconfig} kubectl get pods -o wide\n`)
     process.stdout.write('stop:       npm stop\n')
   } finally {
-    await close()
+    close()
   }
 }
 
@@ -90,7 +91,8 @@ async function untilAvailable(client: Client): Promise<string> {
   for (;;) {
     const { status, metadata } = await client.get('apps/v1/Deployment', key)
     if (status?.availableReplicas === ANSWERS && status.observedGeneration === metadata?.generation) break
-    if (performance.now() > deadline) throw new Error(`the pods of examples/hello did not become Ready: ${JSON.stringify(status)}; kubectl describe pods tells more`)
+    if (performance.now() > deadline)
+      throw new Error(`the pods of examples/hello did not become Ready: ${JSON.stringify(status)}; kubectl describe pods tells more`)
     await delay(20)
   }
   return (await client.get('v1/Service', key)).spec?.clusterIP ?? ''

@@ -6,6 +6,7 @@
 import { globSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { run } from 'node:test'
+import { inspect } from 'node:util'
 
 const root = join(import.meta.dirname, '..')
 const wanted = process.argv.slice(2)
@@ -37,7 +38,7 @@ async function runFiles(files: readonly string[], isolation: 'none' | 'process',
     const isRepeat = event.details.type === 'suite' && /subtest/.test(String(event.details.error.message))
     if (isRepeat) return
     totals.failed++
-    const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? event.details.error)
+    const text = cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause ?? event.details.error)
     failures.push(`${fileOf(event.file)}: ${event.name}\n${text}`)
     console.log(`FAILED   ${fileOf(event.file)}: ${event.name}\n${text.replaceAll(/^/gm, '         ')}`)
   })

@@ -138,12 +138,6 @@ export const labelValueFaults = checkOf({
   lengthFault: maxBytesFault,
 })
 
-export const cIdentifierFaults = checkOf({
-  format: '[A-Za-z_][A-Za-z0-9_]*',
-  message: "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
-  examples: ['my_name', 'MY_NAME', 'MyName'],
-})
-
 export const portNumberFaults = (port: number): Faults =>
   Number.isInteger(port) && port >= 1 && port <= 65_535 ? NONE : [inclusiveRangeFault(1, 65_535)]
 

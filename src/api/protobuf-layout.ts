@@ -6,8 +6,6 @@ import { ProtobufError } from './protobuf-reader.ts'
 import { parseApiVersion, type Field, type GroupVersionKind, type TypeSchema } from './schema.ts'
 import { schemaOf, schemaOfKind } from './schema-table.ts'
 
-export const PROTOBUF_CONTENT_TYPE = 'application/vnd.kubernetes.protobuf'
-
 /** Every protobuf document begins with these. */
 export const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
 

@@ -149,8 +149,6 @@ export const toNumber = remembering((text) => Number(divideUp(amountOf(text).nan
 /** As a floating number, fractions kept; may lose precision. */
 export const toFloat = (text: string): number => Number(amountOf(text).nano) / 1e9
 
-export const isZeroQuantity = (text: string): boolean => amountOf(text).nano === 0n
-
 /** Negative when a < b. */
 export function compareQuantities(a: string, b: string): number {
   const [left, right] = [amountOf(a).nano, amountOf(b).nano]

@@ -95,9 +95,3 @@ export function canonicalMicroTime(text: string): string {
   if (typeof reading === 'string') throw new RangeError(reading)
   return `${formatTime(reading.milliseconds).slice(0, -1)}.${String(reading.microseconds).padStart(6, '0')}Z`
 }
-
-/** Unix milliseconds of a Time or MicroTime; undefined when it is absent or no time. */
-export function parseTime(text: string | undefined): number | undefined {
-  const milliseconds = text ? Date.parse(text) : Number.NaN
-  return Number.isNaN(milliseconds) ? undefined : milliseconds
-}

@@ -9,7 +9,8 @@ import { dataRootOf } from './up.ts'
 export async function loadImage(archive: string, flags: { readonly name: string; readonly dataDir?: string }): Promise<void> {
   const directory = dataDirectory(dataRootOf(flags))
   const record = readRecord(directory)
-  if (!record || runningServer(directory) === undefined) throw new UserError(`cluster "${flags.name}" is not up: ./proa up --name ${flags.name} starts it`)
+  if (!record || runningServer(directory) === undefined)
+    throw new UserError(`cluster "${flags.name}" is not up: ./proa up --name ${flags.name} starts it`)
   if (record.runtime !== 'containerd') throw new UserError('simulated nodes run any image without having it; there is nothing to load')
   const path = resolve(archive)
   if (!existsSync(path)) throw new UserError(`there is no file ${path}`)

@@ -16,7 +16,8 @@ function clusterName(text: string): string {
 function integer(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (!/^\d+$/.test(text) || value < minimum || value > maximum) throw new InvalidArgumentError(`It must be a number from ${minimum} to ${maximum}.`)
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum)
+      throw new InvalidArgumentError(`It must be a number from ${minimum} to ${maximum}.`)
     return value
   }
 }
@@ -29,7 +30,8 @@ const program = new Command('proa')
   .configureHelp({ showGlobalOptions: true })
 
 const nameOption = () => new Option('--name <name>', 'which cluster').default('default').argParser(clusterName)
-const dataOption = () => new Option('--data-dir <path>', 'where the cluster lives (default: /var/lib/proa/NAME for root, else under ~/.local/share/proa)')
+const dataOption = () =>
+  new Option('--data-dir <path>', 'where the cluster lives (default: /var/lib/proa/NAME for root, else under ~/.local/share/proa)')
 
 const command = (name: string, description: string): Command =>
   program.command(name).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)
@@ -38,13 +40,20 @@ const withUpOptions = (target: Command): Command =>
   target
     .option('--port <port>', 'the API server listens here (default: 6443, or the next free one)', integer(1, 65535))
     .option('--nodes <count>', 'how many nodes (more than one with the simulated runtime only)', integer(1, 5000))
-    .addOption(new Option('--runtime <kind>', 'what runs the pods (default: containerd for root, else simulated)').choices(['containerd', 'simulated']))
+    .addOption(
+      new Option('--runtime <kind>', 'what runs the pods (default: containerd for root, else simulated)').choices([
+        'containerd',
+        'simulated',
+      ]),
+    )
     .addOption(new Option('--store <kind>', 'where the state is kept').choices(['sqlite', 'memory']))
 
 withUpOptions(command('up', 'start a cluster, or continue one that was stopped'))
   .option('--wait', 'return when all nodes are Ready, not when the API answers')
   .option('--foreground', 'stay; Ctrl-C takes the cluster down')
-  .addOption(new Option('--log-level <level>', 'how much the server writes to its log').choices(['debug', 'info', 'warn', 'error']).default('info'))
+  .addOption(
+    new Option('--log-level <level>', 'how much the server writes to its log').choices(['debug', 'info', 'warn', 'error']).default('info'),
+  )
   .action(async (options) => (await import('./up.ts')).up(options))
 
 command('down', 'take a cluster down: its server, containers, mounts, links and rules; its state stays')
@@ -55,7 +64,9 @@ command('status', 'how a cluster is')
   .option('--json', 'for programs')
   .action(async (options) => (await import('./status.ts')).status(options))
 
-command('kubeconfig', 'print the administrator’s kubeconfig').action(async (options) => (await import('./kubeconfig.ts')).kubeconfig(options))
+command('kubeconfig', 'print the administrator’s kubeconfig').action(async (options) =>
+  (await import('./kubeconfig.ts')).kubeconfig(options),
+)
 
 const image = program.command('image').description('container images of the cluster’s nodes').copyInheritedSettings(program)
 image

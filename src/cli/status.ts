@@ -40,7 +40,8 @@ async function healthOf(flags: { readonly name: string; readonly dataDir?: strin
       const phase = pod.status?.phase ?? 'Unknown'
       pods[phase] = (pods[phase] ?? 0) + 1
     }
-    const isReady = (node: (typeof nodes.items)[number]) => node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+    const isReady = (node: (typeof nodes.items)[number]) =>
+      node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
     return {
       ...known,
       state: 'up',
@@ -50,7 +51,7 @@ async function healthOf(flags: { readonly name: string; readonly dataDir?: strin
       pods,
     }
   } finally {
-    await close()
+    close()
   }
 }
 
@@ -69,7 +70,12 @@ export async function status(flags: { readonly name: string; readonly dataDir?: 
     rows.push(['server', `process ${health.process}, port ${health.port}, ${health.memoryMb} MiB`])
     const ready = health.nodes?.filter((node) => node.ready).length ?? 0
     rows.push(['nodes', `${ready} of ${health.nodes?.length ?? 0} Ready`])
-    rows.push(['pods', Object.entries(health.pods ?? {}).map(([phase, count]) => `${count} ${phase}`).join(', ') || 'none'])
+    rows.push([
+      'pods',
+      Object.entries(health.pods ?? {})
+        .map(([phase, count]) => `${count} ${phase}`)
+        .join(', ') || 'none',
+    ])
   }
   process.stdout.write(`${rows.map(([label, text]) => `${label.padEnd(8)} ${text}`).join('\n')}\n`)
 }

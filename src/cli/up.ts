@@ -16,7 +16,8 @@ export interface UpFlags {
   readonly logLevel?: UpOptions['logLevel']
 }
 
-export const dataRootOf = (flags: { readonly name: string; readonly dataDir?: string }): string => resolve(flags.dataDir ?? defaultDataRoot(flags.name))
+export const dataRootOf = (flags: { readonly name: string; readonly dataDir?: string }): string =>
+  resolve(flags.dataDir ?? defaultDataRoot(flags.name))
 
 export const upOptionsOf = (flags: UpFlags): UpOptions => ({
   name: flags.name,

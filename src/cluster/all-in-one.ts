@@ -16,8 +16,23 @@ import { createMemoryStore } from '../store/memory.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { dataDirectory, ensureDataDirectory, newClusterId, readRecord, writeRecord, type ClusterRecord, type DataDirectory } from './data-directory.ts'
-import { DEFAULT_API_CLUSTER_IP, DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR, DEFAULT_PORT, DEFAULT_SERVICE_CIDR, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
+import {
+  dataDirectory,
+  ensureDataDirectory,
+  newClusterId,
+  readRecord,
+  writeRecord,
+  type ClusterRecord,
+  type DataDirectory,
+} from './data-directory.ts'
+import {
+  DEFAULT_API_CLUSTER_IP,
+  DEFAULT_DNS_ADDRESS,
+  DEFAULT_POD_CIDR,
+  DEFAULT_PORT,
+  DEFAULT_SERVICE_CIDR,
+  SERVICE_ACCOUNT_ISSUER,
+} from './defaults.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
@@ -51,7 +66,8 @@ export async function runForeground(options: UpOptions): Promise<void> {
     await lifecycle.stop()
     await store.close()
     removePidFile(directory)
-    if (signal === 'SIGINT') await (await import('./teardown.ts')).takeDown(directory, { deleteState: false, step: (text) => report({ type: 'step', text }) })
+    if (signal === 'SIGINT')
+      await (await import('./teardown.ts')).takeDown(directory, { deleteState: false, step: (text) => report({ type: 'step', text }) })
     process.exit(0)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
@@ -73,7 +89,8 @@ function tellLauncher(report: ServerReport): void {
 
 function printReport(report: ServerReport): void {
   if (report.type === 'step') process.stderr.write(`proa: ${report.text}\n`)
-  else if (report.type === 'api-ready') process.stderr.write(`proa: API server ready at ${report.url} after ${Math.round(report.elapsedMs)} ms\n`)
+  else if (report.type === 'api-ready')
+    process.stderr.write(`proa: API server ready at ${report.url} after ${Math.round(report.elapsedMs)} ms\n`)
   else if (report.type === 'nodes-ready') process.stderr.write(`proa: nodes Ready after ${Math.round(report.elapsedMs)} ms\n`)
   else process.stderr.write(`proa: ${report.message}\n`)
 }
@@ -86,7 +103,10 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   writePidFile(directory)
   const record = await recordOf(directory, options)
   const address = nodeAddress()
-  const prepared = record.runtime === 'containerd' ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, { directory, record, address })) : undefined
+  const prepared =
+    record.runtime === 'containerd'
+      ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, { directory, record, address }))
+      : undefined
   // Looked at below, when the control plane is up.
   prepared?.catch(() => undefined)
   try {
@@ -115,7 +135,11 @@ async function beginWith(
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
-    tokenSigner: createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER], privateKey: pki.serviceAccountKey }),
+    tokenSigner: createTokenSigner({
+      issuer: SERVICE_ACCOUNT_ISSUER,
+      audiences: [SERVICE_ACCOUNT_ISSUER],
+      privateKey: pki.serviceAccountKey,
+    }),
   })
   await serve(runtime, lifecycle, plane, directory, record, pki)
   await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
@@ -124,7 +148,9 @@ async function beginWith(
     const node = await Promise.race([prepared, lifecycle.failed])
     await (await import('./real-node.ts')).startRealNode(runtime, lifecycle, plane, node, { directory, record, address })
   } else {
-    await (await import('./simulated-nodes.ts')).startSimulatedNodes(runtime, lifecycle, plane, { count: record.nodes, dnsAddress: record.dnsAddress })
+    await (
+      await import('./simulated-nodes.ts')
+    ).startSimulatedNodes(runtime, lifecycle, plane, { count: record.nodes, dnsAddress: record.dnsAddress })
   }
   await nodesReady(plane, record.nodes)
   report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
@@ -137,7 +163,9 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
   if (kept) {
     for (const name of ['runtime', 'nodes', 'store'] as const) {
       if (options[name] !== undefined && options[name] !== kept[name]) {
-        throw new UserError(`cluster "${kept.name}" was made with --${name} ${kept[name]}; ./proa down --delete removes it, then it can be made anew`)
+        throw new UserError(
+          `cluster "${kept.name}" was made with --${name} ${kept[name]}; ./proa down --delete removes it, then it can be made anew`,
+        )
       }
     }
     const record = options.port === undefined || options.port === kept.port ? kept : { ...kept, port: options.port }
@@ -167,7 +195,10 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
 function checkContainers(nodes: number): void {
   if (process.getuid?.() !== 0) throw new UserError('real containers need root: run it with sudo, or take --runtime simulated')
   const missing = missingPrograms()
-  if (missing.length > 0) throw new UserError(`real containers need ${missing.join(', ')}: sh tools/setup.sh --runtime installs them, or take --runtime simulated`)
+  if (missing.length > 0)
+    throw new UserError(
+      `real containers need ${missing.join(', ')}: sh tools/setup.sh --runtime installs them, or take --runtime simulated`,
+    )
   if (nodes > 1) throw new UserError('one machine is one node with real containers; --nodes is for --runtime simulated')
 }
 
@@ -183,12 +214,27 @@ async function openStore(directory: DataDirectory): Promise<Store> {
   }
 }
 
-async function serve(runtime: Runtime, lifecycle: Lifecycle, plane: ControlPlane, directory: DataDirectory, record: ClusterRecord, pki: Pki): Promise<void> {
-  const https = await createHttpsServer(runtime, plane.server, { host: '0.0.0.0', port: record.port, ...pki.server, clientCa: pki.authority.cert })
+async function serve(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  plane: ControlPlane,
+  directory: DataDirectory,
+  record: ClusterRecord,
+  pki: Pki,
+): Promise<void> {
+  const https = await createHttpsServer(runtime, plane.server, {
+    host: '0.0.0.0',
+    port: record.port,
+    ...pki.server,
+    clientCa: pki.authority.cert,
+  })
   lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
   const { cert, key } = pki.admin
   const name = record.name === 'default' ? 'proa' : `proa-${record.name}`
-  writeKubeconfig(directory.kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${record.port}`, ca: pki.authority.cert, cert, key }))
+  writeKubeconfig(
+    directory.kubeconfig,
+    createKubeconfig({ name, server: `https://127.0.0.1:${record.port}`, ca: pki.authority.cert, cert, key }),
+  )
   chmodSync(directory.kubeconfig, 0o600)
 }
 
@@ -198,7 +244,9 @@ async function nodesReady(plane: ControlPlane, count: number): Promise<void> {
   await nodes.synced
   await new Promise<void>((resolve) => {
     const look = () => {
-      const ready = [...nodes.cache.values()].filter((node) => node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'))
+      const ready = [...nodes.cache.values()].filter((node) =>
+        node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+      )
       if (ready.length >= count) resolve()
     }
     nodes.addHandlers({ added: look, updated: look, deleted: look })

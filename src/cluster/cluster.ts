@@ -89,7 +89,12 @@ export class Cluster implements AsyncDisposable {
 
   /** Creates each object, or brings it to what is given where it exists (by patch). Takes objects, or YAML with one or more documents. */
   async apply(objects: string | KubeObject | readonly KubeObject[]): Promise<readonly KubeObject[]> {
-    const list = typeof objects === 'string' ? (parseYamlDocuments(objects) as readonly KubeObject[]) : Array.isArray(objects) ? (objects as readonly KubeObject[]) : [objects as KubeObject]
+    const list =
+      typeof objects === 'string'
+        ? (parseYamlDocuments(objects) as readonly KubeObject[])
+        : Array.isArray(objects)
+          ? (objects as readonly KubeObject[])
+          : [objects as KubeObject]
     const applied: KubeObject[] = []
     for (const object of list) applied.push(await this.#applyOne(object))
     return applied
@@ -129,7 +134,9 @@ export class Cluster implements AsyncDisposable {
       if (this.#virtual) await this.#virtual.until(() => isMet || over.signal.aborted, timeoutMs)
       await Promise.race([following, this.#lifecycle.failed])
       if (isMet) return last
-      throw new Error(`${kind} ${key.namespace ? `${key.namespace}/` : ''}${key.name} was not as wanted within ${timeoutMs} ms; it is ${JSON.stringify(last)}`)
+      throw new Error(
+        `${kind} ${key.namespace ? `${key.namespace}/` : ''}${key.name} was not as wanted within ${timeoutMs} ms; it is ${JSON.stringify(last)}`,
+      )
     } finally {
       cancelTimer()
       over.abort()
@@ -137,7 +144,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Hands on the state of one object, first as it is, then after each change, until `see` returns true or the signal aborts. */
-  async #follow<K extends KindName>(kind: K, key: ObjectKey, signal: AbortSignal, see: (object: ObjectOf<K> | undefined) => boolean): Promise<void> {
+  async #follow<K extends KindName>(
+    kind: K,
+    key: ObjectKey,
+    signal: AbortSignal,
+    see: (object: ObjectOf<K> | undefined) => boolean,
+  ): Promise<void> {
     const scope = { ...(key.namespace ? { namespace: key.namespace } : {}), fieldSelector: `metadata.name=${key.name}` }
     const list = await this.client.list(kind, scope)
     if (see(list.items[0])) return

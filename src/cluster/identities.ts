@@ -8,14 +8,11 @@ export const administrator: UserInfo = { name: 'kubernetes-admin', groups: ['sys
 export const scheduler: UserInfo = { name: 'system:kube-scheduler', groups: [] }
 /** Reads for all controllers; each writes as its own account. */
 export const controllerManager: UserInfo = { name: 'system:kube-controller-manager', groups: [] }
-export const serviceProxy: UserInfo = { name: 'system:kube-proxy', groups: [] }
 
 export const serviceAccount = (namespace: string, name: string): UserInfo => ({
   name: `system:serviceaccount:${namespace}:${name}`,
   groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`],
 })
-
-export const dns: UserInfo = serviceAccount('kube-system', 'kube-dns')
 
 /** The account of a controller, as upstream names it: "deployment-controller". */
 export const controllerAccount = (component: string): UserInfo => serviceAccount('kube-system', component)

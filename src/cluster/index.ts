@@ -1,6 +1,18 @@
 /** The public entry `proa`. */
 export { Cluster } from './cluster.ts'
 export type { ClusterOptions, UntilOptions } from './cluster.ts'
-export type { Client, DeleteOptions, KindName, List, ListOptions, ObjectOf, PatchOptions, PatchType, TypedWatchEvent, WatchOptions, WriteOptions } from '../client/client.ts'
+export type {
+  Client,
+  DeleteOptions,
+  KindName,
+  List,
+  ListOptions,
+  ObjectOf,
+  PatchOptions,
+  PatchType,
+  TypedWatchEvent,
+  WatchOptions,
+  WriteOptions,
+} from '../client/client.ts'
 export type { KubeObject, ObjectKey } from '../api/object.ts'
 export { ApiError, isApiError } from '../api/status.ts'

@@ -58,7 +58,9 @@ export async function launchServer(options: UpOptions, waitForNodes: boolean, on
       child.on('error', reject)
       child.on('exit', (code, signal) => {
         const tail = readFileSync(directory.log, 'utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n')
-        reject(new UserError(`the server ended (${signal ?? `exit code ${code}`}) before it was ready. The end of ${directory.log}:\n${tail}`))
+        reject(
+          new UserError(`the server ended (${signal ?? `exit code ${code}`}) before it was ready. The end of ${directory.log}:\n${tail}`),
+        )
       })
       child.on('message', (message) => {
         const report = message as ServerReport

@@ -63,5 +63,13 @@ export async function temporaryPki(clock: Clock, hosts: readonly string[]): Prom
 
 /** The names every API server certificate carries, and those given. */
 export const serverHosts = (more: readonly string[]): readonly string[] => [
-  ...new Set(['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost', '127.0.0.1', ...more]),
+  ...new Set([
+    'kubernetes',
+    'kubernetes.default',
+    'kubernetes.default.svc',
+    'kubernetes.default.svc.cluster.local',
+    'localhost',
+    '127.0.0.1',
+    ...more,
+  ]),
 ]

@@ -28,7 +28,12 @@ export interface ServiceNetworkOptions {
 /** The cluster's table in the packet filter. */
 export const tableName = (record: ClusterRecord): string => `proa-${record.id}`
 
-export async function startServiceNetwork(runtime: Runtime, lifecycle: Lifecycle, plane: ControlPlane, options: ServiceNetworkOptions): Promise<void> {
+export async function startServiceNetwork(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  plane: ControlPlane,
+  options: ServiceNetworkOptions,
+): Promise<void> {
   const { record, podNetwork, nodeName, address } = options
   const table = createServiceTable()
   const services = plane.informers.of('v1/Service')

@@ -16,7 +16,12 @@ export interface SimulatedNodesOptions {
 const addressOf = (index: number): string => `198.18.${Math.floor(index / 250)}.${(index % 250) + 1}`
 
 /** Starts the agents; resolves when every node is registered and watches its pods. */
-export async function startSimulatedNodes(runtime: Runtime, lifecycle: Lifecycle, plane: ControlPlane, options: SimulatedNodesOptions): Promise<void> {
+export async function startSimulatedNodes(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  plane: ControlPlane,
+  options: SimulatedNodesOptions,
+): Promise<void> {
   const services = plane.informers.of('v1/Service')
   const agents = Array.from({ length: options.count }, (_, index) => {
     const nodeName = `node-${index + 1}`

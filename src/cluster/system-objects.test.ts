@@ -11,10 +11,13 @@ test('the service network is an object that is Ready; what somebody judged stays
   await ensureServiceCidr(client, '10.96.0.0/16', clock)
   const made = await read()
   assert.deepEqual(made.spec?.cidrs, ['10.96.0.0/16'])
-  assert.deepEqual(made.status?.conditions?.map(({ type, status }) => [type, status]), [['Ready', 'True']])
+  assert.deepEqual(
+    made.status?.conditions?.map(({ type, status }) => [type, status]),
+    [['Ready', 'True']],
+  )
   await ensureServiceCidr(client, '10.96.0.0/16', clock)
   assert.equal((await read()).metadata?.resourceVersion, made.metadata?.resourceVersion)
-  const conditions = made.status!.conditions!.map((condition) => ({ ...condition, status: 'False' }))
+  const conditions = made.status.conditions.map((condition) => ({ ...condition, status: 'False' }))
   await client.update('networking.k8s.io/v1/ServiceCIDR', { ...made, status: { conditions } }, { subresource: 'status' })
   await ensureServiceCidr(client, '10.96.0.0/16', clock)
   assert.equal((await read()).status?.conditions?.[0]?.status, 'False')

@@ -88,7 +88,10 @@ export async function ensureApiService(client: Client, api: ApiAddress): Promise
   const port = { name: 'https', port: api.port, protocol: 'TCP' }
   const subsets = [{ addresses: [{ ip: api.address }], ports: [port] }]
   // The label keeps the mirroring controller from making a second slice of it.
-  const endpoints = { metadata: { namespace: 'default', name: 'kubernetes', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } }, subsets }
+  const endpoints = {
+    metadata: { namespace: 'default', name: 'kubernetes', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+    subsets,
+  }
   if (!(await createIfMissing(client, 'v1/Endpoints', endpoints))) {
     await client.patch('v1/Endpoints', { namespace: 'default', name: 'kubernetes' }, 'merge', { subsets })
   }

@@ -13,12 +13,17 @@ export interface TemporaryServer {
   readonly kubeconfig: string
 }
 
-export const temporaryTokenSigner = (): TokenSigner => createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, privateKey: newServiceAccountKey() })
+export const temporaryTokenSigner = (): TokenSigner =>
+  createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, privateKey: newServiceAccountKey() })
 
 export async function serveTemporarily(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer): Promise<TemporaryServer> {
   const pki = await temporaryPki(runtime.clock, serverHosts([]))
   const server = await createHttpsServer(runtime, api, { port: 0, ...pki.server, clientCa: pki.authority.cert })
   lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => server.close()) })
   const { cert, key } = pki.admin
-  return { kubeconfig: formatKubeconfig(createKubeconfig({ name: 'proa', server: `https://127.0.0.1:${server.port}`, ca: pki.authority.cert, cert, key })) }
+  return {
+    kubeconfig: formatKubeconfig(
+      createKubeconfig({ name: 'proa', server: `https://127.0.0.1:${server.port}`, ca: pki.authority.cert, cert, key }),
+    ),
+  }
 }

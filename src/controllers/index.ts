@@ -17,7 +17,6 @@ import { statefulSetController } from './statefulset/controller.ts'
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
 
 export type { Controller } from './controller.ts'
-export { runControllers } from './run.ts'
 export type { RunControllersOptions } from './run.ts'
 
 export interface BuiltInControllersOptions {

@@ -34,4 +34,5 @@ export function gatewayOf(cidr: string): string {
   return `${ipaddr.fromByteArray(bytes).toString()}/${length}`
 }
 
-const networkAddress = (range: string, family: Family): string => (family === 'ip' ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(range).toString()
+const networkAddress = (range: string, family: Family): string =>
+  (family === 'ip' ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(range).toString()

@@ -8,14 +8,26 @@ import { createServiceTable } from './service-table.ts'
 
 const services = createServiceTable()
 const zone = createDnsZone({ services })
-const service = (name: string, spec: Service['spec']): Service => ({ metadata: { name, namespace: 'shop' }, spec: { type: 'ClusterIP', ...spec } })
+const service = (name: string, spec: Service['spec']): Service => ({
+  metadata: { name, namespace: 'shop' },
+  spec: { type: 'ClusterIP', ...spec },
+})
 const slice = (name: string, service_: string, more: Partial<EndpointSlice>): EndpointSlice => ({
   metadata: { name, namespace: 'shop', labels: { 'kubernetes.io/service-name': service_ } },
   addressType: 'IPv4',
   ...more,
 })
 
-services.serviceHandlers.added(service('web', { clusterIP: '10.96.0.7', clusterIPs: ['10.96.0.7', 'fd00::7'], ports: [{ name: 'http', port: 80 }, { name: 'dns', port: 53, protocol: 'UDP' }] }))
+services.serviceHandlers.added(
+  service('web', {
+    clusterIP: '10.96.0.7',
+    clusterIPs: ['10.96.0.7', 'fd00::7'],
+    ports: [
+      { name: 'http', port: 80 },
+      { name: 'dns', port: 53, protocol: 'UDP' },
+    ],
+  }),
+)
 services.serviceHandlers.added(service('db', { clusterIP: 'None', ports: [{ name: 'sql', port: 5432 }] }))
 services.serviceHandlers.added(service('empty', { clusterIP: 'None' }))
 services.serviceHandlers.added(service('ext', { type: 'ExternalName', externalName: 'foo.example.com' }))
@@ -98,10 +110,10 @@ test('DNS zone: names and types', () => {
 test('DNS zone: SRV answers bring the addresses of their targets', () => {
   const found = zone.resolve({ type: 'SRV', name: '_sql._tcp.db.shop.svc.cluster.local' })
   assert.ok(found.kind === 'answer')
-  assert.deepEqual(found.additionals.map((record) => `${record.name} ${record.type} ${'data' in record ? record.data : ''}`), [
-    'db-0.db.shop.svc.cluster.local A 10.0.0.1',
-    '10-0-0-2.db.shop.svc.cluster.local A 10.0.0.2',
-  ])
+  assert.deepEqual(
+    found.additionals.map((record) => `${record.name} ${record.type} ${'data' in record ? record.data : ''}`),
+    ['db-0.db.shop.svc.cluster.local A 10.0.0.1', '10-0-0-2.db.shop.svc.cluster.local A 10.0.0.2'],
+  )
 })
 
 test('DNS zone: the addresses of a headless service take turns', () => {

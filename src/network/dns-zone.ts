@@ -22,7 +22,13 @@ export interface DnsZoneOptions {
 }
 
 export type Resolution =
-  | { readonly kind: 'answer'; readonly exists: boolean; readonly answers: readonly Answer[]; readonly additionals: readonly Answer[]; readonly authorities: readonly Answer[] }
+  | {
+      readonly kind: 'answer'
+      readonly exists: boolean
+      readonly answers: readonly Answer[]
+      readonly additionals: readonly Answer[]
+      readonly authorities: readonly Answer[]
+    }
   /** An ExternalName: the CNAME, and the name to go on with. */
   | { readonly kind: 'alias'; readonly answers: readonly Answer[]; readonly target: string }
   /** Not a name of the cluster. */
@@ -78,12 +84,17 @@ export function createDnsZone({ services, domain = 'cluster.local', ttlSeconds: 
     return [...wanted.slice(start), ...wanted.slice(0, start)].map((data) => ({ type: typeOf(data), name, ttl, data }))
   }
 
-  const addressesAt = (type: string, name: string, addresses: readonly string[]): Found => ({ answers: addressRecords(type, name, addresses), additionals: [] })
+  const addressesAt = (type: string, name: string, addresses: readonly string[]): Found => ({
+    answers: addressRecords(type, name, addresses),
+    additionals: [],
+  })
 
   function resolveService(type: string, name: string, key: string, service: Service): Resolution {
     const { externalName } = service.spec ?? {}
     if (service.spec?.type === 'ExternalName') {
-      return externalName ? { kind: 'alias', answers: [{ type: 'CNAME', name, ttl, data: externalName }], target: externalName } : answer(NOTHING)
+      return externalName
+        ? { kind: 'alias', answers: [{ type: 'CNAME', name, ttl, data: externalName }], target: externalName }
+        : answer(NOTHING)
     }
     if (type === 'SRV') return answer(srvRecords(name, key, service, () => true))
     const addresses = isHeadless(service) ? hostsOf(services.slices(key)).map((host) => host.address) : clusterAddresses(service)
@@ -101,7 +112,8 @@ export function createDnsZone({ services, domain = 'cluster.local', ttlSeconds: 
     if (isHeadless(service)) {
       for (const slice of services.slices(key)) {
         const hosts = hostsOf([slice])
-        for (const port of srvPorts(slice.ports)) if (matches(port)) for (const host of hosts) add(port, `${host.name}.${own}`, [host.address])
+        for (const port of srvPorts(slice.ports))
+          if (matches(port)) for (const host of hosts) add(port, `${host.name}.${own}`, [host.address])
       }
     } else for (const port of srvPorts(service.spec?.ports)) if (matches(port)) add(port, own, clusterAddresses(service))
     return { answers, additionals: [...additionals.values()] }
@@ -113,11 +125,23 @@ export function createDnsZone({ services, domain = 'cluster.local', ttlSeconds: 
     const [first, second] = labels
     if (labels.length === 1 && isHeadless(service)) {
       const hosts = hostsOf(services.slices(key)).filter((host) => host.name === first)
-      if (hosts.length > 0) return answer(addressesAt(type, name, hosts.map((host) => host.address)))
+      if (hosts.length > 0)
+        return answer(
+          addressesAt(
+            type,
+            name,
+            hosts.map((host) => host.address),
+          ),
+        )
     }
     const protocol = labels.at(-1)!
     if (labels.length > 2 || !protocol.startsWith('_')) return answer(undefined)
-    const found = srvRecords(name, key, service, (port) => protocol === `_${port.protocol}` && (labels.length === 1 || first === `_${port.name}`))
+    const found = srvRecords(
+      name,
+      key,
+      service,
+      (port) => protocol === `_${port.protocol}` && (labels.length === 1 || first === `_${port.name}`),
+    )
     if (found.answers.length === 0) return answer(undefined)
     return answer(type === 'SRV' && second !== undefined ? found : NOTHING)
   }
@@ -144,7 +168,8 @@ export function createDnsZone({ services, domain = 'cluster.local', ttlSeconds: 
     const kind = labels.at(-1)
     if (kind === undefined) return answer(type === 'SOA' ? { answers: [soa], additionals: [] } : NOTHING)
     const rest = labels.slice(0, -1)
-    if (kind === 'dns-version' && rest.length === 0) return answer(type === 'TXT' ? { answers: [{ type: 'TXT', name, ttl, data: [SPECIFICATION] }], additionals: [] } : NOTHING)
+    if (kind === 'dns-version' && rest.length === 0)
+      return answer(type === 'TXT' ? { answers: [{ type: 'TXT', name, ttl, data: [SPECIFICATION] }], additionals: [] } : NOTHING)
     if (kind === 'pod') return resolvePod(type, name, rest)
     if (kind !== 'svc') return answer(undefined)
     if (rest.length === 0) return answer(NOTHING)
@@ -196,7 +221,9 @@ interface NamedPort {
 }
 
 const srvPorts = (ports: readonly NamedPort[] | undefined): SrvPort[] =>
-  (ports ?? []).flatMap(({ name, protocol, port }) => (port === undefined ? [] : [{ name: name ?? '', protocol: (protocol ?? 'TCP').toLowerCase(), port }]))
+  (ports ?? []).flatMap(({ name, protocol, port }) =>
+    port === undefined ? [] : [{ name: name ?? '', protocol: (protocol ?? 'TCP').toLowerCase(), port }],
+  )
 
 const labelOfAddress = (address: string): string => address.replaceAll(/[.:]/g, '-')
 

@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { Ruleset } from './nft-ruleset.ts'
 import type { Rule } from './service-proxy.ts'
 
-const make = () => new Ruleset({ name: 'proa-t', family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: '10.244.0.0/24', bridge: 'proa-t' })
+const make = () =>
+  new Ruleset({ name: 'proa-t', family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: '10.244.0.0/24', bridge: 'proa-t' })
 const rule = (set: Rule['set'], key: string, value = ''): Rule => ({ set, key, value })
 
 test('ruleset: only differences, deletions before additions', () => {
@@ -81,7 +82,10 @@ test('ruleset: a new large spread needs the table loaded, which then has its cha
 
 test('ruleset: a whole load holds everything wanted, and leaves nothing to apply', () => {
   const ruleset = make()
-  ruleset.set('a', Array.from({ length: 40_001 }, (_, i) => rule('cluster-ips', `10.${i >> 16}.${i >> 8}.${i & 255}`)))
+  ruleset.set(
+    'a',
+    Array.from({ length: 40_001 }, (_, i) => rule('cluster-ips', `10.${i >> 16}.${i >> 8}.${i & 255}`)),
+  )
   const text = ruleset.full()
   assert.equal(text.match(/^add element ip proa-t cluster-ips/gm)!.length, 3)
   assert.deepEqual(ruleset.take().commands, [])

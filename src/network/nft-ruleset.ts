@@ -142,7 +142,9 @@ class Commands {
 
   done(): Update {
     const elements = (verb: string, changes: ReadonlyMap<string, readonly string[]>) =>
-      [...changes].flatMap(([set, keys]) => slices(keys, MAX_ELEMENTS).map((some) => `${verb} element ${this.#table} ${set} { ${some.join(', ')} }`))
+      [...changes].flatMap(([set, keys]) =>
+        slices(keys, MAX_ELEMENTS).map((some) => `${verb} element ${this.#table} ${set} { ${some.join(', ')} }`),
+      )
     const commands = [
       ...this.#made,
       ...this.#filled,
@@ -165,7 +167,8 @@ class Commands {
     const [address, port, endpoint, endpointPort] = key.split(' ')
     const front = { address: address!, port: Number(port) }
     if (set === 'front' && before === undefined) this.#staleFlows.push(front)
-    if (set === 'flow' && after === undefined) this.#staleFlows.push({ ...front, endpoint: { address: endpoint!, port: Number(endpointPort) } })
+    if (set === 'flow' && after === undefined)
+      this.#staleFlows.push({ ...front, endpoint: { address: endpoint!, port: Number(endpointPort) } })
   }
 }
 

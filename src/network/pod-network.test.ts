@@ -5,11 +5,23 @@ import { disjointRanges, familyOf, gatewayOf } from './addresses.ts'
 import { bridgeName, cniConfiguration, planPodNetwork, planRoutes } from './pod-network.ts'
 
 test('addresses: families, gateways, ranges', () => {
-  const table = [['10.0.0.1', 'ip'], ['fd00::1', 'ip6'], ['10.0.0.0/8', 'ip'], ['fe80::1%eth0', undefined], ['10.1', undefined], ['x', undefined], ['', undefined], ['10.0.0.1/x', undefined]] as const
+  const table = [
+    ['10.0.0.1', 'ip'],
+    ['fd00::1', 'ip6'],
+    ['10.0.0.0/8', 'ip'],
+    ['fe80::1%eth0', undefined],
+    ['10.1', undefined],
+    ['x', undefined],
+    ['', undefined],
+    ['10.0.0.1/x', undefined],
+  ] as const
   for (const [text, family] of table) assert.equal(familyOf(text), family, text)
   assert.equal(gatewayOf('10.244.3.0/24'), '10.244.3.1/24')
   assert.equal(gatewayOf('fd00:1::/64'), 'fd00:1::1/64')
-  assert.deepEqual(disjointRanges(['10.1.0.0/16', '10.9.9.9/8', '192.0.2.0/24', 'fd00::/8', '300.0.0.0/8', '192.0.2.128/25'], 'ip'), ['10.0.0.0/8', '192.0.2.0/24'])
+  assert.deepEqual(disjointRanges(['10.1.0.0/16', '10.9.9.9/8', '192.0.2.0/24', 'fd00::/8', '300.0.0.0/8', '192.0.2.128/25'], 'ip'), [
+    '10.0.0.0/8',
+    '192.0.2.0/24',
+  ])
 })
 
 test('pod network: the CNI configuration', () => {
@@ -39,5 +51,8 @@ test('pod network: routes to other nodes by their internal address', () => {
     node('d', '10.244.3.0/24', ['InternalIP', 'fd00::4']),
     { metadata: { name: 'new' } },
   ]
-  assert.deepEqual(planRoutes(nodes, 'a'), [{ cidr: '10.244.1.0/24', via: '192.0.2.2' }, { cidr: '10.244.2.0/24', via: '192.0.2.3' }])
+  assert.deepEqual(planRoutes(nodes, 'a'), [
+    { cidr: '10.244.1.0/24', via: '192.0.2.2' },
+    { cidr: '10.244.2.0/24', via: '192.0.2.3' },
+  ])
 })

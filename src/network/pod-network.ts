@@ -85,7 +85,9 @@ export function planRoutes(nodes: Iterable<Node>, self: string): readonly PodRou
   for (const node of nodes) {
     if (node.metadata?.name === self) continue
     for (const cidr of node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : [])) {
-      const via = node.status?.addresses?.find(({ type, address }) => type === 'InternalIP' && familyOf(address) === familyOf(cidr))?.address
+      const via = node.status?.addresses?.find(
+        ({ type, address }) => type === 'InternalIP' && familyOf(address) === familyOf(cidr),
+      )?.address
       if (via && familyOf(cidr)) routes.push({ cidr, via })
     }
   }

@@ -46,7 +46,10 @@ function make(filter: Partial<PacketFilter>) {
   return { done, services, loop }
 }
 
-const service = (i: number): Service => ({ metadata: { name: `s${i}`, namespace: 'default' }, spec: { clusterIP: `10.96.0.${i}`, ports: [{ port: 80 }] } })
+const service = (i: number): Service => ({
+  metadata: { name: `s${i}`, namespace: 'default' },
+  spec: { clusterIP: `10.96.0.${i}`, ports: [{ port: 80 }] },
+})
 
 test('proxy loop: loads, gathers changes, removes the table at the end', async () => {
   const { done, services, loop } = make({})
@@ -58,7 +61,10 @@ test('proxy loop: loads, gathers changes, removes the table at the end', async (
   await loop.settled()
   stop.abort()
   await running
-  assert.deepEqual(done.filter((line) => line !== 'apply 0'), ['load', 'apply 2', 'remove ip proa-t'])
+  assert.deepEqual(
+    done.filter((line) => line !== 'apply 0'),
+    ['load', 'apply 2', 'remove ip proa-t'],
+  )
 })
 
 test('proxy loop: a failed change leads to a load, tried until it succeeds', async () => {

@@ -64,11 +64,20 @@ export function planService(service: Service, slices: readonly EndpointSlice[], 
   return rules
 }
 
-function planPort(service: Service, port: ServicePort, clusterIp: string, slices: readonly EndpointSlice[], node: ProxyNode, rules: Rule[]): void {
+function planPort(
+  service: Service,
+  port: ServicePort,
+  clusterIp: string,
+  slices: readonly EndpointSlice[],
+  node: ProxyNode,
+  rules: Rule[],
+): void {
   const protocol = (port.protocol ?? 'TCP').toLowerCase()
   const choice = chooseEndpoints(candidatesOf(slices, port, node.family === 'ip' ? 'IPv4' : 'IPv6', node), node)
   const affinitySeconds =
-    service.spec?.sessionAffinity === 'ClientIP' ? (service.spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS) : undefined
+    service.spec?.sessionAffinity === 'ClientIP'
+      ? (service.spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+      : undefined
   const way: Way = { protocol, choice, affinitySeconds, label: `${clusterIp.replaceAll(':', '_')}-${protocol}-${port.port}`, rules, node }
   for (const front of frontsOf(service, port, clusterIp, node)) {
     planFront(way, front)
@@ -176,7 +185,9 @@ export function planHostPorts(pod: Pod, node: ProxyNode): readonly Rule[] {
   const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
   if (!podIp || familyOf(podIp) !== node.family || pod.spec?.hostNetwork || isOver || pod.spec?.nodeName !== node.nodeName) return rules
   const restartable = (pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === 'Always')
-  for (const { hostPort, hostIP, containerPort, protocol } of [...pod.spec.containers, ...restartable].flatMap((container) => container.ports ?? [])) {
+  for (const { hostPort, hostIP, containerPort, protocol } of [...pod.spec.containers, ...restartable].flatMap(
+    (container) => container.ports ?? [],
+  )) {
     if (!hostPort) continue
     const isAny = !hostIP || hostIP === '0.0.0.0' || hostIP === '::'
     const addresses = isAny ? [...node.addresses, node.family === 'ip' ? '127.0.0.1' : '::1'] : [hostIP]

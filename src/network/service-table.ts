@@ -65,7 +65,8 @@ export function createServiceTable(): ServiceTable {
     const addresses = new Set<string>()
     if (row.service) {
       for (const address of clusterAddresses(row.service)) addresses.add(address)
-      for (const slice of row.slices.values()) for (const endpoint of slice.endpoints ?? []) for (const address of endpoint.addresses) addresses.add(address)
+      for (const slice of row.slices.values())
+        for (const endpoint of slice.endpoints ?? []) for (const address of endpoint.addresses) addresses.add(address)
     }
     for (const address of row.addresses) {
       if (addresses.has(address)) continue

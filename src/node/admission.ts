@@ -47,15 +47,28 @@ export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): R
     const namespace = SAFE_SYSCTLS.get(sysctl)
     if (!namespace) return rejected('SysctlForbidden', `forbidden sysctl: "${sysctl}" not allowlisted`)
     if (namespace === 'network' ? pod.spec?.hostNetwork : pod.spec?.hostIPC)
-      return rejected('SysctlForbidden', `forbidden sysctl: "${sysctl}" not allowed with host ${namespace === 'network' ? 'net' : 'ipc'} enabled`)
+      return rejected(
+        'SysctlForbidden',
+        `forbidden sysctl: "${sysctl}" not allowed with host ${namespace === 'network' ? 'net' : 'ipc'} enabled`,
+      )
   }
   const used = others.map(requestsOf)
   const wanted = requestsOf(pod)
   const sum = (of: (one: Requests) => number) => used.reduce((total, one) => total + of(one), 0)
   return (
     lack('pods', 1, others.length, room.pods) ??
-    lack('cpu', wanted.cpuMilli, sum((one) => one.cpuMilli), room.cpuMilli) ??
-    lack('memory', wanted.memoryBytes, sum((one) => one.memoryBytes), room.memoryBytes)
+    lack(
+      'cpu',
+      wanted.cpuMilli,
+      sum((one) => one.cpuMilli),
+      room.cpuMilli,
+    ) ??
+    lack(
+      'memory',
+      wanted.memoryBytes,
+      sum((one) => one.memoryBytes),
+      room.memoryBytes,
+    )
   )
 }
 

@@ -101,7 +101,9 @@ test('a pod becomes ready without time passing', async (t) => {
 })
 
 const eventsOf = async (client: Awaited<ReturnType<typeof start>>['client'], name: string): Promise<readonly string[]> =>
-  (await client.list('v1/Event', { namespace: 'default' })).items.filter((event) => event.involvedObject.name === name).map((event) => `${event.reason}: ${event.message}`)
+  (await client.list('v1/Event', { namespace: 'default' })).items
+    .filter((event) => event.involvedObject.name === name)
+    .map((event) => `${event.reason}: ${event.message}`)
 
 test('a deleted pod ends, is removed from the API, and leaves nothing behind', async (t) => {
   const { client, clock, pod, containers, host } = await start(t)
@@ -146,7 +148,13 @@ for (const [policy, code, phase] of [
 ] as const)
   test(`restartPolicy ${policy} with exit code ${code} comes to ${phase}`, async (t) => {
     const { client, clock, pod, containers } = await start(t)
-    await client.create('v1/Pod', podOf('a', { restartPolicy: policy, containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', `sleep 2; exit ${code}`] }] }))
+    await client.create(
+      'v1/Pod',
+      podOf('a', {
+        restartPolicy: policy,
+        containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', `sleep 2; exit ${code}`] }],
+      }),
+    )
     await clock.advance(1000)
     assert.equal((await pod('a')).status?.phase, 'Running')
     await clock.advance(2000)
@@ -171,11 +179,15 @@ test('init containers run in order, a sidecar stays, and the pod waits for them'
       containers: [{ name: 'main', image: 'busybox', command: ['sleep', '10'] }],
     }),
   )
-  const runs = async () => (await containers.listContainers()).filter(({ state }) => state === 'RUNNING').map(({ metadata }) => metadata.name)
+  const runs = async () =>
+    (await containers.listContainers()).filter(({ state }) => state === 'RUNNING').map(({ metadata }) => metadata.name)
   await clock.advance(1000)
   assert.deepEqual(await runs(), ['first'])
   assert.equal((await pod('a')).status?.phase, 'Pending')
-  assert.equal((await pod('a')).status?.conditions?.find(({ type }) => type === 'Initialized')?.message, 'containers with incomplete status: [first sidecar second]')
+  assert.equal(
+    (await pod('a')).status?.conditions?.find(({ type }) => type === 'Initialized')?.message,
+    'containers with incomplete status: [first sidecar second]',
+  )
   await clock.advance(5000)
   assert.deepEqual(await runs(), ['sidecar', 'second'])
   await clock.advance(5000)
@@ -189,7 +201,10 @@ test('init containers run in order, a sidecar stays, and the pod waits for them'
 
 test('an init container that fails for good fails the pod', async (t) => {
   const { client, clock, pod } = await start(t)
-  await client.create('v1/Pod', podOf('a', { restartPolicy: 'Never', initContainers: [{ name: 'init', image: 'busybox', command: ['false'] }] }))
+  await client.create(
+    'v1/Pod',
+    podOf('a', { restartPolicy: 'Never', initContainers: [{ name: 'init', image: 'busybox', command: ['false'] }] }),
+  )
   await clock.advance(100)
   assert.equal((await pod('a')).status?.phase, 'Failed')
 })
@@ -215,12 +230,21 @@ test('a missing ConfigMap holds the pod up, and its coming starts it; its change
     'v1/Pod',
     podOf('a', {
       volumes: [{ name: 'config', configMap: { name: 'settings' } }],
-      containers: [{ name: 'main', image: 'nginx', env: [{ name: 'COLOR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'color' } } }], volumeMounts: [{ name: 'config', mountPath: '/etc/config' }] }],
+      containers: [
+        {
+          name: 'main',
+          image: 'nginx',
+          env: [{ name: 'COLOR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'color' } } }],
+          volumeMounts: [{ name: 'config', mountPath: '/etc/config' }],
+        },
+      ],
     }),
   )
   await clock.settle()
   assert.equal((await pod('a')).status?.containerStatuses?.[0]?.state?.waiting?.reason, 'ContainerCreating')
-  assert.deepEqual(await eventsOf(client, 'a'), ['FailedMount: MountVolume.SetUp failed for volume "config" : configmap "settings" not found'])
+  assert.deepEqual(await eventsOf(client, 'a'), [
+    'FailedMount: MountVolume.SetUp failed for volume "config" : configmap "settings" not found',
+  ])
   await client.create('v1/ConfigMap', { metadata: { name: 'settings', namespace: 'default' }, data: { color: 'red' } })
   await clock.settle()
   assert.equal((await pod('a')).status?.phase, 'Running')
@@ -243,10 +267,16 @@ test('a missing Secret in the environment is a configuration error until it is t
   assert.equal(await waiting(), undefined)
 })
 
-test('a restarted agent adopts what runs, reports what ended, and removes what is nobody\'s', async (t) => {
+test("a restarted agent adopts what runs, reports what ended, and removes what is nobody's", async (t) => {
   const { client, clock, pod, containers, makeAgent, agentStop, running, stop } = await start(t)
-  await client.create('v1/Pod', podOf('stays', { containers: [{ name: 'main', image: 'nginx', readinessProbe: { httpGet: { port: 80 } } }] }))
-  await client.create('v1/Pod', podOf('ends', { restartPolicy: 'Never', containers: [{ name: 'main', image: 'busybox', command: ['sleep', '60'] }] }))
+  await client.create(
+    'v1/Pod',
+    podOf('stays', { containers: [{ name: 'main', image: 'nginx', readinessProbe: { httpGet: { port: 80 } } }] }),
+  )
+  await client.create(
+    'v1/Pod',
+    podOf('ends', { restartPolicy: 'Never', containers: [{ name: 'main', image: 'busybox', command: ['sleep', '60'] }] }),
+  )
   await client.create('v1/Pod', podOf('deleted'))
   await clock.advance(20_000)
   const before = await pod('stays')
@@ -273,7 +303,10 @@ test('a liveness probe that fails restarts the container, and readiness follows 
   const clockStart = { isHealthy: true }
   const { client, clock, pod } = await start(t, { isHealthy: () => clockStart.isHealthy })
   const probe = { httpGet: { port: 80 }, periodSeconds: 1, failureThreshold: 3 }
-  await client.create('v1/Pod', podOf('a', { containers: [{ name: 'main', image: 'nginx', readinessProbe: probe, livenessProbe: { ...probe, failureThreshold: 5 } }] }))
+  await client.create(
+    'v1/Pod',
+    podOf('a', { containers: [{ name: 'main', image: 'nginx', readinessProbe: probe, livenessProbe: { ...probe, failureThreshold: 5 } }] }),
+  )
   await clock.advance(100)
   const main = async () => (await pod('a')).status?.containerStatuses?.[0]
   assert.equal((await main())?.ready, true)
@@ -303,12 +336,16 @@ test('activeDeadlineSeconds fails the pod', async (t) => {
 
 test('logs, exec and their errors', async (t) => {
   const { client, clock, pod, agent } = await start(t)
-  await client.create('v1/Pod', podOf('a', { containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', 'echo one; echo two; sleep 30'] }] }))
+  await client.create(
+    'v1/Pod',
+    podOf('a', { containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', 'echo one; echo two; sleep 30'] }] }),
+  )
   await clock.settle()
   const ref = { namespace: 'default', name: 'a', uid: (await pod('a')).metadata!.uid! }
   const read = async (options: object) => {
     let text = ''
-    for await (const chunk of await agent.service.logs(ref, { container: 'main', ...options }, new AbortController().signal)) text += new TextDecoder().decode(chunk)
+    for await (const chunk of await agent.service.logs(ref, { container: 'main', ...options }, new AbortController().signal))
+      text += new TextDecoder().decode(chunk)
     return text
   }
   assert.equal(await read({}), 'one\ntwo\n')
@@ -319,10 +356,17 @@ test('logs, exec and their errors', async (t) => {
   await clock.advance(31_000)
   // The container ended, and with it the log.
   assert.equal(await followed, 'one\ntwo\n')
-  await assert.rejects(agent.service.logs(ref, { container: 'other' }, new AbortController().signal), /container "other" in pod "a" is not available/)
+  await assert.rejects(
+    agent.service.logs(ref, { container: 'other' }, new AbortController().signal),
+    /container "other" in pod "a" is not available/,
+  )
   let output = ''
   const stdout = new WritableStream<Uint8Array>({ write: (chunk) => void (output += new TextDecoder().decode(chunk)) })
-  const outcome = await agent.service.exec(ref, { container: 'main', command: ['echo', 'hello'], tty: false }, { stdout, signal: new AbortController().signal })
+  const outcome = await agent.service.exec(
+    ref,
+    { container: 'main', command: ['echo', 'hello'], tty: false },
+    { stdout, signal: new AbortController().signal },
+  )
   assert.deepEqual(outcome, { exitCode: 0 })
   assert.equal(output, 'hello\n')
 })
@@ -350,12 +394,20 @@ test('a pod is resized in place, or its container restarted when its policy asks
   )
   await clock.settle()
   const next = { ...resources, limits: { cpu: '300m' } }
-  const patch = { spec: { containers: [{ name: 'live', resources: next }, { name: 'restarted', resources: next }] } }
+  const patch = {
+    spec: {
+      containers: [
+        { name: 'live', resources: next },
+        { name: 'restarted', resources: next },
+      ],
+    },
+  }
   const watched: string[] = []
   const stop = new AbortController()
   void (async () => {
     for await (const batch of client.watch('v1/Pod', { namespace: 'default', signal: stop.signal }))
-      for (const { object } of batch) watched.push(...(object.status?.conditions ?? []).filter(({ type }) => type === 'PodResizeInProgress').map(({ status }) => status))
+      for (const { object } of batch)
+        watched.push(...(object.status?.conditions ?? []).filter(({ type }) => type === 'PodResizeInProgress').map(({ status }) => status))
   })()
   await client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'strategic', patch)
   await clock.settle()
@@ -368,7 +420,10 @@ test('a pod is resized in place, or its container restarted when its policy asks
       [1, '300m'],
     ],
   )
-  assert.equal(status?.conditions?.some(({ type }) => type === 'PodResizeInProgress'), false)
+  assert.equal(
+    status?.conditions?.some(({ type }) => type === 'PodResizeInProgress'),
+    false,
+  )
   assert.ok(watched.includes('True'))
 })
 
@@ -378,16 +433,24 @@ test('a pod that does not fit, or asks for what is not safe, is rejected for goo
   await client.create('v1/Pod', podOf('unsafe', { securityContext: { sysctls: [{ name: 'kernel.msgmax', value: '1' }] } }))
   await clock.settle()
   const big = (await pod('big')).status
-  assert.deepEqual([big?.phase, big?.reason, big?.message], ['Failed', 'OutOfcpu', "Pod was rejected: Node didn't have enough resource: cpu, requested: 33000, used: 0, capacity: 32000"])
+  assert.deepEqual(
+    [big?.phase, big?.reason, big?.message],
+    ['Failed', 'OutOfcpu', "Pod was rejected: Node didn't have enough resource: cpu, requested: 33000, used: 0, capacity: 32000"],
+  )
   const unsafe = (await pod('unsafe')).status
-  assert.deepEqual([unsafe?.phase, unsafe?.reason, unsafe?.message], ['Failed', 'SysctlForbidden', 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'])
+  assert.deepEqual(
+    [unsafe?.phase, unsafe?.reason, unsafe?.message],
+    ['Failed', 'SysctlForbidden', 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'],
+  )
 })
 
 test('an ephemeral container starts in a pod that runs', async (t) => {
   const { client, clock, pod } = await start(t)
   await client.create('v1/Pod', podOf('a'))
   await clock.settle()
-  await client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'strategic', { spec: { ephemeralContainers: [{ name: 'debug', image: 'busybox', targetContainerName: 'main' }] } })
+  await client.patch('v1/Pod', { namespace: 'default', name: 'a' }, 'strategic', {
+    spec: { ephemeralContainers: [{ name: 'debug', image: 'busybox', targetContainerName: 'main' }] },
+  })
   await clock.settle()
   const { status } = await pod('a')
   assert.ok(status?.ephemeralContainerStatuses?.[0]?.state?.running)
@@ -398,11 +461,19 @@ test('a service account token is asked for, and renewed when most of its life is
   const asked: number[] = []
   const { client, clock, host, pod } = await start(t, {}, (request) => {
     asked.push(request.spec.expirationSeconds)
-    return { ...request, status: { token: `token-${asked.length}`, expirationTimestamp: new Date(clock.now() + request.spec.expirationSeconds * 1000).toISOString() } }
+    return {
+      ...request,
+      status: {
+        token: `token-${asked.length}`,
+        expirationTimestamp: new Date(clock.now() + request.spec.expirationSeconds * 1000).toISOString(),
+      },
+    }
   })
   await client.create(
     'v1/Pod',
-    podOf('a', { volumes: [{ name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 1000 } }] } }] }),
+    podOf('a', {
+      volumes: [{ name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 1000 } }] } }],
+    }),
   )
   await clock.settle()
   const path = `/data/secrets/${(await pod('a')).metadata?.uid}/volumes/kubernetes.io~projected/token/token`

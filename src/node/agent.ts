@@ -96,7 +96,10 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       facts: await host.facts(),
       runtimeName: (await containers.version()).name,
       nodeName: options.nodeName,
-      hostIPs: options.addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address).slice(0, 2),
+      hostIPs: options.addresses
+        .filter(({ type }) => type === 'InternalIP')
+        .map(({ address }) => address)
+        .slice(0, 2),
       clusterDns: options.clusterDns,
       clusterDomain: options.clusterDomain ?? 'cluster.local',
       dataDirectory,
@@ -145,9 +148,14 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   }
 
   /** Pods that have their place on the node. */
-  const activePods = (): readonly Pod[] => [...workers.values()].filter((worker) => worker.state !== 'ended' && !isTerminalPhase(worker.status.phase)).map((worker) => worker.pod)
+  const activePods = (): readonly Pod[] =>
+    [...workers.values()].filter((worker) => worker.state !== 'ended' && !isTerminalPhase(worker.status.phase)).map((worker) => worker.pod)
 
-  const room = (node: NodeContext): NodeRoom => ({ cpuMilli: node.facts.cpuCount * 1000, memoryBytes: node.facts.memoryBytes, pods: options.maxPods ?? DEFAULT_MAX_PODS })
+  const room = (node: NodeContext): NodeRoom => ({
+    cpuMilli: node.facts.cpuCount * 1000,
+    memoryBytes: node.facts.memoryBytes,
+    pods: options.maxPods ?? DEFAULT_MAX_PODS,
+  })
 
   async function retry(what: string, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -186,7 +194,10 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       podCidr: options.podCidr,
       heartbeatSeconds: options.heartbeatSeconds ?? 10,
     })
-    running.push(registration.run(signal), retry('runtime events', () => followRuntime(signal), signal))
+    running.push(
+      registration.run(signal),
+      retry('runtime events', () => followRuntime(signal), signal),
+    )
     const cidr = await orAborted(registration.podCidr, signal)
     if (cidr !== undefined) await retry('pod CIDR', async () => containers.setPodCidr?.(cidr), signal)
     // Environment variables of services must be known before the first container starts.

@@ -48,7 +48,8 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
   const directory = `${podDirectory(node.dataDirectory, pod.metadata?.uid ?? '')}/containers/${container.name}`
   const messageFile = `${directory}/${restartCount}`
   const mounts = await volumeMounts(input, env)
-  if (!mounts.some((mount) => mount.containerPath === HOSTS_PATH) && (podIPs.length > 0 || pod.spec?.hostNetwork)) mounts.push(await hostsMount(input))
+  if (!mounts.some((mount) => mount.containerPath === HOSTS_PATH) && (podIPs.length > 0 || pod.spec?.hostNetwork))
+    mounts.push(await hostsMount(input))
   const messagePath = container.terminationMessagePath ?? DEFAULT_TERMINATION_MESSAGE_PATH
   await node.host.makeDirectory(directory, 0o750)
   // The container's user, whoever that is, must be able to write it.
@@ -78,7 +79,10 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
   }
 }
 
-async function volumeMounts({ node, pod, container, volume }: ContainerConfigInput, env: Readonly<Record<string, string>>): Promise<Mount[]> {
+async function volumeMounts(
+  { node, pod, container, volume }: ContainerConfigInput,
+  env: Readonly<Record<string, string>>,
+): Promise<Mount[]> {
   const mounts: Mount[] = []
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const mounted = volume(mount.name)
@@ -89,7 +93,11 @@ async function volumeMounts({ node, pod, container, volume }: ContainerConfigInp
     let hostPath = mounted.hostPath
     if (subPath !== '') {
       try {
-        hostPath = await node.host.prepareSubPath(mounted.hostPath, subPath, `${podDirectory(node.dataDirectory, pod.metadata?.uid ?? '')}/volume-subpaths/${mount.name}/${container.name}/${index}`)
+        hostPath = await node.host.prepareSubPath(
+          mounted.hostPath,
+          subPath,
+          `${podDirectory(node.dataDirectory, pod.metadata?.uid ?? '')}/volume-subpaths/${mount.name}/${container.name}/${index}`,
+        )
       } catch (error) {
         node.runtime.log.warn('subPath not prepared', { volume: mount.name, container: container.name, error: String(error) })
         throw new ConfigurationError(`failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`)

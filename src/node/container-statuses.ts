@@ -57,7 +57,11 @@ function stateOf(status: ContainerStatus, containerID: string, input: StatusInpu
     case 'UNKNOWN':
       if (before?.state?.running) {
         return {
-          terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'The container could not be located when the pod was terminated' },
+          terminated: {
+            exitCode: 137,
+            reason: 'ContainerStatusUnknown',
+            message: 'The container could not be located when the pod was terminated',
+          },
         }
       }
       return { waiting: {} }
@@ -104,7 +108,12 @@ export function containerStatuses(
   })
 }
 
-function statusOf(input: StatusInput, container: Container, previous: ApiContainerStatus | undefined, hasInit: boolean): Mutable<ApiContainerStatus> {
+function statusOf(
+  input: StatusInput,
+  container: Container,
+  previous: ApiContainerStatus | undefined,
+  hasInit: boolean,
+): Mutable<ApiContainerStatus> {
   const runs = input.observed.containers.filter((run) => run.metadata.name === container.name)
   const volumeMounts = (container.volumeMounts ?? []).map(({ name, mountPath, readOnly }) => ({
     name,
@@ -155,7 +164,12 @@ function statusOf(input: StatusInput, container: Container, previous: ApiContain
   }
 }
 
-function lastStateOf(input: StatusInput, older: ContainerStatus | undefined, containerID: string, previous: ApiContainerStatus | undefined): ContainerState {
+function lastStateOf(
+  input: StatusInput,
+  older: ContainerStatus | undefined,
+  containerID: string,
+  previous: ApiContainerStatus | undefined,
+): ContainerState {
   if (older) return stateOf(older, `${input.runtimeName}://${older.id}`, input, undefined)
   const ended: ContainerStateTerminated | undefined =
     previous?.containerID !== containerID && previous?.state?.terminated ? previous.state.terminated : previous?.lastState?.terminated
@@ -163,7 +177,12 @@ function lastStateOf(input: StatusInput, older: ContainerStatus | undefined, con
 }
 
 /** Started and ready, as the probes say; a container without a probe is both as soon as it runs. */
-function withProbes(input: StatusInput, container: Container, status: Mutable<ApiContainerStatus>, kind: 'init' | 'regular' | 'ephemeral'): ApiContainerStatus {
+function withProbes(
+  input: StatusInput,
+  container: Container,
+  status: Mutable<ApiContainerStatus>,
+  kind: 'init' | 'regular' | 'ephemeral',
+): ApiContainerStatus {
   if (kind === 'ephemeral') return status
   const isRunning = status.state?.running !== undefined
   const newest = newestContainer(input.observed, container.name)

@@ -36,7 +36,10 @@ function credentialsOf({ auth, username, password }: DockerAuth): RegistryCreden
 
 /** "https://index.docker.io/v1/" and "docker.io" are one; a path narrows the credentials to repositories below it. */
 function serverPath(server: string): string {
-  const bare = server.replace(/^https?:\/\//, '').replace(/\/v[12]\/?$/, '').replace(/\/$/, '')
+  const bare = server
+    .replace(/^https?:\/\//, '')
+    .replace(/\/v[12]\/?$/, '')
+    .replace(/\/$/, '')
   return bare.replace(/^(?:index|registry-1)\.docker\.io/, 'docker.io')
 }
 

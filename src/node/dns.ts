@@ -38,7 +38,8 @@ export interface DnsInput {
 
 export function podDns({ pod, clusterDns, clusterDomain, node }: DnsInput): DnsConfig {
   const policy = pod.spec?.dnsPolicy ?? 'ClusterFirst'
-  const usesCluster = clusterDns.length > 0 && (policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !pod.spec?.hostNetwork))
+  const usesCluster =
+    clusterDns.length > 0 && (policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !pod.spec?.hostNetwork))
   let dns: DnsConfig
   if (policy === 'None') dns = { servers: [], searches: [], options: [] }
   else if (usesCluster) {
@@ -79,7 +80,10 @@ export function kernelHostname(pod: Pod, clusterDomain: string): string {
   const { hostname, domain } = podHostname(pod, clusterDomain)
   if (!pod.spec?.setHostnameAsFQDN || domain === '') return hostname
   const full = `${hostname}.${domain}`
-  if (full.length > 64) throw new Error(`failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (64 characters is the max, ${full.length} characters requested)`)
+  if (full.length > 64)
+    throw new Error(
+      `failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (64 characters is the max, ${full.length} characters requested)`,
+    )
   return full
 }
 
@@ -87,7 +91,9 @@ export function kernelHostname(pod: Pod, clusterDomain: string): string {
 export function hostsFile(pod: Pod, podIPs: readonly string[], clusterDomain: string, nodeHosts: string): string {
   const aliases = pod.spec?.hostAliases ?? []
   const added =
-    aliases.length === 0 ? '' : `\n# Entries added by HostAliases.\n${aliases.map((alias) => `${[alias.ip, ...(alias.hostnames ?? [])].join('\t')}\n`).join('')}`
+    aliases.length === 0
+      ? ''
+      : `\n# Entries added by HostAliases.\n${aliases.map((alias) => `${[alias.ip, ...(alias.hostnames ?? [])].join('\t')}\n`).join('')}`
   if (pod.spec?.hostNetwork) return `# Kubernetes-managed hosts file (host network).\n${nodeHosts}${added}`
   const { hostname, domain } = podHostname(pod, clusterDomain)
   const own = podIPs.map((ip) => (domain ? `${ip}\t${hostname}.${domain}\t${hostname}\n` : `${ip}\t${hostname}\n`)).join('')

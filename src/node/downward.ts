@@ -53,10 +53,20 @@ export function fieldValue({ fieldPath }: ObjectFieldSelector, { pod, podIPs, ho
 
 /** A limit that is not set is what the node has. */
 export function resourceValue(selector: ResourceFieldSelector, container: Container, { facts }: DownwardContext): string {
-  const [kind, name] = [selector.resource.slice(0, selector.resource.indexOf('.')), selector.resource.slice(selector.resource.indexOf('.') + 1)]
+  const [kind, name] = [
+    selector.resource.slice(0, selector.resource.indexOf('.')),
+    selector.resource.slice(selector.resource.indexOf('.') + 1),
+  ]
   const resources = container.resources
   const given = kind === 'limits' ? resources?.limits?.[name] : (resources?.requests?.[name] ?? resources?.limits?.[name])
-  const ofNode = kind !== 'limits' ? '0' : name === 'cpu' ? String(facts.cpuCount) : name === 'memory' ? String(facts.memoryBytes) : String(facts.ephemeralStorageBytes)
+  const ofNode =
+    kind !== 'limits'
+      ? '0'
+      : name === 'cpu'
+        ? String(facts.cpuCount)
+        : name === 'memory'
+          ? String(facts.memoryBytes)
+          : String(facts.ephemeralStorageBytes)
   const value = given ?? ofNode
   const divisor = selector.divisor === undefined || milliOf(selector.divisor) === 0 ? '1' : selector.divisor
   if (name === 'cpu') return String(Math.ceil(milliOf(value) / milliOf(divisor)))

@@ -7,12 +7,27 @@ import { expand } from './expansion.ts'
 
 const service = (namespace: string, name: string, clusterIP: string): Service => ({
   metadata: { namespace, name },
-  spec: { clusterIP, ports: [{ port: 443, name: 'https', protocol: 'TCP' }, { port: 53, name: 'dns-udp', protocol: 'UDP' }] },
+  spec: {
+    clusterIP,
+    ports: [
+      { port: 443, name: 'https', protocol: 'TCP' },
+      { port: 53, name: 'dns-udp', protocol: 'UDP' },
+    ],
+  },
 })
-const services = [service('default', 'kubernetes', '10.96.0.1'), service('ns', 'my-db', '10.96.0.7'), service('other', 'far', '10.96.0.8'), service('ns', 'headless', 'None')]
+const services = [
+  service('default', 'kubernetes', '10.96.0.1'),
+  service('ns', 'my-db', '10.96.0.7'),
+  service('other', 'far', '10.96.0.8'),
+  service('ns', 'headless', 'None'),
+]
 const pod: Pod = {
   metadata: { name: 'p', namespace: 'ns', uid: 'u', labels: { b: '2', a: 'x"y' }, annotations: { note: 'n' } },
-  spec: { containers: [{ name: 'main', resources: { limits: { cpu: '1500m' }, requests: { memory: '64Mi' } } }], nodeName: 'n1', serviceAccountName: 'sa' },
+  spec: {
+    containers: [{ name: 'main', resources: { limits: { cpu: '1500m' }, requests: { memory: '64Mi' } } }],
+    nodeName: 'n1',
+    serviceAccountName: 'sa',
+  },
 }
 const facts = { cpuCount: 4, memoryBytes: 8 * 2 ** 30, ephemeralStorageBytes: 100 }
 const context = { pod, podIPs: ['10.0.0.2'], hostIPs: ['192.168.0.1'], facts }
@@ -21,7 +36,7 @@ const envOf = (container: Partial<Container>, more: Partial<Pod['spec']> = {}) =
   environmentOf({
     ...context,
     pod: { ...pod, spec: { ...pod.spec!, ...more } },
-    container: { ...pod.spec!.containers![0]!, ...container },
+    container: { ...pod.spec!.containers[0]!, ...container },
     services,
     configMap: (name) => (name === 'settings' ? { data: { color: 'red', size: '3' } } : undefined),
     secret: (name) => (name === 'keys' ? { data: { key: btoa('s3cret') } } : undefined),
@@ -35,7 +50,11 @@ for (const [text, expected] of [
   ['100% $x $', '100% $x $'],
   ['$(A)$(A)', '11'],
 ] as const)
-  test(`expands ${text}`, () => assert.equal(expand(text, (name) => (name === 'A' ? '1' : undefined)), expected))
+  test(`expands ${text}`, () =>
+    assert.equal(
+      expand(text, (name) => (name === 'A' ? '1' : undefined)),
+      expected,
+    ))
 
 test('services become variables, as Docker links made them', () => {
   assert.deepEqual(serviceVariables([services[1]!, services[3]!]), {
@@ -65,7 +84,11 @@ test('links to services of the namespace only, and none but the API server witho
 
 test('env wins over envFrom, and refers to what came before it', () => {
   const env = envOf({
-    envFrom: [{ prefix: 'CM_', configMapRef: { name: 'settings' } }, { secretRef: { name: 'keys' } }, { configMapRef: { name: 'none', optional: true } }],
+    envFrom: [
+      { prefix: 'CM_', configMapRef: { name: 'settings' } },
+      { secretRef: { name: 'keys' } },
+      { configMapRef: { name: 'none', optional: true } },
+    ],
     env: [
       { name: 'CM_size', value: '4' },
       { name: 'BOTH', value: '$(CM_color)-$(CM_size)-$(LATER)-$(MY_DB_SERVICE_PORT)' },
@@ -83,10 +106,18 @@ test('env wins over envFrom, and refers to what came before it', () => {
 for (const [what, container, message] of [
   ['a ConfigMap', { envFrom: [{ configMapRef: { name: 'none' } }] }, 'configmap "none" not found'],
   ['a Secret', { env: [{ name: 'X', valueFrom: { secretKeyRef: { name: 'none', key: 'k' } } }] }, 'secret "none" not found'],
-  ['a key', { env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'settings', key: 'none' } } }] }, "couldn't find key none in ConfigMap ns/settings"],
-  ["a Secret's key", { env: [{ name: 'X', valueFrom: { secretKeyRef: { name: 'keys', key: 'none' } } }] }, "couldn't find key none in Secret ns/keys"],
+  [
+    'a key',
+    { env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'settings', key: 'none' } } }] },
+    "couldn't find key none in ConfigMap ns/settings",
+  ],
+  [
+    "a Secret's key",
+    { env: [{ name: 'X', valueFrom: { secretKeyRef: { name: 'keys', key: 'none' } } }] },
+    "couldn't find key none in Secret ns/keys",
+  ],
 ] as const)
-  test(`says that ${what} is missing`, () => assert.throws(() => envOf(container as Partial<Container>), { name: 'ConfigurationError', message }))
+  test(`says that ${what} is missing`, () => assert.throws(() => envOf(container), { name: 'ConfigurationError', message }))
 
 for (const [fieldPath, expected] of [
   ['metadata.labels', 'a="x\\"y"\nb="2"'],
@@ -107,4 +138,5 @@ for (const [resource, divisor, expected] of [
   ['limits.memory', '1Gi', '8'],
   ['limits.ephemeral-storage', '0', '100'],
 ] as const)
-  test(`the resource ${resource} in ${divisor}`, () => assert.equal(resourceValue({ resource, divisor }, pod.spec!.containers![0]!, context), expected))
+  test(`the resource ${resource} in ${divisor}`, () =>
+    assert.equal(resourceValue({ resource, divisor }, pod.spec!.containers[0]!, context), expected))

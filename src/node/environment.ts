@@ -83,7 +83,11 @@ export function environmentOf(input: EnvironmentInput): Record<string, string> {
     }
   }
   for (const { name, value, valueFrom } of container.env ?? []) {
-    const result = value ? expand(value, (variable) => env[variable] ?? fromServices[variable]) : valueFrom ? sourcedValue(valueFrom, input) : ''
+    const result = value
+      ? expand(value, (variable) => env[variable] ?? fromServices[variable])
+      : valueFrom
+        ? sourcedValue(valueFrom, input)
+        : ''
     if (result !== undefined) env[name] = result
   }
   return { ...fromServices, ...env }

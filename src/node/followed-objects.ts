@@ -79,7 +79,8 @@ export function createObjectFollower(runtime: Runtime, client: Client, signal: A
             )
             const first = await Promise.race([informer.synced, timeout])
             done.abort()
-            if (first === 'late') throw new Error(`failed to sync ${kind.slice(3).toLowerCase()} cache: timed out waiting for the condition`)
+            if (first === 'late')
+              throw new Error(`failed to sync ${kind.slice(3).toLowerCase()} cache: timed out waiting for the condition`)
           }
           return informer.cache.get(`${namespace}/${name}`)
         },

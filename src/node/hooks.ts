@@ -17,7 +17,12 @@ export interface HookTarget {
 }
 
 /** Resolves with why it failed, as upstream words it, or undefined. */
-export async function runHook(node: NodeContext, handler: LifecycleHandler, target: HookTarget, signal: AbortSignal): Promise<string | undefined> {
+export async function runHook(
+  node: NodeContext,
+  handler: LifecycleHandler,
+  target: HookTarget,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const { pod, container, containerId } = target
   const where = `for Container "${container.name}" in Pod "${describePod(identityOf(pod))}" failed`
   try {

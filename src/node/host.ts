@@ -37,7 +37,10 @@ export interface Host {
   /** A file of the node itself (/etc/hosts, resolv.conf), links followed; undefined when it does not exist. */
   readNodeFile(path: string): Promise<string | undefined>
   /** Raw bytes of a log from an offset, and of what is added while the signal lasts when `follow`. */
-  readLog(path: string, options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal }): AsyncIterable<Uint8Array>
+  readLog(
+    path: string,
+    options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal },
+  ): AsyncIterable<Uint8Array>
   fileSize(path: string): Promise<number | undefined>
   pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
   /** Nothing happens when one is mounted there already. */
@@ -52,9 +55,16 @@ export interface Host {
   removeTree(path: string): Promise<void>
   listDirectory(path: string): Promise<readonly string[]>
   /** cgroup of a pod: made with its limits (or brought to them), removed with its pod. A limit that is not given is none. `parent` is what the sandbox names as cgroupParent. */
-  createPodCgroup(parent: string, resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number }): Promise<void>
+  createPodCgroup(
+    parent: string,
+    resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number },
+  ): Promise<void>
   removePodCgroup(parent: string): Promise<void>
   /** A TCP connection probe or HTTP GET from the node's side. */
   probeTcp(host: string, port: number, timeoutMs: number): Promise<boolean>
-  probeHttp(url: string, headers: Readonly<Record<string, string>>, timeoutMs: number): Promise<{ readonly status: number; readonly body: string } | { readonly error: string }>
+  probeHttp(
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Promise<{ readonly status: number; readonly body: string } | { readonly error: string }>
 }

@@ -13,7 +13,8 @@ export const CONTAINER_NAME_LABEL = 'io.kubernetes.container.name'
 
 export const RESTART_COUNT_ANNOTATION = 'io.kubernetes.container.restartCount'
 export const CONTAINER_HASH_ANNOTATION = 'io.kubernetes.container.hash'
-export const TERMINATION_MESSAGE_PATH_ANNOTATION = 'io.kubernetes.container.terminationMessagePath'
+
+const TERMINATION_MESSAGE_PATH_ANNOTATION = 'io.kubernetes.container.terminationMessagePath'
 export const TERMINATION_MESSAGE_POLICY_ANNOTATION = 'io.kubernetes.container.terminationMessagePolicy'
 /** Where the termination message lies on the host; ours, so that it is found without asking for the container's mounts. */
 export const TERMINATION_MESSAGE_FILE_ANNOTATION = 'proa.dev/termination-message-file'
@@ -67,7 +68,12 @@ function completionOf(pod: Pod, container: Container): Record<string, string> {
   return isOfJob ? { [RUNS_TO_COMPLETION_ANNOTATION]: 'regular' } : {}
 }
 
-export function containerAnnotations(pod: Pod, container: Container, restartCount: number, messageFile: string | undefined): Record<string, string> {
+export function containerAnnotations(
+  pod: Pod,
+  container: Container,
+  restartCount: number,
+  messageFile: string | undefined,
+): Record<string, string> {
   return {
     [CONTAINER_HASH_ANNOTATION]: containerHash(container),
     [RESTART_COUNT_ANNOTATION]: String(restartCount),
@@ -87,11 +93,15 @@ export function containerAnnotations(pod: Pod, container: Container, restartCoun
  */
 export function containerHash(container: Pick<Container, 'name' | 'image'>): string {
   let hash = 0x811c9dc5
-  for (const character of `${container.name}\n${container.image ?? ''}`) hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193) >>> 0
+  for (const character of `${container.name}\n${container.image ?? ''}`)
+    hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193) >>> 0
   return hash.toString(16)
 }
 
-export const restartCountOf = (status: { readonly annotations: Readonly<Record<string, string>>; readonly metadata: { readonly attempt: number } }): number => {
+export const restartCountOf = (status: {
+  readonly annotations: Readonly<Record<string, string>>
+  readonly metadata: { readonly attempt: number }
+}): number => {
   const text = status.annotations[RESTART_COUNT_ANNOTATION]
   return text === undefined ? status.metadata.attempt : Number(text)
 }
@@ -103,7 +113,8 @@ export const podDirectory = (dataDirectory: string, uid: string): string => `${d
 export const secretsRoot = (dataDirectory: string): string => `${dataDirectory}/secrets`
 export const podSecretDirectory = (dataDirectory: string, uid: string): string => `${secretsRoot(dataDirectory)}/${uid}`
 
-export const podLogDirectory = (logsDirectory: string, pod: PodIdentity): string => `${logsDirectory}/${pod.namespace}_${pod.name}_${pod.uid}`
+export const podLogDirectory = (logsDirectory: string, pod: PodIdentity): string =>
+  `${logsDirectory}/${pod.namespace}_${pod.name}_${pod.uid}`
 
 /** The cgroup of a pod as the sandbox names its parent: below "kubepods", by quality of service. */
 export function podCgroup(root: string, uid: string, qos: QosClass): string {

@@ -81,7 +81,11 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
         const found = await containers.imageStatus(image)
         if (!found) throw new Error(`image "${image}" is not there after its pull`)
         const took = goDuration(clock.monotonic() - startMs)
-        events('Normal', 'Pulled', `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${found.sizeBytes} bytes.`)
+        events(
+          'Normal',
+          'Pulled',
+          `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${found.sizeBytes} bytes.`,
+        )
         failures.delete(key)
         return { image: found }
       } catch (error) {
@@ -91,7 +95,10 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
     events('Warning', 'Failed', `Failed to pull image "${image}": ${failure}`)
     const failedMs = clock.now()
     if (failures.size >= MAX_REMEMBERED) failures.delete(failures.keys().next().value!)
-    failures.set(key, { backOff: raiseBackOff(before?.backOff, before?.backOff.updatedMs ?? failedMs, failedMs), message: `ErrImagePull: ${failure}` })
+    failures.set(key, {
+      backOff: raiseBackOff(before?.backOff, before?.backOff.updatedMs ?? failedMs, failedMs),
+      message: `ErrImagePull: ${failure}`,
+    })
     return { reason: 'ErrImagePull', message: failure, retryAtMs: failedMs + SHOW_FAILURE_MS }
   }
 

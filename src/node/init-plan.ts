@@ -68,7 +68,8 @@ export function planInitContainers(pod: Pod, observed: PodObservation, probes: P
         else return { isInitialized: false, hasFailed: true, start: [], kill: [] }
         break
       case 'UNKNOWN':
-        if (!isSidecar(container) && !restartsAfterExit(container, pod.spec!, 137)) return { isInitialized: false, hasFailed: true, start: [], kill: [] }
+        if (!isSidecar(container) && !restartsAfterExit(container, pod.spec!, 137))
+          return { isInitialized: false, hasFailed: true, start: [], kill: [] }
         stopAndStart(index, status, 'Init container is in "unknown" state, try killing it before restart', 'unknown')
         break
     }

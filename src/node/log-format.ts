@@ -24,7 +24,12 @@ export function parseLogLine(line: Uint8Array): LogLine | undefined {
   const stream = decoder.decode(line.subarray(first + 1, second))
   if (stream !== 'stdout' && stream !== 'stderr') return undefined
   const isPartial = line[second + 1] === 0x50
-  return { time: decoder.decode(line.subarray(0, first)), stream, text: third < 0 ? new Uint8Array() : line.subarray(tagEnd + 1), isPartial }
+  return {
+    time: decoder.decode(line.subarray(0, first)),
+    stream,
+    text: third < 0 ? new Uint8Array() : line.subarray(tagEnd + 1),
+    isPartial,
+  }
 }
 
 /** The lines of a chunk and what is left of the last one, which has not ended. */
@@ -40,7 +45,9 @@ export function splitLines(bytes: Uint8Array): { readonly lines: readonly Uint8A
 
 /** The text of the last whole lines of a log, at most `maxBytes` of it. */
 export function lastText(log: Uint8Array, maxLines: number, maxBytes: number): string {
-  const parsed = splitLines(log).lines.map(parseLogLine).filter((line) => line !== undefined)
+  const parsed = splitLines(log)
+    .lines.map(parseLogLine)
+    .filter((line) => line !== undefined)
   const text = parsed.slice(-maxLines).map((line) => decoder.decode(line.text) + (line.isPartial ? '' : '\n'))
   return text.join('').slice(-maxBytes)
 }

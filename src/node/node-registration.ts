@@ -74,7 +74,17 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
     const { facts, addresses, maxPods, kubeletVersion, kubeletPort } = options
     const runtimeName = await runtimeVersion
     return nodeStatus(
-      { facts, addresses, maxPods, kubeletVersion, kubeletPort, runtimeVersion: runtimeName, images, problems: found, now: timestamp(clock) },
+      {
+        facts,
+        addresses,
+        maxPods,
+        kubeletVersion,
+        kubeletPort,
+        runtimeVersion: runtimeName,
+        images,
+        problems: found,
+        now: timestamp(clock),
+      },
       node?.status,
     )
   }

@@ -13,7 +13,11 @@ export interface NodeServiceOptions {
   readonly host: Host
 }
 
-export function createNodeService(runtime: Runtime, { containers, host }: NodeServiceOptions, workers: ReadonlyMap<string, PodWorker>): NodeService {
+export function createNodeService(
+  runtime: Runtime,
+  { containers, host }: NodeServiceOptions,
+  workers: ReadonlyMap<string, PodWorker>,
+): NodeService {
   function find(pod: PodRef): PodWorker {
     const worker = workers.get(pod.uid)
     if (!worker) throw failure('NotFound', `pod "${pod.name}" not found`, { details: { name: pod.name, kind: 'pods' } })
@@ -35,7 +39,8 @@ export function createNodeService(runtime: Runtime, { containers, host }: NodeSe
       if (path === undefined) throw failure('InternalError', `unable to retrieve container logs for ${id}`)
       return readLogs(host, { ...options, path, nowMs: runtime.clock.now(), ended: worker.containerEnded(id), signal })
     },
-    exec: (pod, { container, command, tty }, streams) => call(() => containers.exec(runningContainer(pod, container), command, tty, streams)),
+    exec: (pod, { container, command, tty }, streams) =>
+      call(() => containers.exec(runningContainer(pod, container), command, tty, streams)),
     attach: (pod, { container, tty }, streams) => call(() => containers.attach(runningContainer(pod, container), tty, streams)),
     portForward: (pod, port, connection, signal) =>
       call(() => {

@@ -71,7 +71,11 @@ function conditions({ problems, now }: NodeStatusInput, previous: readonly NodeC
   ]
   return words.map((word) => {
     const before = previous.find(({ type }) => type === word.type)
-    return { ...word, lastHeartbeatTime: now, lastTransitionTime: before?.status === word.status && before.lastTransitionTime ? before.lastTransitionTime : now }
+    return {
+      ...word,
+      lastHeartbeatTime: now,
+      lastTransitionTime: before?.status === word.status && before.lastTransitionTime ? before.lastTransitionTime : now,
+    }
   })
 }
 
@@ -91,7 +95,11 @@ export interface NodeObjectInput {
   readonly facts: MachineFacts
 }
 
-export const nodeLabels = ({ nodeName, labels, facts }: Pick<NodeObjectInput, 'nodeName' | 'labels' | 'facts'>): Record<string, string> => ({
+export const nodeLabels = ({
+  nodeName,
+  labels,
+  facts,
+}: Pick<NodeObjectInput, 'nodeName' | 'labels' | 'facts'>): Record<string, string> => ({
   'beta.kubernetes.io/arch': facts.architecture,
   'beta.kubernetes.io/os': 'linux',
   'kubernetes.io/arch': facts.architecture,
@@ -126,10 +134,14 @@ export function nodeStatusPatch(node: Node, next: NodeStatus, isHeartbeatDue: bo
     const changed = Object.entries(next[field] ?? {}).filter(([name, value]) => current[field]?.[name] !== value)
     if (changed.length > 0) status[field] = Object.fromEntries(changed)
   }
-  const foreign = Object.entries(current.capacity ?? {}).filter(([name, value]) => !(name in (next.capacity ?? {})) && current.allocatable?.[name] !== value)
+  const foreign = Object.entries(current.capacity ?? {}).filter(
+    ([name, value]) => !(name in (next.capacity ?? {})) && current.allocatable?.[name] !== value,
+  )
   if (foreign.length > 0) status['allocatable'] = { ...(status['allocatable'] as object | undefined), ...Object.fromEntries(foreign) }
-  for (const field of ['nodeInfo', 'daemonEndpoints', 'images'] as const) if (!isSame(current[field], next[field])) status[field] = next[field]
-  if (!isSame(current.addresses, next.addresses)) status['addresses'] = current.addresses ? [...(next.addresses ?? []), { $patch: 'replace' }] : next.addresses
+  for (const field of ['nodeInfo', 'daemonEndpoints', 'images'] as const)
+    if (!isSame(current[field], next[field])) status[field] = next[field]
+  if (!isSame(current.addresses, next.addresses))
+    status['addresses'] = current.addresses ? [...(next.addresses ?? []), { $patch: 'replace' }] : next.addresses
   const isNews = (next.conditions ?? []).some((condition) => {
     const now = current.conditions?.find(({ type }) => type === condition.type)
     return now?.status !== condition.status || now.reason !== condition.reason || now.message !== condition.message
@@ -143,7 +155,11 @@ function isSame(a: unknown, b: unknown): boolean {
   const text = (value: unknown) =>
     JSON.stringify(value, (_, inner: unknown) =>
       inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).filter(([, part]) => part !== '' && part !== 0).toSorted(([x], [y]) => (x < y ? -1 : 1)))
+        ? Object.fromEntries(
+            Object.entries(inner)
+              .filter(([, part]) => part !== '' && part !== 0)
+              .toSorted(([x], [y]) => (x < y ? -1 : 1)),
+          )
         : inner,
     )
   return text(a ?? []) === text(b ?? []) || text(a ?? {}) === text(b ?? {})

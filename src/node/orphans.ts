@@ -30,7 +30,8 @@ export async function removeOrphans(node: NodeContext, isKnown: (uid: string) =>
     await node.containers.stopPodSandbox(id)
     await node.containers.removePodSandbox(id)
   }
-  for (const uid of await node.host.listDirectory(`${node.dataDirectory}/pods`)) if (!isKnown(uid) && !orphans.has(uid)) orphans.set(uid, { uid, namespace: '', name: '' })
+  for (const uid of await node.host.listDirectory(`${node.dataDirectory}/pods`))
+    if (!isKnown(uid) && !orphans.has(uid)) orphans.set(uid, { uid, namespace: '', name: '' })
   for (const identity of orphans.values()) {
     log.info('orphaned pod removed', { uid: identity.uid, pod: identity.name, namespace: identity.namespace })
     await node.host.removeTree(podDirectory(node.dataDirectory, identity.uid))

@@ -54,7 +54,11 @@ const describe = (unknown: readonly string[], others: readonly string[], word: s
   return parts.join(', ')
 }
 
-const sort = (containers: readonly Container[], statuses: readonly ContainerStatus[], isDone: (container: Container, status: ContainerStatus) => boolean) => {
+const sort = (
+  containers: readonly Container[],
+  statuses: readonly ContainerStatus[],
+  isDone: (container: Container, status: ContainerStatus) => boolean,
+) => {
   const unknown: string[] = []
   const open: string[] = []
   for (const container of containers) {
@@ -90,14 +94,20 @@ function readyCondition({ pod, foreign }: ConditionInput, containersReady: Verdi
     if (!gate) messages.push(`corresponding condition of pod readiness gate "${conditionType}" does not exist.`)
     else if (gate.status !== 'True') messages.push(`the status of pod readiness gate "${conditionType}" is not "True", but ${gate.status}`)
   }
-  return messages.length > 0 ? { type, status: 'False', reason: 'ReadinessGatesNotReady', message: messages.join(', ') } : { type, status: 'True' }
+  return messages.length > 0
+    ? { type, status: 'False', reason: 'ReadinessGatesNotReady', message: messages.join(', ') }
+    : { type, status: 'True' }
 }
 
 function initializedCondition({ pod, phase, init, regular }: ConditionInput): Verdict {
   const type = 'Initialized'
-  const { unknown, open } = sort(pod.spec?.initContainers ?? [], init, (container, status) => (isSidecar(container) ? status.started === true : status.ready))
+  const { unknown, open } = sort(pod.spec?.initContainers ?? [], init, (container, status) =>
+    isSidecar(container) ? status.started === true : status.ready,
+  )
   if (phase === 'Succeeded' && unknown.length === 0) return { type, status: 'True', reason: 'PodCompleted' }
-  const hasStarted = regular.some((status) => status.state?.running || status.state?.terminated || status.lastState?.terminated || status.started)
+  const hasStarted = regular.some(
+    (status) => status.state?.running || status.state?.terminated || status.lastState?.terminated || status.started,
+  )
   if (hasStarted) return { type, status: 'True' }
   const message = describe(unknown, open, 'incomplete')
   return message ? { type, status: 'False', reason: 'ContainersNotInitialized', message } : { type, status: 'True' }

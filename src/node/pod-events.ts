@@ -15,7 +15,8 @@ export function createPodEvents(recorder: EventRecorder, pod: () => Pod): PodEve
   const reference = (): ObjectReference => referenceTo('v1/Pod', pod())
   return {
     pod: (type, reason, message) => recorder.record(reference(), type, reason, message),
-    container: (name) => (type, reason, message) => recorder.record({ ...reference(), fieldPath: fieldPath(pod(), name) }, type, reason, message),
+    container: (name) => (type, reason, message) =>
+      recorder.record({ ...reference(), fieldPath: fieldPath(pod(), name) }, type, reason, message),
   }
 }
 

@@ -4,11 +4,7 @@
  */
 import type { ContainerStatus, SandboxStatus } from './container-runtime.ts'
 import { RuntimeError } from './container-runtime.ts'
-import {
-  TERMINATION_MESSAGE_FILE_ANNOTATION,
-  TERMINATION_MESSAGE_POLICY_ANNOTATION,
-  identityOfLabels,
-} from './identity.ts'
+import { TERMINATION_MESSAGE_FILE_ANNOTATION, TERMINATION_MESSAGE_POLICY_ANNOTATION, identityOfLabels } from './identity.ts'
 import { lastText } from './log-format.ts'
 import type { NodeContext } from './node-context.ts'
 import { byAge, type PodObservation } from './observation.ts'

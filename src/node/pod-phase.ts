@@ -47,7 +47,12 @@ export function phaseOf(pod: Pod, statuses: readonly ContainerStatus[], isTermin
       if (view.progress === 'unknown') unknown++
       if (view.progress === 'running') running++
       if (view.progress === 'waiting') waiting++
-      if (view.progress === 'unknown' ? status !== undefined : view.progress === 'waiting' || (view.progress === 'running' && !status?.started)) isSidecarPending = true
+      if (
+        view.progress === 'unknown'
+          ? status !== undefined
+          : view.progress === 'waiting' || (view.progress === 'running' && !status?.started)
+      )
+        isSidecarPending = true
     } else if (view.progress !== 'ended') isInitPending = true
     else if (view.exitCode !== 0 && !restartsAfterExit(container, spec, view.exitCode)) hasInitFailed = true
   }

@@ -75,7 +75,8 @@ export function planSandbox(pod: Pod, observed: PodObservation): { readonly isNe
 }
 
 const restartsAtAll = (pod: Pod): boolean =>
-  pod.spec?.restartPolicy !== 'Never' || [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])].some((container) => container.restartPolicy)
+  pod.spec?.restartPolicy !== 'Never' ||
+  [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])].some((container) => container.restartPolicy)
 
 export function planPod(facts: PodFacts): PodPlan {
   const { pod, observed, probes } = facts
@@ -91,7 +92,8 @@ export function planPod(facts: PodFacts): PodPlan {
   const init = planInitContainers(pod, observed, probes)
   if (init.hasFailed) return FINISHED
   kills.push(...init.kill)
-  for (const name of init.start) starts.push({ container: pod.spec!.initContainers!.find((container) => container.name === name)!, kind: 'init' })
+  for (const name of init.start)
+    starts.push({ container: pod.spec!.initContainers!.find((container) => container.name === name)!, kind: 'init' })
 
   if (init.isInitialized) {
     let kept = 0
@@ -101,7 +103,12 @@ export function planPod(facts: PodFacts): PodPlan {
       if (status?.state !== 'RUNNING') {
         if (!wantsStart(container, pod, observed)) continue
         if (status?.state === 'UNKNOWN')
-          kills.push({ containerId: status.id, name: container.name, message: 'Container is in "unknown" state, try killing it before restart', reason: 'unknown' })
+          kills.push({
+            containerId: status.id,
+            name: container.name,
+            message: 'Container is in "unknown" state, try killing it before restart',
+            reason: 'unknown',
+          })
         starts.push({ container, kind: 'regular' })
         wanted++
         continue
@@ -112,7 +119,12 @@ export function planPod(facts: PodFacts): PodPlan {
         continue
       }
       const restarts = failed.isChange || restartsAfterExit(container, pod.spec!, 137)
-      kills.push({ containerId: status.id, name: container.name, message: restarts ? `${failed.message}, will be restarted` : failed.message, reason: failed.reason })
+      kills.push({
+        containerId: status.id,
+        name: container.name,
+        message: restarts ? `${failed.message}, will be restarted` : failed.message,
+        reason: failed.reason,
+      })
       if (restarts) {
         starts.push({ container, kind: 'regular' })
         wanted++
@@ -131,9 +143,12 @@ function planRunning(
   { probes, resizeRestarts }: PodFacts,
 ): { readonly message: string; readonly reason: Kill['reason']; readonly isChange: boolean } | undefined {
   if (isChange) return { message: `Container ${container.name} definition changed`, reason: 'unknown', isChange }
-  if (resizeRestarts.has(container.name)) return { message: `Container ${container.name} resize requires restart`, reason: 'unknown', isChange: true }
-  if (probes.get(id, 'liveness') === 'failure') return { message: `Container ${container.name} failed liveness probe`, reason: 'livenessProbe', isChange }
-  if (probes.get(id, 'startup') === 'failure') return { message: `Container ${container.name} failed startup probe`, reason: 'startupProbe', isChange }
+  if (resizeRestarts.has(container.name))
+    return { message: `Container ${container.name} resize requires restart`, reason: 'unknown', isChange: true }
+  if (probes.get(id, 'liveness') === 'failure')
+    return { message: `Container ${container.name} failed liveness probe`, reason: 'livenessProbe', isChange }
+  if (probes.get(id, 'startup') === 'failure')
+    return { message: `Container ${container.name} failed startup probe`, reason: 'startupProbe', isChange }
   return undefined
 }
 
@@ -143,11 +158,15 @@ function planNewSandbox(facts: PodFacts, attempt: number): PodPlan {
   if (!restartsAtAll(pod) && attempt !== 0 && observed.containers.length > 0) return FINISHED
   const isLeft = (pod.spec?.containers ?? []).some((container) => {
     const status = newestContainer(observed, container.name)
-    return !status || !(status.state === 'EXITED' && status.exitCode === 0 && (container.restartPolicy ?? pod.spec?.restartPolicy) === 'OnFailure')
+    return (
+      !status ||
+      !(status.state === 'EXITED' && status.exitCode === 0 && (container.restartPolicy ?? pod.spec?.restartPolicy) === 'OnFailure')
+    )
   })
   if (!isLeft) return FINISHED
   const hold = facts.holds.get('')
-  if (hold && hold.untilMs > facts.nowMs) return { actions: [], waiting: new Map(), crashing: [], wakeAtMs: hold.untilMs, isFinished: false }
+  if (hold && hold.untilMs > facts.nowMs)
+    return { actions: [], waiting: new Map(), crashing: [], wakeAtMs: hold.untilMs, isFinished: false }
   return { actions: [{ do: 'create-sandbox', attempt }], waiting: new Map(), crashing: [], wakeAtMs: undefined, isFinished: false }
 }
 

@@ -21,7 +21,12 @@ import type { PodVolumes } from './volumes/pod-volumes.ts'
 export interface PodStarter {
   /** Undefined when it worked. */
   createSandbox(pod: Pod, attempt: number, signal: AbortSignal): Promise<Hold | undefined>
-  startContainer(pod: Pod, container: Container, action: Extract<PodAction, { do: 'start' }>, signal: AbortSignal): Promise<Hold | undefined>
+  startContainer(
+    pod: Pod,
+    container: Container,
+    action: Extract<PodAction, { do: 'start' }>,
+    signal: AbortSignal,
+  ): Promise<Hold | undefined>
 }
 
 export interface PodStarterOptions {
@@ -100,7 +105,16 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
     events.container(container.name)('Warning', 'FailedPostStartHook', 'PostStartHook failed')
     const status = newestContainer(observer.current, container.name)
     if (status)
-      await killContainer({ node, pod, events, status, message: 'FailedPostStartHook', graceSeconds: podGraceSeconds(pod), podIP, signal: new AbortController().signal })
+      await killContainer({
+        node,
+        pod,
+        events,
+        status,
+        message: 'FailedPostStartHook',
+        graceSeconds: podGraceSeconds(pod),
+        podIP,
+        signal: new AbortController().signal,
+      })
     await observer.refreshContainer(id)
     return hold('PostStartHookError', failed, 0)
   }
@@ -146,14 +160,16 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
           pod,
           container,
           image: outcome.image,
-          restartCount: action.restartCount ?? pod.status?.containerStatuses?.find(({ name }) => name === container.name)?.restartCount ?? 0,
+          restartCount:
+            action.restartCount ?? pod.status?.containerStatuses?.find(({ name }) => name === container.name)?.restartCount ?? 0,
           podIPs,
           objects,
           volume: (name) => volumes.get(name),
           containerId: (name) => newestContainer(observer.current, name)?.id,
         })
       } catch (error) {
-        if (!(error instanceof ConfigurationError)) log.error('container not configured', { pod: describePod(identityOf(pod)), container: container.name, error: textOf(error) })
+        if (!(error instanceof ConfigurationError))
+          log.error('container not configured', { pod: describePod(identityOf(pod)), container: container.name, error: textOf(error) })
         return fail('CreateContainerConfigError', textOf(error))
       }
       await node.host.makeDirectory(`${podLogDirectory(node.logsDirectory, identityOf(pod))}/${container.name}`, 0o755)

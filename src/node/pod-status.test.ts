@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Container, ContainerStatus, Pod, PodSpec } from '../api/generated/core/v1.ts'
+import type { Container, ContainerStatus, Pod } from '../api/generated/core/v1.ts'
 import { parseImageName } from './image-name.ts'
 import { phaseOf } from './pod-phase.ts'
 import { podStatusPatch } from './pod-status.ts'
@@ -11,7 +11,16 @@ function status(name: string, text: string): ContainerStatus {
   const [word, code] = text.split(':')
   const terminated = code === undefined ? undefined : { exitCode: Number(code) }
   const state = word === 'running' ? { running: {} } : word === 'waiting' ? { waiting: {} } : { terminated: terminated! }
-  return { name, state, lastState: word === 'waiting' && terminated ? { terminated } : {}, ready: false, started: word === 'running', restartCount: 0, image: '', imageID: '' }
+  return {
+    name,
+    state,
+    lastState: word === 'waiting' && terminated ? { terminated } : {},
+    ready: false,
+    started: word === 'running',
+    restartCount: 0,
+    image: '',
+    imageID: '',
+  }
 }
 
 const two = { containers: [{ name: 'a' }, { name: 'b' }] }
@@ -38,7 +47,15 @@ for (const [spec, policy, statuses, phase] of [
   test(`restartPolicy ${policy} with ${JSON.stringify(statuses)} is ${phase}`, () => {
     const pod: Pod = { spec: { restartPolicy: policy, ...spec } }
     const list = Object.entries(statuses).map(([name, text]) => status(name, text))
-    assert.equal(phaseOf(pod, list, false, list.some(({ name, state }) => name === 'a' && state?.running)), phase)
+    assert.equal(
+      phaseOf(
+        pod,
+        list,
+        false,
+        list.some(({ name, state }) => name === 'a' && state?.running),
+      ),
+      phase,
+    )
   })
 
 test('all that is over is Succeeded or Failed, whatever the policy', () => {
@@ -65,7 +82,11 @@ test('a patch has what differs, leaves conditions of others alone, and takes bac
   const next = {
     phase: 'Running',
     podIPs: [{ ip: '10.0.0.2' }],
-    conditions: [{ type: 'example.com/gate', status: 'True' }, { type: 'Ready', status: 'True', lastTransitionTime: 't' }, { type: 'PodScheduled', status: 'True', lastTransitionTime: 'other' }],
+    conditions: [
+      { type: 'example.com/gate', status: 'True' },
+      { type: 'Ready', status: 'True', lastTransitionTime: 't' },
+      { type: 'PodScheduled', status: 'True', lastTransitionTime: 'other' },
+    ],
   }
   assert.deepEqual(podStatusPatch(pod, next), {
     metadata: { uid: 'u' },
@@ -82,16 +103,21 @@ test('a patch has what differs, leaves conditions of others alone, and takes bac
   assert.equal(podStatusPatch({ ...pod, status: next }, next), undefined)
 })
 
-const withResources = (...list: NonNullable<Container['resources']>[]): Pod => ({ spec: { containers: list.map((resources, index) => ({ name: String(index), resources })) } as PodSpec })
+const withResources = (...list: NonNullable<Container['resources']>[]): Pod => ({
+  spec: { containers: list.map((resources, index) => ({ name: String(index), resources })) },
+})
 const full = { cpu: '1', memory: '1Gi' }
 
 test('quality of service and what the kernel is told', () => {
   assert.equal(qosClass(withResources({})), 'BestEffort')
   assert.equal(qosClass(withResources({ requests: full, limits: { cpu: '1000m', memory: '1024Mi' } })), 'Guaranteed')
   assert.equal(qosClass(withResources({ requests: full, limits: full }, {})), 'Burstable')
-  assert.deepEqual([cpuShares(0), cpuShares(100), cpuShares(1000), cpuQuota(0), cpuQuota(500), cpuQuota(1)], [2, 102, 1024, 0, 50_000, 1000])
+  assert.deepEqual(
+    [cpuShares(0), cpuShares(100), cpuShares(1000), cpuQuota(0), cpuQuota(500), cpuQuota(1)],
+    [2, 102, 1024, 0, 50_000, 1000],
+  )
   const burstable = withResources({ requests: { memory: '1Gi' } })
-  assert.equal(oomScoreAdjust(burstable, burstable.spec!.containers![0]!, 10 * 2 ** 30), 900)
+  assert.equal(oomScoreAdjust(burstable, burstable.spec!.containers[0]!, 10 * 2 ** 30), 900)
 })
 
 for (const [image, repository, tag] of [
@@ -100,6 +126,8 @@ for (const [image, repository, tag] of [
   ['localhost:5000/a/b', 'localhost:5000/a/b', 'latest'],
   ['registry.k8s.io/pause:3.10', 'registry.k8s.io/pause', '3.10'],
 ] as const)
-  test(`the image name ${image}`, () => assert.deepEqual([parseImageName(image)?.repository, parseImageName(image)?.tag], [repository, tag]))
+  test(`the image name ${image}`, () =>
+    assert.deepEqual([parseImageName(image)?.repository, parseImageName(image)?.tag], [repository, tag]))
 
-for (const image of ['', 'Upper', 'a b', 'a:', '-x', 'a@sha256:1'] as const) test(`"${image}" is no image name`, () => assert.equal(parseImageName(image), undefined))
+for (const image of ['', 'Upper', 'a b', 'a:', '-x', 'a@sha256:1'] as const)
+  test(`"${image}" is no image name`, () => assert.equal(parseImageName(image), undefined))

@@ -30,14 +30,24 @@ export function podStatus(input: PodStatusInput): PodStatus {
   const regular = containerStatuses(input, spec.containers ?? [], previous.containerStatuses, 'regular').map(end)
   const init = containerStatuses(input, spec.initContainers ?? [], previous.initContainerStatuses, 'init').map(end)
   const ephemeral = containerStatuses(input, spec.ephemeralContainers ?? [], previous.ephemeralContainerStatuses, 'ephemeral')
-  const hasRegularStarted = (spec.containers ?? []).some(({ name }) => newestContainer(observed, name)?.state === 'RUNNING' || newestContainer(observed, name)?.state === 'CREATED')
+  const hasRegularStarted = (spec.containers ?? []).some(
+    ({ name }) => newestContainer(observed, name)?.state === 'RUNNING' || newestContainer(observed, name)?.state === 'CREATED',
+  )
   const ended = [previous.phase, pod.status?.phase].find(isTerminalPhase)
   const found = input.failure ? 'Failed' : phaseOf(pod, [...init, ...regular], input.isTerminal, hasRegularStarted)
   // A pod that was ended before it came to anything has failed.
   const phase = ended ?? (input.isTerminal && !isTerminalPhase(found) ? 'Failed' : found)
 
   const foreign = (pod.status?.conditions ?? []).filter((condition) => !NODE_CONDITIONS.has(condition.type))
-  const verdicts = podConditions({ pod, phase, init, regular, isSandboxReady: !planSandbox(pod, observed).isNeeded, foreign, resize: input.resize })
+  const verdicts = podConditions({
+    pod,
+    phase,
+    init,
+    regular,
+    isSandboxReady: !planSandbox(pod, observed).isNeeded,
+    foreign,
+    resize: input.resize,
+  })
   const conditions = verdicts.map((verdict) => conditionAt(verdict, previous.conditions ?? [], input))
   const keepsReason = phase === previous.phase
   const reason = input.failure?.reason ?? (keepsReason ? previous.reason : undefined)
@@ -77,7 +87,11 @@ function podIPs({ pod, observed, hostIPs, previous }: PodStatusInput): readonly 
   return (previous.podIPs ?? []).map(({ ip }) => ip ?? '').filter((ip) => ip !== '')
 }
 
-function conditionAt(verdict: Pick<PodCondition, 'type' | 'status' | 'reason' | 'message'>, previous: readonly PodCondition[], input: PodStatusInput): PodCondition {
+function conditionAt(
+  verdict: Pick<PodCondition, 'type' | 'status' | 'reason' | 'message'>,
+  previous: readonly PodCondition[],
+  input: PodStatusInput,
+): PodCondition {
   const before = previous.find((condition) => condition.type === verdict.type)
   const generation = input.pod.metadata?.generation
   return {
@@ -129,11 +143,15 @@ export function podStatusPatch(pod: Pod, next: PodStatus): { metadata: { uid: st
     conditions.push(patch)
   }
   for (const { type } of current.conditions ?? [])
-    if (NODE_CONDITIONS.has(type) && !next.conditions?.some((condition) => condition.type === type)) conditions.push({ $patch: 'delete', type })
+    if (NODE_CONDITIONS.has(type) && !next.conditions?.some((condition) => condition.type === type))
+      conditions.push({ $patch: 'delete', type })
   if (conditions.length > 0) status['conditions'] = conditions
   return Object.keys(status).length > 0 ? { metadata: { uid: pod.metadata?.uid ?? '' }, status } : undefined
 }
 
 /** Times apart: a condition whose word is the same has not changed. */
 const conditionDiffers = (a: PodCondition, b: PodCondition): boolean =>
-  a.status !== b.status || (a.reason ?? '') !== (b.reason ?? '') || (a.message ?? '') !== (b.message ?? '') || a.observedGeneration !== b.observedGeneration
+  a.status !== b.status ||
+  (a.reason ?? '') !== (b.reason ?? '') ||
+  (a.message ?? '') !== (b.message ?? '') ||
+  a.observedGeneration !== b.observedGeneration

@@ -19,11 +19,16 @@ const DEFAULT_GRACE_SECONDS = 30
 const RETRY_MS = 1000
 
 export const findContainer = (pod: Pod, name: string): Container | undefined =>
-  [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? []), ...(pod.spec?.ephemeralContainers ?? [])].find((container) => container.name === name)
+  [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? []), ...(pod.spec?.ephemeralContainers ?? [])].find(
+    (container) => container.name === name,
+  )
 
 /** How long a pod may take to end: what its deletion says, else its spec. */
 export const podGraceSeconds = (pod: Pod): number =>
-  Math.max(pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS, MINIMUM_GRACE_SECONDS)
+  Math.max(
+    pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS,
+    MINIMUM_GRACE_SECONDS,
+  )
 
 export function killGraceSeconds(pod: Pod, container: Container | undefined, reason: 'startupProbe' | 'livenessProbe' | 'unknown'): number {
   const probe = container && reason !== 'unknown' ? probeOf(container, reason === 'startupProbe' ? 'startup' : 'liveness') : undefined
@@ -81,13 +86,18 @@ export async function killContainer({ node, pod, events, status, message, graceS
 }
 
 /** Ends all that run; resolves when they have. */
-export async function killAll(request: Omit<KillRequest, 'status' | 'message' | 'turn'>, running: readonly ContainerStatus[]): Promise<void> {
+export async function killAll(
+  request: Omit<KillRequest, 'status' | 'message' | 'turn'>,
+  running: readonly ContainerStatus[],
+): Promise<void> {
   const { pod } = request
   const sidecars = (pod.spec?.initContainers ?? []).filter(isSidecar).map(({ name }) => name)
   const orderOf = (status: ContainerStatus) => sidecars.indexOf(status.labels[CONTAINER_NAME_LABEL] ?? status.metadata.name)
   const kill = (status: ContainerStatus, turn?: Promise<void>) =>
     killContainer({ ...request, status, message: `Stopping container ${status.metadata.name}`, ...(turn ? { turn } : {}) })
-  let before: Promise<void> = Promise.all(running.filter((status) => orderOf(status) < 0).map((status) => kill(status))).then(() => undefined)
+  let before: Promise<void> = Promise.all(running.filter((status) => orderOf(status) < 0).map((status) => kill(status))).then(
+    () => undefined,
+  )
   const all = [before]
   for (const status of running.filter((candidate) => orderOf(candidate) >= 0).toSorted((a, b) => orderOf(b) - orderOf(a))) {
     before = kill(status, before)

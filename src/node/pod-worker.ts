@@ -152,7 +152,9 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       if (!spec) continue
       const isAdopted = container.startedAtMs < node.startedAtMs
       const known = isAdopted
-        ? [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find((one) => one.containerID?.endsWith(container.id))
+        ? [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find((one) =>
+            one.containerID?.endsWith(container.id),
+          )
         : undefined
       running.push({
         container: spec,
@@ -205,7 +207,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       volumeRetryMs = VOLUME_RETRY_MS
       return true
     }
-    for (const { volume, message } of failures) events.pod('Warning', 'FailedMount', `MountVolume.SetUp failed for volume "${volume}" : ${message}`)
+    for (const { volume, message } of failures)
+      events.pod('Warning', 'FailedMount', `MountVolume.SetUp failed for volume "${volume}" : ${message}`)
     volumeRetryAtMs = clock.now() + volumeRetryMs
     volumeRetryMs = Math.min(volumeRetryMs * 2, MAX_VOLUME_RETRY_MS)
     // A volume that cannot be updated does not stop what runs.
@@ -224,7 +227,14 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       failure = { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' }
       events.pod('Normal', failure.reason, failure.message)
     }
-    return isRemoved || isFinished || pod.metadata?.deletionTimestamp !== undefined || failure !== undefined || isTerminalPhase(pod.status?.phase) || isTerminalPhase(status.phase)
+    return (
+      isRemoved ||
+      isFinished ||
+      pod.metadata?.deletionTimestamp !== undefined ||
+      failure !== undefined ||
+      isTerminalPhase(pod.status?.phase) ||
+      isTerminalPhase(status.phase)
+    )
   }
 
   /** One turn of a running pod; resolves with when to look again, or undefined to look at once. */
@@ -233,7 +243,15 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     resize = resizing.isNeeded ? (resize ?? { problem: '' }) : undefined
     publish()
     if (!(await setUpVolumes())) return { wakeAtMs: earliest(volumeRetryAtMs, deadlineMs()) }
-    const plan = planPod({ pod: writer.pod, observed: observer.current, probes, nowMs: clock.now(), backOffs, holds, resizeRestarts: resizing.restart })
+    const plan = planPod({
+      pod: writer.pod,
+      observed: observer.current,
+      probes,
+      nowMs: clock.now(),
+      backOffs,
+      holds,
+      resizeRestarts: resizing.restart,
+    })
     waiting = plan.waiting
     for (const name of plan.crashing) tellCrash(name)
     publish()
@@ -246,7 +264,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       await applyResize(resizing)
       return undefined
     }
-    if (plan.actions.length === 0) return { wakeAtMs: earliest(plan.wakeAtMs, deadlineMs(), volumes.refreshAtMs, resize && holds.get(RESIZE_HOLD)?.untilMs) }
+    if (plan.actions.length === 0)
+      return { wakeAtMs: earliest(plan.wakeAtMs, deadlineMs(), volumes.refreshAtMs, resize && holds.get(RESIZE_HOLD)?.untilMs) }
     for (const action of plan.actions) {
       if (mustTerminate() || workSignal.aborted) return undefined
       if (!(await perform(action))) break
@@ -292,7 +311,11 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     const failedAtMs = observer.current.containers.find((one) => one.metadata.name === name)?.finishedAtMs ?? 0
     if (toldCrashes.get(name) === failedAtMs) return
     toldCrashes.set(name, failedAtMs)
-    events.container(name)('Warning', 'BackOff', `Back-off restarting failed container ${name} in pod ${identity.name}_${identity.namespace}(${identity.uid})`)
+    events.container(name)(
+      'Warning',
+      'BackOff',
+      `Back-off restarting failed container ${name} in pod ${identity.name}_${identity.namespace}(${identity.uid})`,
+    )
   }
 
   /** False when what comes after it in the plan must wait. */
@@ -316,7 +339,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       case 'start': {
         const container = findContainer(pod, action.name)
         if (!container) return true
-        if (action.failedAtMs !== undefined) backOffs.set(action.name, raiseBackOff(backOffs.get(action.name), action.failedAtMs, clock.now()))
+        if (action.failedAtMs !== undefined)
+          backOffs.set(action.name, raiseBackOff(backOffs.get(action.name), action.failedAtMs, clock.now()))
         const hold = await starter.startContainer(pod, container, action, workSignal)
         const started = observer.current.containers.find(({ metadata }) => metadata.name === action.name)
         if (started?.state === 'RUNNING') applied.set(started.id, container.resources ?? {})
@@ -423,7 +447,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     update(pod) {
       const before = writer.pod
       writer.saw(pod)
-      if (before.metadata?.labels !== pod.metadata?.labels || before.metadata?.annotations !== pod.metadata?.annotations) areVolumesStale = true
+      if (before.metadata?.labels !== pod.metadata?.labels || before.metadata?.annotations !== pod.metadata?.annotations)
+        areVolumesStale = true
       const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata ?? {}
       if (deletionTimestamp === undefined) {
         // Our own status coming back changes nothing; a new spec or someone else's condition may.
@@ -431,7 +456,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
         return
       }
       work.abort()
-      if (state === 'terminating' && deletionGracePeriodSeconds < (before.metadata?.deletionGracePeriodSeconds ?? Infinity)) hasten(deletionGracePeriodSeconds)
+      if (state === 'terminating' && deletionGracePeriodSeconds < (before.metadata?.deletionGracePeriodSeconds ?? Infinity))
+        hasten(deletionGracePeriodSeconds)
       wake()
     },
     removed(pod) {
@@ -482,7 +508,9 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   function hasten(graceSeconds: number): void {
     for (const container of observer.current.containers) {
       if (container.state !== 'RUNNING') continue
-      ignoreMissing(node.containers.stopContainer(container.id, graceSeconds)).catch((error: unknown) => log.warn('container not hastened', { error: String(error) }))
+      ignoreMissing(node.containers.stopContainer(container.id, graceSeconds)).catch((error: unknown) =>
+        log.warn('container not hastened', { error: String(error) }),
+      )
     }
   }
 }

@@ -37,7 +37,9 @@ export const probeOf = (container: Container, kind: ProbeKind): Probe | undefine
 
 const keyOf = (containerId: string, kind: ProbeKind) => `${containerId} ${kind}`
 
-type Verdict = { readonly result: 'success' | 'failure'; readonly output: string; readonly isWarning?: boolean } | { readonly error: string }
+type Verdict =
+  | { readonly result: 'success' | 'failure'; readonly output: string; readonly isWarning?: boolean }
+  | { readonly error: string }
 
 interface Prober {
   readonly kind: ProbeKind
@@ -139,7 +141,9 @@ export function createPodProbes(node: NodeContext, events: PodEvents, onChange: 
       const host = probe.tcpSocket.host || podIP || ''
       const port = resolvePort(probe.tcpSocket.port, container)
       const isOpen = await node.host.probeTcp(host, port, timeoutMs)
-      return isOpen ? { result: 'success', output: '' } : { result: 'failure', output: `dial tcp ${host}:${port}: connect: connection refused` }
+      return isOpen
+        ? { result: 'success', output: '' }
+        : { result: 'failure', output: `dial tcp ${host}:${port}: connect: connection refused` }
     }
     if (probe.grpc) return { result: 'failure', output: 'gRPC probes are not supported by this node' }
     return { error: `missing probe handler for ${pod?.metadata?.name}:${container.name}` }

@@ -42,7 +42,11 @@ export function planResize(
     if (!before) continue
     const changed = NAMES.filter((name) => differs(name, before, container.resources ?? {}))
     if (changed.length === 0) continue
-    if (changed.some((name) => container.resizePolicy?.some((policy) => policy.resourceName === name && policy.restartPolicy === 'RestartContainer')))
+    if (
+      changed.some((name) =>
+        container.resizePolicy?.some((policy) => policy.resourceName === name && policy.restartPolicy === 'RestartContainer'),
+      )
+    )
       restart.add(container.name)
     else update.push({ containerId: status.id, resources: resizedResources(pod, container, nodeMemoryBytes) })
   }
@@ -80,6 +84,10 @@ export function currentCgroupResources(pod: Pod, applied: (name: string) => Reso
   const spec = pod.spec!
   return podCgroupResources({
     ...pod,
-    spec: { ...spec, containers: spec.containers?.map(asApplied) ?? [], ...(spec.initContainers ? { initContainers: spec.initContainers.map(asApplied) } : {}) },
+    spec: {
+      ...spec,
+      containers: spec.containers?.map(asApplied) ?? [],
+      ...(spec.initContainers ? { initContainers: spec.initContainers.map(asApplied) } : {}),
+    },
   })
 }

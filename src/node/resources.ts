@@ -14,7 +14,9 @@ const COMPUTE = ['cpu', 'memory'] as const
 /** Guaranteed: every container limits CPU and memory to what it requests. BestEffort: none asks for anything. */
 export function qosClass(pod: Pod): QosClass {
   const spec = pod.spec!
-  const groups = spec.resources ? [spec.resources] : [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map((container) => container.resources ?? {})
+  const groups = spec.resources
+    ? [spec.resources]
+    : [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map((container) => container.resources ?? {})
   let isGuaranteed = true
   let isBestEffort = true
   const totals = { requests: { cpu: 0, memory: 0 }, limits: { cpu: 0, memory: 0 } }
@@ -38,10 +40,12 @@ const MAXIMUM_SHARES = 262_144
 export const CPU_PERIOD_US = 100_000
 const MINIMUM_QUOTA_US = 1000
 
-export const cpuShares = (milli: number): number => (milli === 0 ? MINIMUM_SHARES : Math.min(Math.max(Math.floor((milli * 1024) / 1000), MINIMUM_SHARES), MAXIMUM_SHARES))
+export const cpuShares = (milli: number): number =>
+  milli === 0 ? MINIMUM_SHARES : Math.min(Math.max(Math.floor((milli * 1024) / 1000), MINIMUM_SHARES), MAXIMUM_SHARES)
 
 /** 0 is no limit. */
-export const cpuQuota = (milli: number): number => (milli === 0 ? 0 : Math.max(Math.floor((milli * CPU_PERIOD_US) / 1000), MINIMUM_QUOTA_US))
+export const cpuQuota = (milli: number): number =>
+  milli === 0 ? 0 : Math.max(Math.floor((milli * CPU_PERIOD_US) / 1000), MINIMUM_QUOTA_US)
 
 /** A request that is not given is the limit. */
 const requestOf = (container: Container, name: 'cpu' | 'memory'): string | number | undefined =>
@@ -75,7 +79,11 @@ export function oomScoreAdjust(pod: Pod, container: Container, nodeMemoryBytes: 
 }
 
 /** The limits of the cgroup that holds the pod's containers; a limit holds only when every container has one. */
-export function podCgroupResources(pod: Pod): { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number } {
+export function podCgroupResources(pod: Pod): {
+  readonly cpuShares: number
+  readonly cpuQuota?: number
+  readonly memoryLimitBytes?: number
+} {
   const spec = pod.spec!
   const lasting = [...(spec.containers ?? []), ...(spec.initContainers ?? []).filter(isSidecar)]
   const passing = (spec.initContainers ?? []).filter((container) => !isSidecar(container))
@@ -87,8 +95,11 @@ export function podCgroupResources(pod: Pod): { readonly cpuShares: number; read
   const requests = spec.resources?.requests?.['cpu']
   const limits = spec.resources?.limits
   const shares = cpuShares(requests === undefined ? total((container) => milliOf(requestOf(container, 'cpu'))) : milliOf(requests))
-  const isLimited = (name: 'cpu' | 'memory') => limits?.[name] !== undefined || [...lasting, ...passing].every((container) => container.resources?.limits?.[name] !== undefined)
-  const quota = isLimited('cpu') ? cpuQuota(limits?.['cpu'] === undefined ? total((container) => milliOf(container.resources?.limits?.['cpu'])) : milliOf(limits['cpu'])) : 0
+  const isLimited = (name: 'cpu' | 'memory') =>
+    limits?.[name] !== undefined || [...lasting, ...passing].every((container) => container.resources?.limits?.[name] !== undefined)
+  const quota = isLimited('cpu')
+    ? cpuQuota(limits?.['cpu'] === undefined ? total((container) => milliOf(container.resources?.limits?.['cpu'])) : milliOf(limits['cpu']))
+    : 0
   const memory = isLimited('memory')
     ? limits?.['memory'] === undefined
       ? total((container) => bytesOf(container.resources?.limits?.['memory']))

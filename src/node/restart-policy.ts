@@ -5,7 +5,10 @@ import { newestContainer, type PodObservation } from './observation.ts'
 /** A sidecar: an init container that keeps running beside the others. */
 export const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always'
 
-const ruleMatches = (rule: { readonly exitCodes?: { readonly operator: string; readonly values?: readonly number[] } }, exitCode: number): boolean => {
+const ruleMatches = (
+  rule: { readonly exitCodes?: { readonly operator: string; readonly values?: readonly number[] } },
+  exitCode: number,
+): boolean => {
   const { operator, values } = rule.exitCodes ?? { operator: '', values: [] }
   const isListed = (values ?? []).includes(exitCode)
   return operator === 'In' ? isListed : operator === 'NotIn' ? !isListed : false

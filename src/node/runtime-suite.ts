@@ -5,7 +5,14 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import type { ContainerConfig, ContainerRuntime, ContainerStatus, RuntimeEvent, SandboxConfig, SecurityContext } from './container-runtime.ts'
+import type {
+  ContainerConfig,
+  ContainerRuntime,
+  ContainerStatus,
+  RuntimeEvent,
+  SandboxConfig,
+  SecurityContext,
+} from './container-runtime.ts'
 
 export interface RuntimeUnderTest {
   readonly containers: ContainerRuntime
@@ -36,7 +43,11 @@ const STEP_MS = 20
 const LIMIT_MS = 20_000
 const isNotFound = (error: unknown): boolean => (error as { code?: string }).code === 'NotFound'
 
-export function containerRuntimeConformance(name: string, make: () => Promise<RuntimeUnderTest>, options: { readonly skip?: string | false } = {}): void {
+export function containerRuntimeConformance(
+  name: string,
+  make: () => Promise<RuntimeUnderTest>,
+  options: { readonly skip?: string | false } = {},
+): void {
   describe(`${name} keeps the contract of a container runtime`, { skip: options.skip ?? false }, () => {
     const over = new AbortController()
     const events: RuntimeEvent[] = []
@@ -167,7 +178,13 @@ export function containerRuntimeConformance(name: string, make: () => Promise<Ru
       const sink = new WritableStream<Uint8Array>({ write: (chunk) => void (output += new TextDecoder().decode(chunk)) })
       assert.deepEqual(await on.containers.exec(id, ['echo', 'again'], false, { stdout: sink, signal: over.signal }), { exitCode: 0 })
       assert.equal(output, 'again\n')
-      await on.containers.updateContainerResources(id, { cpuPeriod: 100_000, cpuQuota: 50_000, cpuShares: 512, memoryLimitBytes: 64 * 2 ** 20, oomScoreAdj: 1000 })
+      await on.containers.updateContainerResources(id, {
+        cpuPeriod: 100_000,
+        cpuQuota: 50_000,
+        cpuShares: 512,
+        memoryLimitBytes: 64 * 2 ** 20,
+        oomScoreAdj: 1000,
+      })
       await on.containers.stopContainer(id, 0)
       await assert.rejects(on.containers.execSync(id, ['true'], 10))
     })
@@ -184,7 +201,11 @@ export function containerRuntimeConformance(name: string, make: () => Promise<Ru
     })
 
     test('a stopped sandbox is not ready and its containers have ended; a removed one takes them along', async () => {
-      const other = await on.containers.runPodSandbox({ ...sandbox, metadata: { ...sandbox.metadata, uid: 'other-uid' }, logDirectory: on.logDirectory }, '', over.signal)
+      const other = await on.containers.runPodSandbox(
+        { ...sandbox, metadata: { ...sandbox.metadata, uid: 'other-uid' }, logDirectory: on.logDirectory },
+        '',
+        over.signal,
+      )
       const id = await on.containers.createContainer(other, config('inside', 'sleep 1000'), sandbox)
       await on.containers.startContainer(id)
       await on.containers.stopPodSandbox(other)

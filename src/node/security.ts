@@ -28,7 +28,8 @@ export const namespacesOf = (pod: Pod): NamespaceOptions => ({
 
 const seccompOf = (profile: SeccompProfile | undefined): SecurityContext['seccomp'] => {
   if (profile?.type === 'RuntimeDefault') return { type: 'RuntimeDefault' }
-  if (profile?.type === 'Localhost') return { type: 'Localhost', ...(profile.localhostProfile === undefined ? {} : { localhostRef: profile.localhostProfile }) }
+  if (profile?.type === 'Localhost')
+    return { type: 'Localhost', ...(profile.localhostProfile === undefined ? {} : { localhostRef: profile.localhostProfile }) }
   return { type: 'Unconfined' }
 }
 

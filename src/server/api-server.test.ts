@@ -98,7 +98,12 @@ test('patches in three ways; apply is answered with what is supported', async (t
   await call('POST', CONFIGMAPS, { metadata: { name: 'a' }, data: { k: '1', l: '1' } })
   const merged = await call('PATCH', `${CONFIGMAPS}/a`, { data: { k: null, m: '2' } }, sentAs('application/merge-patch+json'))
   assert.deepEqual(merged.body.data, { l: '1', m: '2' })
-  const json = await call('PATCH', `${CONFIGMAPS}/a`, [{ op: 'replace', path: '/data/l', value: '3' }], sentAs('application/json-patch+json'))
+  const json = await call(
+    'PATCH',
+    `${CONFIGMAPS}/a`,
+    [{ op: 'replace', path: '/data/l', value: '3' }],
+    sentAs('application/json-patch+json'),
+  )
   assert.deepEqual(json.body.data, { l: '3', m: '2' })
   const strategic = await call(
     'PATCH',

@@ -5,7 +5,6 @@
  */
 import type { ApiRequest, ApiResponse, Transport, UserInfo } from '../api/exchange.ts'
 import type { NodeConnector } from '../api/node-service.ts'
-import type { KubeObject } from '../api/object.ts'
 import { apiVersionOf, type ResourceInfo } from '../api/schema.ts'
 import { failure, isApiError, type ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
@@ -195,7 +194,7 @@ function failed(runtime: Runtime, request: ApiRequest, error: unknown): ApiRespo
   return {
     type: 'object',
     status: status.code,
-    stored: new Computed(status.status as KubeObject),
+    stored: new Computed(status.status),
     ...(seconds ? { headers: { 'Retry-After': String(seconds) } } : {}),
   }
 }

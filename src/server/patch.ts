@@ -45,7 +45,7 @@ export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategic
   if (contentType === MERGE_PATCH) return (original) => applyMergePatch(original, value)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
-  return (original) => rules.strategicMerge!(original, value as KubeObject)
+  return (original) => rules.strategicMerge!(original, value)
 }
 
 const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] => [

@@ -129,14 +129,20 @@ function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
   const context = writeContext(core, write)
   if (!write.old) {
     const fresh = hasStatusEndpoint(write.served) && !keepsStatusOnCreate(stored) ? without(object, 'status') : object
-    const prepared = stored.definition.prepareForCreate?.(fresh as KubeObject, context) ?? (fresh as KubeObject)
+    const prepared = stored.definition.prepareForCreate?.(fresh, context) ?? fresh
     return hasGeneration(stored, prepared) ? withMetadata(prepared, { ...prepared.metadata, generation: 1 }) : prepared
   }
   const old = write.old.object
   const parted = part(write, keepSystemFields(object, old), old)
   const prepared = write.isInternal ? parted : (stored.definition.prepareForUpdate?.(parted, old, context) ?? parted)
   // Being bound is no change of what is wanted of a pod, although it is written into the spec (KEP-5067).
-  if (write.subresource === 'status' || write.subresource === 'binding' || !hasGeneration(stored, prepared) || !isWantedChanged(stored, prepared, old)) return prepared
+  if (
+    write.subresource === 'status' ||
+    write.subresource === 'binding' ||
+    !hasGeneration(stored, prepared) ||
+    !isWantedChanged(stored, prepared, old)
+  )
+    return prepared
   return withMetadata(prepared, { ...prepared.metadata, generation: (old.metadata?.generation ?? 0) + 1 })
 }
 

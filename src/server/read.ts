@@ -251,7 +251,7 @@ export async function watch(server: Readable, served: ServedResource, request: W
   } catch (error) {
     // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old).
     if (!isApiError(error, 'Expired')) throw error
-    return { type: 'watch', status: 200, events: once([new Happening('ERROR', new Computed(error.status as KubeObject))]) }
+    return { type: 'watch', status: 200, events: once([new Happening('ERROR', new Computed(error.status))]) }
   }
 }
 

@@ -3,7 +3,7 @@
  * are there from the start; those of CustomResourceDefinitions come and go.
  */
 import type { KubeObject } from '../api/object.ts'
-import { apiVersionOf, kindNameOf, type GroupVersionKind, type ResourceInfo, type SubresourceInfo } from '../api/schema.ts'
+import { apiVersionOf, kindNameOf, type ResourceInfo, type SubresourceInfo } from '../api/schema.ts'
 import { assert } from '../base/assert.ts'
 import type { KindRules } from './kind-rules.ts'
 import type { Resource } from './resource.ts'
@@ -153,5 +153,3 @@ export const partialMetadata = (object: KubeObject): KubeObject => ({
   apiVersion: 'meta.k8s.io/v1',
   metadata: object.metadata!,
 })
-
-export const gvkOf = (info: ResourceInfo): GroupVersionKind => ({ group: info.group, version: info.version, kind: info.kind })

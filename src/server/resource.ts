@@ -51,7 +51,9 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** Every column in upstream's order, Name and Age among them (events begin with Last Seen, nodes end with Version). Default: Name and Age. */
   readonly columns?: readonly Column<T>[]
   /** TableRow.conditions: set for pods that have ended. */
-  rowConditions?(object: T): readonly { readonly type: string; readonly status: string; readonly reason: string; readonly message: string }[]
+  rowConditions?(
+    object: T,
+  ): readonly { readonly type: string; readonly status: string; readonly reason: string; readonly message: string }[]
   /** Values for `fieldSelector` beyond metadata.name and metadata.namespace, by path. */
   readonly fieldSelectors?: Readonly<Record<string, (object: T) => string>>
   /** False where the kind has no generation that counts spec changes (ConfigMap, Secret, Event...). Default: true when it has a spec. */

@@ -3,7 +3,7 @@
  * for subresources.
  */
 import type { ApiResponse } from '../api/exchange.ts'
-import { failure, notFound, qualifiedResource, type ApiError } from '../api/status.ts'
+import { failure, qualifiedResource, type ApiError } from '../api/status.ts'
 import type { Verb } from '../api/schema.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
 import { create } from './create.ts'
@@ -125,5 +125,3 @@ async function readCollection(core: Core, call: ResourceCall, isWatch: boolean):
     signal: request.signal,
   })
 }
-
-export const nameNotFound = (served: ServedResource, name: string): ApiError => notFound(served.info.group, served.info.resource, name)

@@ -113,7 +113,7 @@ function bodyOf(response: ApiResponse): KubeObject {
   if (response.type === 'object') return response.stored.object
   if (response.type === 'list') {
     const { apiVersion, kind, metadata, items } = response
-    return { apiVersion, kind, metadata, items: items.map((item) => item.object) } as KubeObject
+    return { apiVersion, kind, metadata, items: items.map((item) => item.object) }
   }
   if (response.type === 'raw' && response.body instanceof Uint8Array) return { text: new TextDecoder().decode(response.body) }
   return {}

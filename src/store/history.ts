@@ -7,7 +7,16 @@
  */
 import { assert } from '../base/assert.ts'
 import { entryAt, KeyIndex, prefixEnd, type KeyRecord, type Version } from './key-index.ts'
-import { Compacted, FutureRevision, type Change, type Entry, type Page, type RangeOptions, type StoreConflict, type StoreEvent } from './store.ts'
+import {
+  Compacted,
+  FutureRevision,
+  type Change,
+  type Entry,
+  type Page,
+  type RangeOptions,
+  type StoreConflict,
+  type StoreEvent,
+} from './store.ts'
 
 /** A version that no kept revision can see any more. */
 export interface Dropped {
@@ -74,7 +83,10 @@ export class History {
   }
 
   /** The first change whose expectation does not hold; `current` says what a key holds, for stores with writes under way. */
-  conflictOf(changes: readonly Change[], current: (key: string) => Entry | undefined = (key) => this.current(key)): StoreConflict | undefined {
+  conflictOf(
+    changes: readonly Change[],
+    current: (key: string) => Entry | undefined = (key) => this.current(key),
+  ): StoreConflict | undefined {
     for (const change of changes) {
       if (change.expected === undefined) continue
       const entry = current(change.key)

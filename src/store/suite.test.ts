@@ -14,10 +14,15 @@ export interface MakeStore {
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 const text = (entry: Entry | undefined): string | undefined => entry && decoder.decode(entry.value)
-const put = (key: string, value: string, expected?: number): Change => ({ key, value: encoder.encode(value), ...(expected === undefined ? {} : { expected }) })
+const put = (key: string, value: string, expected?: number): Change => ({
+  key,
+  value: encoder.encode(value),
+  ...(expected === undefined ? {} : { expected }),
+})
 const remove = (key: string, expected?: number): Change => ({ key, value: undefined, ...(expected === undefined ? {} : { expected }) })
 const keys = (entries: readonly Entry[]): string[] => entries.map((entry) => entry.key)
-const brief = (events: readonly StoreEvent[]) => events.map((event) => `${event.revision} ${event.key} ${text(event.previous) ?? '-'}>${text(event.entry) ?? '-'}`)
+const brief = (events: readonly StoreEvent[]) =>
+  events.map((event) => `${event.revision} ${event.key} ${text(event.previous) ?? '-'}>${text(event.entry) ?? '-'}`)
 
 async function committed(result: Promise<Committed | StoreConflict>): Promise<number> {
   const answer = await result
@@ -66,7 +71,10 @@ export function storeConformance(name: string, make: MakeStore): void {
     assert.equal(await store.get('/a'), undefined)
     assert.equal(await committed(store.commit([put('/a', 'again', 0)])), 5)
     assert.equal((await store.get('/a'))!.createRevision, 5)
-    assert.deepEqual([text(await store.get('/a', 1)), text(await store.get('/a', 3)), text(await store.get('/a', 4))], ['one', 'two', undefined])
+    assert.deepEqual(
+      [text(await store.get('/a', 1)), text(await store.get('/a', 3)), text(await store.get('/a', 4))],
+      ['one', 'two', undefined],
+    )
   })
 
   check('a commit whose expectation fails changes nothing and shows what is there', async (store) => {
@@ -84,12 +92,14 @@ export function storeConformance(name: string, make: MakeStore): void {
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => store.commit([put('/a', `${i}`, 1)])))
     const losers = answers.filter((answer) => 'conflict' in answer)
     assert.equal(losers.length, 19)
-    for (const loser of losers) assert.equal((loser as StoreConflict).current!.modRevision, 2)
+    for (const loser of losers) assert.equal(loser.current!.modRevision, 2)
     assert.equal((await store.get('/a'))!.modRevision, 2)
   })
 
   check('commits in flight at once take effect one by one, in the order they were made', async (store) => {
-    const made = await Promise.all([put('/a', '1', 0), put('/a', '2'), remove('/a'), put('/a', '3', 0)].map((change) => committed(store.commit([change]))))
+    const made = await Promise.all(
+      [put('/a', '1', 0), put('/a', '2'), remove('/a'), put('/a', '3', 0)].map((change) => committed(store.commit([change]))),
+    )
     assert.deepEqual(made, [1, 2, 3, 4])
     assert.deepEqual([text(await store.get('/a', 2)), await store.get('/a', 3), text(await store.get('/a'))], ['2', undefined, '3'])
     assert.equal((await store.get('/a', 2))!.createRevision, 1)
@@ -127,15 +137,21 @@ export function storeConformance(name: string, make: MakeStore): void {
       assert.equal(answer.more, answer.remaining > 0)
       if (!answer.more) break
       after = answer.entries.at(-1)!.key
-      await committed(store.commit([remove(name(page * 64)), put(`${name(page * 64)}x`, 'new'), put(name(699), 'changed'), put(`/p/zz${page}`, 'new')]))
+      await committed(
+        store.commit([remove(name(page * 64)), put(`${name(page * 64)}x`, 'new'), put(name(699), 'changed'), put(`/p/zz${page}`, 'new')]),
+      )
     }
-    assert.deepEqual(found, Array.from({ length: 700 }, (_, i) => `${i}`))
+    assert.deepEqual(
+      found,
+      Array.from({ length: 700 }, (_, i) => `${i}`),
+    )
     const now = await store.range('/p/', { limit: 1 })
     assert.equal(now.remaining, (await store.range('/p/')).entries.length - 1)
   })
 
   check('a watch from any kept revision gives every later change under its prefix', async (store) => {
-    for (const change of [put('/p/a', '1'), put('/q/a', '2'), put('/p/b', '3'), remove('/p/a'), put('/p/b', '5')]) await committed(store.commit([change]))
+    for (const change of [put('/p/a', '1'), put('/q/a', '2'), put('/p/b', '3'), remove('/p/a'), put('/p/b', '5')])
+      await committed(store.commit([change]))
     const all = ['1 /p/a ->1', '3 /p/b ->3', '4 /p/a 1>-', '5 /p/b 3>5']
     for (let after = 0; after <= 5; after++) {
       const wanted = all.filter((line) => Number(line.split(' ')[0]) > after)
@@ -151,10 +167,10 @@ export function storeConformance(name: string, make: MakeStore): void {
     const wide = store.watch('/registry/', 0, stop.signal)
     await committed(store.commit([put('/registry/core/pods/x/a', '1'), put('/registry/core/podtemplates/x/a', '1')]))
     const reader = watch[Symbol.asyncIterator]()
-    assert.deepEqual(brief((await reader.next()).value!), ['1 /registry/core/pods/x/a ->1'])
+    assert.deepEqual(brief((await reader.next()).value), ['1 /registry/core/pods/x/a ->1'])
     const next = reader.next()
     await committed(store.commit([put('/registry/core/pods/x/a', '2')]))
-    assert.deepEqual(brief((await next).value!), ['2 /registry/core/pods/x/a 1>2'])
+    assert.deepEqual(brief((await next).value), ['2 /registry/core/pods/x/a 1>2'])
     assert.equal((await take(wide, 3)).length, 3)
     const last = reader.next()
     stop.abort()
@@ -164,10 +180,12 @@ export function storeConformance(name: string, make: MakeStore): void {
 
   check('a batch never splits a revision', async (store) => {
     const watch = store.watch('/p/', 0, new AbortController().signal)
-    const writes = Array.from({ length: 30 }, (_, i) => committed(store.commit(Array.from({ length: 1 + (i % 4) }, (_, n) => put(`/p/${n}`, `${i}`)))))
+    const writes = Array.from({ length: 30 }, (_, i) =>
+      committed(store.commit(Array.from({ length: 1 + (i % 4) }, (_, n) => put(`/p/${n}`, `${i}`)))),
+    )
     let seen = 0
     for await (const batch of watch) {
-      for (let i = 0; i < batch.length; ) {
+      for (let i = 0; i < batch.length;) {
         const { revision } = batch[i]!
         const size = batch.filter((event) => event.revision === revision).length
         assert.equal(revision, ++seen)
@@ -205,7 +223,12 @@ export function storeConformance(name: string, make: MakeStore): void {
     assert.equal(text(await store.get('/a', 4)), '4')
     assert.equal(await store.get('/b', 4), undefined)
     assert.deepEqual(keys((await store.range('/', { at: 5 })).entries), ['/a', '/b'])
-    assert.deepEqual(brief(await take(store.watch('/', 4, new AbortController().signal), 4)), ['5 /a 4>5', '5 /b ->5', '6 /a 5>6', '6 /b 5>-'])
+    assert.deepEqual(brief(await take(store.watch('/', 4, new AbortController().signal), 4)), [
+      '5 /a 4>5',
+      '5 /b ->5',
+      '6 /a 5>6',
+      '6 /b 5>-',
+    ])
     await store.compact(2)
     await store.compact(6)
     assert.deepEqual(keys((await store.range('/')).entries), ['/a'])
@@ -263,7 +286,7 @@ export function storeConformance(name: string, make: MakeStore): void {
           const at = key()
           changes.set(at, random.next() < 0.3 ? remove(at) : put(at, `${step}`))
         }
-        const state = new Map(states.at(-1)!)
+        const state = new Map(states.at(-1))
         const effective = [...changes.values()].filter((change) => change.value !== undefined || state.has(change.key))
         for (const change of effective) change.value ? state.set(change.key, decoder.decode(change.value)) : state.delete(change.key)
         if (effective.length > 0) states.push(state)
@@ -276,7 +299,10 @@ export function storeConformance(name: string, make: MakeStore): void {
       const wanted = [...states[at]!].toSorted(([a], [b]) => (a < b ? -1 : 1))
       const limit = 1 + randomInt(random, 300)
       const page = await store.range('/m/', { at, limit })
-      assert.deepEqual(page.entries.map((entry) => [entry.key, text(entry)]), wanted.slice(0, limit))
+      assert.deepEqual(
+        page.entries.map((entry) => [entry.key, text(entry)]),
+        wanted.slice(0, limit),
+      )
       assert.equal(page.remaining, Math.max(0, wanted.length - limit))
     }
   })

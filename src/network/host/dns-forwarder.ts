@@ -24,7 +24,10 @@ const TIMEOUT_MS = 2000
 /** The nameservers of a resolv.conf, at most three, as the C library reads it. */
 export function systemResolvers(path = '/etc/resolv.conf'): readonly Resolver[] {
   const addresses = [...readFileSync(path, 'utf8').matchAll(/^nameserver\s+(\S+)/gm)].map((match) => match[1]!)
-  return addresses.filter((address) => isIP(address)).slice(0, 3).map((address) => ({ address, port: 53 }))
+  return addresses
+    .filter((address) => isIP(address))
+    .slice(0, 3)
+    .map((address) => ({ address, port: 53 }))
 }
 
 export function createDnsForwarder(resolvers: readonly Resolver[], timeoutMs = TIMEOUT_MS): DnsForwarder {
@@ -60,7 +63,8 @@ async function firstAnswer(resolvers: readonly Resolver[], ask: (resolver: Resol
 }
 
 /** The same question, and the id that was drawn: else it is not the answer. */
-const answers = (asked: Buffer, bytes: Buffer): boolean => bytes.length >= 12 && bytes.readUInt16BE(0) === asked.readUInt16BE(0) && (bytes[2]! & 0x80) !== 0
+const answers = (asked: Buffer, bytes: Buffer): boolean =>
+  bytes.length >= 12 && bytes.readUInt16BE(0) === asked.readUInt16BE(0) && (bytes[2]! & 0x80) !== 0
 
 function askByUdp({ address, port }: Resolver, asked: Buffer, timeoutMs: number): Promise<Buffer> {
   const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4')

@@ -94,7 +94,16 @@ export function encodeReply(query: Query, reply: Reply, maxSize: number): Buffer
   return Buffer.concat([head, ...answers, ...authorities, ...additionals])
 }
 
-const EDNS: Answer = { type: 'OPT', name: '.', udpPayloadSize: MAX_UDP_SIZE, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] }
+const EDNS: Answer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: MAX_UDP_SIZE,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+}
 
 interface Codec<T> {
   encode(value: T): Uint8Array

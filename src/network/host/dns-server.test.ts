@@ -10,7 +10,13 @@ import { createServiceTable } from '../service-table.ts'
 import { createDnsForwarder } from './dns-forwarder.ts'
 import { startDnsServer, type DnsServer } from './dns-server.ts'
 
-type Decoded = Packet & { readonly rcode: string; readonly flag_aa: boolean; readonly flag_tc: boolean; readonly flag_ra: boolean; readonly flag_rd: boolean }
+type Decoded = Packet & {
+  readonly rcode: string
+  readonly flag_aa: boolean
+  readonly flag_tc: boolean
+  readonly flag_ra: boolean
+  readonly flag_rd: boolean
+}
 
 let upstream: DnsServer
 let server: DnsServer
@@ -22,10 +28,17 @@ before(async () => {
   const never = async () => {
     throw new Error('nobody to ask')
   }
-  upstream = await startDnsServer({ address: '127.0.0.1', port: 0, zone: createDnsZone({ services: outside, domain: 'test' }), forward: never, log: silentLog })
+  upstream = await startDnsServer({
+    address: '127.0.0.1',
+    port: 0,
+    zone: createDnsZone({ services: outside, domain: 'test' }),
+    forward: never,
+    log: silentLog,
+  })
   const services = createServiceTable()
   services.serviceHandlers.added({ metadata: { name: 'web', namespace: 'shop' }, spec: { clusterIP: '10.96.0.7' } })
-  const alias = (name: string, externalName: string) => services.serviceHandlers.added({ metadata: { name, namespace: 'shop' }, spec: { type: 'ExternalName', externalName } })
+  const alias = (name: string, externalName: string) =>
+    services.serviceHandlers.added({ metadata: { name, namespace: 'shop' }, spec: { type: 'ExternalName', externalName } })
   alias('out', 'www.example.svc.test')
   alias('in', 'web.shop.svc.cluster.local')
   alias('loop', 'loop.shop.svc.cluster.local')
@@ -75,7 +88,9 @@ function sendTcp(messages: readonly Buffer[]): Promise<Decoded[]> {
       }
       if (replies.length === messages.length) resolve(replies)
     })
-    const framed = Buffer.concat(messages.map((message) => Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message])))
+    const framed = Buffer.concat(
+      messages.map((message) => Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message])),
+    )
     // In pieces that split lengths and messages.
     for (let i = 0; i < framed.length; i += 7) socket.write(framed.subarray(i, i + 7))
   }).finally(() => socket.destroy())
@@ -87,7 +102,7 @@ const ask = async (type: RecordType, name: string): Promise<string> => {
   return [reply.rcode, ...(reply.answers ?? []).map((answer) => `${answer.type} ${'data' in answer ? answer.data : ''}`)].join(' ')
 }
 
-test('DNS server: the cluster\'s names, aliases, and what lies outside', async () => {
+test("DNS server: the cluster's names, aliases, and what lies outside", async () => {
   assert.equal(await ask('A', 'web.shop.svc.cluster.local'), 'NOERROR A 10.96.0.7')
   assert.equal(await ask('AAAA', 'web.shop.svc.cluster.local'), 'NOERROR')
   assert.equal(await ask('A', 'none.shop.svc.cluster.local'), 'NXDOMAIN')
@@ -114,7 +129,16 @@ test('DNS server: by UDP no more than the client takes, by TCP all', async () =>
   const name = 'many.shop.svc.cluster.local'
   const plain = await sendUdp(encode('A', name))
   assert.ok(plain.reply.flag_tc && plain.size <= 512 && plain.size > 480, `${plain.size} bytes`)
-  const edns: Answer = { type: 'OPT', name: '.', udpPayloadSize: 4096, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] }
+  const edns: Answer = {
+    type: 'OPT',
+    name: '.',
+    udpPayloadSize: 4096,
+    extendedRcode: 0,
+    ednsVersion: 0,
+    flags: 0,
+    flag_do: false,
+    options: [],
+  }
   const large = await sendUdp(encode('A', name, { additionals: [edns] }))
   assert.ok(large.reply.flag_tc && large.size <= 1232 && large.size > 1200, `${large.size} bytes`)
   assert.equal(large.reply.additionals![0]!.type, 'OPT')

@@ -42,7 +42,8 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   let isClosed = false
   udp.on('message', async (bytes, from) => {
     const reply = await answer(bytes, 'udp', options)
-    if (reply && !isClosed) udp.send(reply, from.port, from.address, (error) => error && options.log.debug('DNS answer not sent', { error }))
+    if (reply && !isClosed)
+      udp.send(reply, from.port, from.address, (error) => error && options.log.debug('DNS answer not sent', { error }))
   })
   const connections = new Set<Socket>()
   tcp.maxConnections = MAX_TCP_CONNECTIONS
@@ -135,11 +136,22 @@ async function followAliases(query: Query, first: Resolution, via: 'udp' | 'tcp'
   }
   if (resolution.kind === 'elsewhere') return { ...EMPTY, rcode: 'SERVFAIL' }
   const { exists, authorities, additionals } = resolution
-  return { rcode: exists ? 'NOERROR' : 'NXDOMAIN', isAuthoritative: true, answers: [...answers, ...resolution.answers], authorities, additionals }
+  return {
+    rcode: exists ? 'NOERROR' : 'NXDOMAIN',
+    isAuthoritative: true,
+    answers: [...answers, ...resolution.answers],
+    authorities,
+    additionals,
+  }
 }
 
 /** What the alias points to is outside: its records follow the CNAME, as a recursive server gives them. */
-async function followElsewhere(question: Question, aliases: readonly Answer[], via: 'udp' | 'tcp', { forward }: DnsServerOptions): Promise<Reply> {
+async function followElsewhere(
+  question: Question,
+  aliases: readonly Answer[],
+  via: 'udp' | 'tcp',
+  { forward }: DnsServerOptions,
+): Promise<Reply> {
   const asked = Buffer.from(dns.encode({ type: 'query', id: 0, flags: dns.RECURSION_DESIRED, questions: [question] }))
   const found = dns.decode(await forward(asked, via)) as dns.DecodedPacket & { readonly rcode?: string }
   const rcode = found.rcode === 'NOERROR' || found.rcode === 'NXDOMAIN' ? found.rcode : 'SERVFAIL'

@@ -32,7 +32,8 @@ const CONFIGURATION_FILE = '10-proa.conflist'
 export async function startPodNetwork(host: PodNetworkHost): Promise<RunningPodNetwork> {
   const { network } = host
   const { bridge } = network
-  if ((await run(host, ['ip', 'link', 'show', 'dev', bridge])).code !== 0) await mustRun(host, ['ip', 'link', 'add', bridge, 'type', 'bridge'])
+  if ((await run(host, ['ip', 'link', 'show', 'dev', bridge])).code !== 0)
+    await mustRun(host, ['ip', 'link', 'add', bridge, 'type', 'bridge'])
   await mustRun(host, ['ip', 'address', 'replace', network.gateway, 'dev', bridge])
   await mustRun(host, ['ip', 'link', 'set', bridge, 'mtu', `${network.mtu}`, 'up'])
   for (const [name, value] of Object.entries(kernelSettings(network))) await setKernel(host, name, value)
@@ -90,7 +91,10 @@ async function setKernel(host: PodNetworkHost, name: string, value: string): Pro
   }
   if (name.startsWith('net/bridge/') && !existsSync(path)) {
     const { stderr } = await run(host, ['modprobe', 'br_netfilter'])
-    if (!existsSync(path)) throw new Error(`the kernel does not filter bridged packets, so services would fail between pods of one node: load the module br_netfilter (${stderr.trim()})`)
+    if (!existsSync(path))
+      throw new Error(
+        `the kernel does not filter bridged packets, so services would fail between pods of one node: load the module br_netfilter (${stderr.trim()})`,
+      )
   }
   if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value)
 }

@@ -3,7 +3,8 @@ import { readFile, rm } from 'node:fs/promises'
 import { run } from './processes.ts'
 
 /** Spaces, tabs, line ends and backslashes are octal in /proc/self/mountinfo. */
-const unescape = (text: string): string => text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+const unescape = (text: string): string =>
+  text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
 /** Mount points at or below a path, in the order of their mounting. */
 export async function mountsBelow(path: string): Promise<readonly string[]> {

@@ -28,7 +28,8 @@ const isUnified = (): Promise<boolean> => exists(join(ROOT, 'cgroup.controllers'
 
 export async function createPodCgroup(parent: string, limits: Limits): Promise<void> {
   if (await isUnified()) return createUnified(parent, limits)
-  for (const controller of V1_CONTROLLERS) if (await exists(join(ROOT, controller))) await mkdir(join(ROOT, controller, parent), { recursive: true })
+  for (const controller of V1_CONTROLLERS)
+    if (await exists(join(ROOT, controller))) await mkdir(join(ROOT, controller, parent), { recursive: true })
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.shares'), String(limits.cpuShares))
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_period_us'), String(PERIOD_US))
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_quota_us'), String(limits.cpuQuota ?? -1))
@@ -76,5 +77,6 @@ export async function removeCgroup(parent: string): Promise<void> {
   if (parent.split('/').every((part) => part === '')) throw new Error('the root of the cgroups is not a pod')
   if (await isUnified()) return removeDirectories(join(ROOT, parent))
   // Every hierarchy, the empty unified one beside them too: runc makes its directories in all of them.
-  for (const entry of await readdir(ROOT, { withFileTypes: true })) if (entry.isDirectory()) await removeDirectories(join(ROOT, entry.name, parent))
+  for (const entry of await readdir(ROOT, { withFileTypes: true }))
+    if (entry.isDirectory()) await removeDirectories(join(ROOT, entry.name, parent))
 }

@@ -20,7 +20,8 @@ const missing = (error: unknown): undefined => {
 
 function check(path: string): string {
   const plain = normalize(path)
-  if (plain.startsWith('/') || plain === '..' || plain.startsWith('../') || plain.startsWith('..')) throw new Error(`invalid path in a projected volume: ${path}`)
+  if (plain.startsWith('/') || plain === '..' || plain.startsWith('../') || plain.startsWith('..'))
+    throw new Error(`invalid path in a projected volume: ${path}`)
   return plain
 }
 
@@ -47,13 +48,16 @@ export async function writeProjected(directory: string, files: readonly Projecte
   await rename(link, join(directory, DATA))
 
   const visible = new Set(files.map((file) => check(file.path).split('/')[0]!))
-  for (const name of await readdir(directory)) if (!name.startsWith('..') && !visible.has(name)) await rm(join(directory, name), { force: true })
-  for (const name of visible) if (!(await lstat(join(directory, name)).catch(missing))) await symlink(join(DATA, name), join(directory, name))
+  for (const name of await readdir(directory))
+    if (!name.startsWith('..') && !visible.has(name)) await rm(join(directory, name), { force: true })
+  for (const name of visible)
+    if (!(await lstat(join(directory, name)).catch(missing))) await symlink(join(DATA, name), join(directory, name))
   if (old !== undefined) await rm(join(directory, old), { recursive: true, force: true })
 }
 
 async function giveDirectories(path: string, gid: number): Promise<void> {
   await chown(path, 0, gid)
   await chmod(path, 0o755 | GROUP_ENTER)
-  for (const entry of await readdir(path, { withFileTypes: true })) if (entry.isDirectory()) await giveDirectories(join(path, entry.name), gid)
+  for (const entry of await readdir(path, { withFileTypes: true }))
+    if (entry.isDirectory()) await giveDirectories(join(path, entry.name), gid)
 }

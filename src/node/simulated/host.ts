@@ -55,7 +55,10 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
     files.set(path, { data: typeof data === 'string' ? encoder.encode(data) : data, dropped: 0 })
   }
 
-  async function* readLog(path: string, { fromByte, follow, signal }: { fromByte: number; follow: boolean; signal: AbortSignal }): AsyncGenerator<Uint8Array> {
+  async function* readLog(
+    path: string,
+    { fromByte, follow, signal }: { fromByte: number; follow: boolean; signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
     let at = fromByte
     while (!signal.aborted) {
       const file = files.get(path)
@@ -114,7 +117,8 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
     },
     async listDirectory(path) {
       const names = new Set<string>()
-      for (const entry of [...files.keys(), ...directories]) if (entry.startsWith(`${path}/`)) names.add(entry.slice(path.length + 1).split('/')[0]!)
+      for (const entry of [...files.keys(), ...directories])
+        if (entry.startsWith(`${path}/`)) names.add(entry.slice(path.length + 1).split('/')[0]!)
       return [...names]
     },
     createPodCgroup: async () => {},

@@ -35,7 +35,8 @@ for (const [words, expected] of [
   [['nginx'], undefined],
   [[], undefined],
 ] as const)
-  test(`a simulated container makes of ${JSON.stringify(words)}: ${JSON.stringify(expected)}`, () => assert.deepEqual(runScript(words), expected))
+  test(`a simulated container makes of ${JSON.stringify(words)}: ${JSON.stringify(expected)}`, () =>
+    assert.deepEqual(runScript(words), expected))
 
 test('addresses come from the range, are given back, and run out', () => {
   const pool = createAddressPool('10.1.2.0/29')

@@ -44,8 +44,8 @@ export interface SimulatedRuntimeOptions {
   readonly pullFailure?: (image: string) => string | undefined
 }
 
-export const EXIT_AFTER_ANNOTATION = 'proa.dev/exit-after-seconds'
-export const EXIT_CODE_ANNOTATION = 'proa.dev/exit-code'
+const EXIT_AFTER_ANNOTATION = 'proa.dev/exit-after-seconds'
+const EXIT_CODE_ANNOTATION = 'proa.dev/exit-code'
 
 const JOB_DURATION_MS = 1000
 const DEFAULT_CIDR = '10.244.0.0/16'
@@ -147,7 +147,8 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
 
   function execute(container: SimulatedContainer, command: readonly string[]): { readonly text: string; readonly exitCode: number } {
     const name = command[0]?.slice(command[0].lastIndexOf('/') + 1)
-    if (name === 'env' || name === 'printenv') return { text: container.config.env.map(({ key, value }) => `${key}=${value}\n`).join(''), exitCode: 0 }
+    if (name === 'env' || name === 'printenv')
+      return { text: container.config.env.map(({ key, value }) => `${key}=${value}\n`).join(''), exitCode: 0 }
     const script = runScript(command)
     if (script) return { text: script.output.map((line) => `${line}\n`).join(''), exitCode: script.exitCode }
     return { text: `simulated: ${command.join(' ')}\n`, exitCode: 0 }
@@ -281,7 +282,10 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
     },
     async portForward(sandboxId, port) {
       findSandbox(sandboxId)
-      throw new RuntimeError('Unavailable', `failed to connect to localhost:${port} inside namespace "${sandboxId}": simulated containers do not listen`)
+      throw new RuntimeError(
+        'Unavailable',
+        `failed to connect to localhost:${port} inside namespace "${sandboxId}": simulated containers do not listen`,
+      )
     },
     listImages: async () => [...images.values()],
     imageStatus: async (image) => images.get(image) ?? [...images.values()].find(({ id }) => id === image),
@@ -293,7 +297,12 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
       if (!known) {
         const digest = `sha256:${pseudoDigest(image)}`
         const repository = parseImageName(image)?.repository ?? image
-        known = { id: `sha256:${pseudoDigest(`config of ${image}`)}`, tags: [image], digests: [`${repository}@${digest}`], sizeBytes: 1_000_000 }
+        known = {
+          id: `sha256:${pseudoDigest(`config of ${image}`)}`,
+          tags: [image],
+          digests: [`${repository}@${digest}`],
+          sizeBytes: 1_000_000,
+        }
         images.set(image, known)
       }
       return known.id

@@ -41,7 +41,11 @@ export interface PodVolumesOptions {
   readonly secretDirectory: string
 }
 
-export function createPodVolumes(runtime: Runtime, first: Pod, { client, host, objects, directory, secretDirectory }: PodVolumesOptions): PodVolumes {
+export function createPodVolumes(
+  runtime: Runtime,
+  first: Pod,
+  { client, host, objects, directory, secretDirectory }: PodVolumesOptions,
+): PodVolumes {
   const mounted = new Map<string, MountedVolume>()
   const written = new Map<string, readonly ProjectedFile[]>()
   const tokens = createPodTokens(runtime, client, first)
@@ -53,7 +57,10 @@ export function createPodVolumes(runtime: Runtime, first: Pod, { client, host, o
 
   async function project(volume: Volume, context: ProjectionContext): Promise<MountedVolume> {
     const files = projectedFiles(volume, context)
-    if (!files) throw new VolumeError(`no volume plugin matched: ${Object.keys(volume).find((key) => key !== 'name') ?? 'none'} is not supported by this node`)
+    if (!files)
+      throw new VolumeError(
+        `no volume plugin matched: ${Object.keys(volume).find((key) => key !== 'name') ?? 'none'} is not supported by this node`,
+      )
     const plugin = volume.configMap ? 'configmap' : volume.secret ? 'secret' : volume.downwardAPI ? 'downward-api' : 'projected'
     const path = pathOf(volume, plugin)
     if (!sameFiles(written.get(volume.name), files)) {
@@ -139,7 +146,11 @@ function names(volume: Volume, kind: 'configMap' | 'secret'): readonly string[] 
 /** The user that every container runs as, if it is one and known. */
 function commonUser(pod: Pod): number | undefined {
   const shared = pod.spec?.securityContext?.runAsUser
-  const users = new Set([...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map((container) => container.securityContext?.runAsUser ?? shared))
+  const users = new Set(
+    [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map(
+      (container) => container.securityContext?.runAsUser ?? shared,
+    ),
+  )
   return users.size === 1 ? [...users][0] : undefined
 }
 
@@ -147,6 +158,11 @@ function sameFiles(a: readonly ProjectedFile[] | undefined, b: readonly Projecte
   if (!a || a.length !== b.length) return false
   return a.every((file, index) => {
     const other = b[index]!
-    return file.path === other.path && file.mode === other.mode && file.data.length === other.data.length && file.data.every((byte, at) => byte === other.data[at])
+    return (
+      file.path === other.path &&
+      file.mode === other.mode &&
+      file.data.length === other.data.length &&
+      file.data.every((byte, at) => byte === other.data[at])
+    )
   })
 }

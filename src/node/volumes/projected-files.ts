@@ -1,12 +1,5 @@
 /** The files of configMap, secret, downwardAPI and projected volumes, from the objects they project. Pure. */
-import type {
-  ConfigMap,
-  DownwardAPIVolumeFile,
-  KeyToPath,
-  Secret,
-  Volume,
-  VolumeProjection,
-} from '../../api/generated/core/v1.ts'
+import type { ConfigMap, DownwardAPIVolumeFile, KeyToPath, Secret, Volume, VolumeProjection } from '../../api/generated/core/v1.ts'
 import { fieldValue, resourceValue, type DownwardContext } from '../downward.ts'
 import { decodeBase64 } from '../environment.ts'
 import type { ProjectedFile } from '../host.ts'
@@ -96,7 +89,14 @@ function projectionFiles(source: VolumeProjection, mode: number, context: Projec
     const { tokenOwner, pod } = context
     const isPrivate = tokenOwner !== undefined || pod.spec?.securityContext?.fsGroup !== undefined
     const data = encoder.encode(context.token(source.serviceAccountToken))
-    return [{ path: source.serviceAccountToken.path, data, mode: isPrivate ? 0o600 : mode, ...(tokenOwner === undefined ? {} : { uid: tokenOwner }) }]
+    return [
+      {
+        path: source.serviceAccountToken.path,
+        data,
+        mode: isPrivate ? 0o600 : mode,
+        ...(tokenOwner === undefined ? {} : { uid: tokenOwner }),
+      },
+    ]
   }
   throw new VolumeError(`projected source ${Object.keys(source)[0] ?? 'without a kind'} is not supported by this node`)
 }

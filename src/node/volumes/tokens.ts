@@ -49,7 +49,11 @@ export function createPodTokens(runtime: Runtime, client: Client, pod: Pod): Pod
     const answer = (await client.createSubresource('v1/ServiceAccount', account, 'token', body)) as TokenRequest
     const nowMs = clock.now()
     const expiresAtMs = Date.parse(answer.status?.expirationTimestamp ?? '') || nowMs + DEFAULT_SECONDS * 1000
-    return { text: answer.status?.token ?? '', expiresAtMs, refreshAtMs: nowMs + Math.min((expiresAtMs - nowMs) * REFRESH_AFTER, MAX_AGE_MS) }
+    return {
+      text: answer.status?.token ?? '',
+      expiresAtMs,
+      refreshAtMs: nowMs + Math.min((expiresAtMs - nowMs) * REFRESH_AFTER, MAX_AGE_MS),
+    }
   }
 
   return {

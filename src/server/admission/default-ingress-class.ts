@@ -9,7 +9,8 @@ export const defaultIngressClass: AdmissionPlugin = {
   handles: (attributes) => attributes.operation === 'CREATE' && isWriteOf(attributes, 'networking.k8s.io', 'ingresses'),
   admit({ object, context }) {
     const ingress = object as Ingress
-    if (ingress.spec?.ingressClassName !== undefined || ingress.metadata?.annotations?.['kubernetes.io/ingress.class'] !== undefined) return ingress
+    if (ingress.spec?.ingressClassName !== undefined || ingress.metadata?.annotations?.['kubernetes.io/ingress.class'] !== undefined)
+      return ingress
     const found = newestDefault(
       context.read.list('networking.k8s.io/v1/IngressClass'),
       ({ metadata }) => metadata?.annotations?.['ingressclass.kubernetes.io/is-default-class'] === 'true',

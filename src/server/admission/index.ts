@@ -28,7 +28,12 @@ export interface AdmissionOptions {
   readonly dynamic?: readonly AdmissionPlugin[]
 }
 
-export function createAdmission({ notReadySeconds = 300, unreachableSeconds = 300, disabled = [], dynamic = [] }: AdmissionOptions = {}): readonly AdmissionPlugin[] {
+export function createAdmission({
+  notReadySeconds = 300,
+  unreachableSeconds = 300,
+  disabled = [],
+  dynamic = [],
+}: AdmissionOptions = {}): readonly AdmissionPlugin[] {
   const plugins: readonly AdmissionPlugin[] = [
     namespaceLifecycle,
     limitRanger,
@@ -43,7 +48,6 @@ export function createAdmission({ notReadySeconds = 300, unreachableSeconds = 30
     runtimeClass,
     defaultIngressClass,
     ...dynamic,
-
   ]
   return plugins.filter(({ name }) => !disabled.includes(name))
 }

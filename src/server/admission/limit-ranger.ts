@@ -45,10 +45,16 @@ function applyDefaults(pod: Pod, range: LimitRange): Pod {
   if (!pod.spec) return pod
   const notes: string[] = []
   const containers = (pod.spec.containers ?? []).map((container) => fillContainer(container, 'container', { requests, limits }, notes))
-  const initContainers = pod.spec.initContainers?.map((container) => fillContainer(container, 'init container', { requests, limits }, notes))
+  const initContainers = pod.spec.initContainers?.map((container) =>
+    fillContainer(container, 'init container', { requests, limits }, notes),
+  )
   if (notes.length === 0) return pod
   const annotations = { ...pod.metadata?.annotations, [ANNOTATION]: `LimitRanger plugin set: ${notes.join('; ')}` }
-  return { ...pod, metadata: { ...pod.metadata, annotations }, spec: { ...pod.spec, containers, ...(initContainers ? { initContainers } : {}) } }
+  return {
+    ...pod,
+    metadata: { ...pod.metadata, annotations },
+    spec: { ...pod.spec, containers, ...(initContainers ? { initContainers } : {}) },
+  }
 }
 
 const show = (quantity: string | undefined): string => canonicalQuantity(quantity ?? '0')
@@ -115,7 +121,10 @@ function claimProblems(claim: PersistentVolumeClaim, range: LimitRange): readonl
       if (request === undefined) return `${rule}.  No request is specified`
       return compareQuantities(request, most) > 0 ? `${rule}, but request is ${show(request)}` : undefined
     })
-    return [...problemsOf(item.type, { ...item, max: {}, maxLimitRequestRatio: {} }, { requests, limits: {} }), ...tooMuch.filter((problem) => problem !== undefined)]
+    return [
+      ...problemsOf(item.type, { ...item, max: {}, maxLimitRequestRatio: {} }, { requests, limits: {} }),
+      ...tooMuch.filter((problem) => problem !== undefined),
+    ]
   })
 }
 

@@ -81,7 +81,9 @@ const podProblem: Check = (node, attributes) => {
   if (subresource === undefined) {
     if (operation === 'CREATE') return podCreateProblem(node, attributes)
     if (operation !== 'DELETE') return `unexpected operation "${operation}", node "${node}" can only create and delete mirror pods`
-    return boundPod(attributes, name).spec?.nodeName === node ? undefined : `node "${node}" can only delete pods with spec.nodeName set to itself`
+    return boundPod(attributes, name).spec?.nodeName === node
+      ? undefined
+      : `node "${node}" can only delete pods with spec.nodeName set to itself`
   }
   if (subresource === 'status') {
     const next = object as Pod
@@ -96,7 +98,9 @@ const podProblem: Check = (node, attributes) => {
   if (subresource !== 'eviction') return `unexpected pod subresource "${subresource}", only 'status' and 'eviction' are allowed`
   const podName = name || object?.metadata?.name
   if (!podName) return 'could not determine pod from request data'
-  return boundPod(attributes, podName).spec?.nodeName === node ? undefined : `node ${node} can only evict pods with spec.nodeName set to itself`
+  return boundPod(attributes, podName).spec?.nodeName === node
+    ? undefined
+    : `node ${node} can only evict pods with spec.nodeName set to itself`
 }
 
 const nodeProblem: Check = (node, { operation, name, object, oldObject }) => {
@@ -114,7 +118,8 @@ const nodeProblem: Check = (node, { operation, name, object, oldObject }) => {
     return `node "${node}" is not allowed to update configSource to a new non-nil configSource`
   }
   if (!isSemanticallyEqual(next?.spec?.taints, old?.spec?.taints)) return `node "${node}" is not allowed to modify taints`
-  if (!isSemanticallyEqual(next?.metadata?.ownerReferences, old?.metadata?.ownerReferences)) return `node "${node}" is not allowed to modify ownerReferences`
+  if (!isSemanticallyEqual(next?.metadata?.ownerReferences, old?.metadata?.ownerReferences))
+    return `node "${node}" is not allowed to modify ownerReferences`
   const labels = forbiddenLabels(next, old)
   return labels ? `is not allowed to modify labels: ${labels}` : undefined
 }
@@ -125,7 +130,13 @@ const claimProblem: Check = (node, { operation, subresource, object, oldObject }
   const rest = (claim: PersistentVolumeClaim) => ({
     ...claim,
     metadata: { ...claim.metadata, resourceVersion: undefined, managedFields: undefined },
-    status: { ...claim.status, capacity: undefined, conditions: undefined, allocatedResources: undefined, allocatedResourceStatuses: undefined },
+    status: {
+      ...claim.status,
+      capacity: undefined,
+      conditions: undefined,
+      allocatedResources: undefined,
+      allocatedResourceStatuses: undefined,
+    },
   })
   return isSemanticallyEqual(rest(object as PersistentVolumeClaim), rest(oldObject as PersistentVolumeClaim))
     ? undefined
@@ -144,7 +155,8 @@ const tokenProblem: Check = (node, attributes) => {
   return pod.spec?.nodeName === node ? undefined : 'node requested token bound to a pod scheduled on a different node'
 }
 
-const ownName = ({ operation, name, object }: AdmissionAttributes): string => (operation === 'CREATE' ? (object?.metadata?.name ?? '') : name)
+const ownName = ({ operation, name, object }: AdmissionAttributes): string =>
+  operation === 'CREATE' ? (object?.metadata?.name ?? '') : name
 
 const CHECKS: Readonly<Record<string, Check>> = {
   pods: podProblem,
@@ -171,7 +183,8 @@ const checkFor = ({ resource }: AdmissionAttributes): Check | undefined =>
 
 export const nodeRestriction: AdmissionPlugin = {
   name: 'NodeRestriction',
-  handles: (attributes) => attributes.operation !== 'CONNECT' && nodeNameOf(attributes.user) !== undefined && checkFor(attributes) !== undefined,
+  handles: (attributes) =>
+    attributes.operation !== 'CONNECT' && nodeNameOf(attributes.user) !== undefined && checkFor(attributes) !== undefined,
   admit(attributes) {
     const node = nodeNameOf(attributes.user)
     if (node === '') throw admissionDenied(attributes, `could not determine node from user "${attributes.user.name}"`)

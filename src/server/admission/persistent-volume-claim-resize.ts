@@ -17,7 +17,8 @@ export const persistentVolumeClaimResize: AdmissionPlugin = {
     if (compareQuantities(sizeOf(next), sizeOf(old)) <= 0) return
     if (old.status?.phase !== 'Bound') throw admissionDenied(attributes, 'Only bound persistent volume claims can be expanded')
     const name = classOf(next)
-    const storageClass = name && name === classOf(old) ? attributes.context.read.get('storage.k8s.io/v1/StorageClass', undefined, name) : undefined
+    const storageClass =
+      name && name === classOf(old) ? attributes.context.read.get('storage.k8s.io/v1/StorageClass', undefined, name) : undefined
     if (storageClass?.allowVolumeExpansion) return
     throw admissionDenied(
       attributes,

@@ -8,7 +8,7 @@ export const isWriteOf = ({ resource, subresource }: AdmissionAttributes, group:
 
 export const isPodWrite = (attributes: AdmissionAttributes): boolean => isWriteOf(attributes, '', 'pods')
 
-export const podOf = (attributes: AdmissionAttributes): Pod | undefined => attributes.object as Pod | undefined
+export const podOf = (attributes: AdmissionAttributes): Pod | undefined => attributes.object
 
 /** Changes the spec, sharing all else; the same pod when nothing changes. */
 export function changeSpec(pod: Pod, change: (spec: PodSpec) => PodSpec): Pod {

@@ -64,7 +64,12 @@ function admitNew(attributes: AdmissionAttributes, pod: Pod): Pod {
         `the string value of PreemptionPolicy (${spec.preemptionPolicy}) must not be provided in pod spec; priority admission controller computed ${preemptionPolicy} from the given PriorityClass name`,
       )
     }
-    return { ...spec, ...(name ? { priorityClassName: name } : {}), priority: value, ...(preemptionPolicy === undefined ? {} : { preemptionPolicy }) }
+    return {
+      ...spec,
+      ...(name ? { priorityClassName: name } : {}),
+      priority: value,
+      ...(preemptionPolicy === undefined ? {} : { preemptionPolicy }),
+    }
   })
 }
 
@@ -73,7 +78,8 @@ const admitUpdate = (pod: Pod, old: Pod): Pod =>
   changeSpec(pod, (spec) => {
     let next = spec
     if (next.priority === undefined && old.spec?.priority !== undefined) next = { ...next, priority: old.spec.priority }
-    if (next.preemptionPolicy === undefined && old.spec?.preemptionPolicy !== undefined) next = { ...next, preemptionPolicy: old.spec.preemptionPolicy }
+    if (next.preemptionPolicy === undefined && old.spec?.preemptionPolicy !== undefined)
+      next = { ...next, preemptionPolicy: old.spec.preemptionPolicy }
     return next
   })
 

@@ -51,24 +51,33 @@ function mountToken(spec: PodSpec, random: Random): PodSpec {
 function accountOf(attributes: AdmissionAttributes, name: string): ServiceAccount {
   const namespace = attributes.namespace ?? ''
   const account = attributes.context.read.get('v1/ServiceAccount', namespace, name)
-  if (!account) throw admissionDenied(attributes, `error looking up service account ${namespace}/${name}: serviceaccount "${name}" not found`)
+  if (!account)
+    throw admissionDenied(attributes, `error looking up service account ${namespace}/${name}: serviceaccount "${name}" not found`)
   return account
 }
 
-const wantsToken = (account: ServiceAccount, spec: PodSpec): boolean => spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true
+const wantsToken = (account: ServiceAccount, spec: PodSpec): boolean =>
+  spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true
 
 const isTrue = (text: string | undefined): boolean => text !== undefined && ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)
 
 /** The first secret that a container refers to and may not, as a reason. */
-function secretProblem(container: Container | EphemeralContainer, kind: string, account: string, allowed: ReadonlySet<string>): string | undefined {
+function secretProblem(
+  container: Container | EphemeralContainer,
+  kind: string,
+  account: string,
+  allowed: ReadonlySet<string>,
+): string | undefined {
   const why = `is not allowed because service account ${account} does not reference that secret`
   for (const { name, valueFrom } of container.env ?? []) {
     const secret = valueFrom?.secretKeyRef?.name
-    if (secret !== undefined && !allowed.has(secret)) return `${kind} ${container.name} with envVar ${name} referencing secret.secretName="${secret}" ${why}`
+    if (secret !== undefined && !allowed.has(secret))
+      return `${kind} ${container.name} with envVar ${name} referencing secret.secretName="${secret}" ${why}`
   }
   for (const { secretRef } of container.envFrom ?? []) {
     const secret = secretRef?.name
-    if (secret !== undefined && !allowed.has(secret)) return `${kind} ${container.name} with envFrom referencing secret.secretName="${secret}" ${why}`
+    if (secret !== undefined && !allowed.has(secret))
+      return `${kind} ${container.name} with envFrom referencing secret.secretName="${secret}" ${why}`
   }
   return undefined
 }
@@ -97,7 +106,8 @@ const referencesSecrets = (pod: Pod): boolean =>
   (pod.spec?.volumes ?? []).some((volume) => volume.secret || volume.projected?.sources?.some((source) => source.secret)) ||
   (pod.spec?.imagePullSecrets?.length ?? 0) > 0 ||
   containersOf(pod.spec).some(
-    ({ container }) => container.env?.some((variable) => variable.valueFrom?.secretKeyRef) || container.envFrom?.some((source) => source.secretRef),
+    ({ container }) =>
+      container.env?.some((variable) => variable.valueFrom?.secretKeyRef) || container.envFrom?.some((source) => source.secretRef),
   )
 
 function validateMirrorPod(attributes: AdmissionAttributes, pod: Pod): void {

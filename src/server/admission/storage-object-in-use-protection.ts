@@ -10,7 +10,8 @@ const FINALIZERS: Readonly<Record<string, string>> = {
 
 export const storageObjectInUseProtection: AdmissionPlugin = {
   name: 'StorageObjectInUseProtection',
-  handles: (attributes) => attributes.operation === 'CREATE' && FINALIZERS[attributes.resource.resource] !== undefined && isOurs(attributes),
+  handles: (attributes) =>
+    attributes.operation === 'CREATE' && FINALIZERS[attributes.resource.resource] !== undefined && isOurs(attributes),
   admit({ object, resource }) {
     const finalizer = FINALIZERS[resource.resource]
     const finalizers = object?.metadata?.finalizers ?? []

@@ -76,7 +76,7 @@ function check(token: string, keys: readonly VerificationKey[]): TokenClaims | u
   if (token.length > MAX_TOKEN_LENGTH) return undefined
   const [header = '', payload = '', signature = '', ...more] = token.split('.')
   if (more.length > 0 || payload === '' || signature === '') return undefined
-  const head = parse(header) as { readonly alg?: unknown; readonly kid?: unknown } | undefined
+  const head: { readonly alg?: unknown; readonly kid?: unknown } | undefined = parse(header)
   // The algorithm is the key's, never what the token says: a token may not choose how it is checked.
   const key = keys.find(({ id, algorithm }) => id === head?.kid && algorithm === head.alg)
   if (!key || !verify('sha256', Buffer.from(`${header}.${payload}`), signing(key.key), Buffer.from(signature, 'base64url')))

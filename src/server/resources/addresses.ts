@@ -60,7 +60,8 @@ export function cidrProblem(text: string): string | undefined {
   const bits = text.slice(slash + 1)
   const family = slash < 0 ? undefined : familyOfIP(address)
   const width = family === 'IPv4' ? 32 : 128
-  if (family === undefined || !/^\d{1,3}$/.test(bits) || Number(bits) > width) return 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'
+  if (family === undefined || !/^\d{1,3}$/.test(bits) || Number(bits) > width)
+    return 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'
   if (bits !== String(Number(bits))) return 'must not have leading 0s in IP or prefix length'
   const value = family === 'IPv4' ? BigInt(parseIPv4(address) ?? 0) : (parseIPv6(address) ?? 0n)
   if (family === 'IPv6' && value >> 32n === 0xffffn) return 'must not have an IPv4-mapped IPv6 address'

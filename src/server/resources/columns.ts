@@ -17,7 +17,12 @@ export const integer = <T>(name: string, cell: Cell<T, number | undefined>, desc
   description,
   cell: (object, nowMs) => cell(object, nowMs) ?? 0,
 })
-export const boolean = <T>(name: string, cell: Cell<T, boolean>, description = ''): Column<T> => ({ name, type: 'boolean', description, cell })
+export const boolean = <T>(name: string, cell: Cell<T, boolean>, description = ''): Column<T> => ({
+  name,
+  type: 'boolean',
+  description,
+  cell,
+})
 /** Shown by `-o wide` only. */
 export const wide = <T>(column: Column<T>): Column<T> => ({ ...column, wide: true })
 
@@ -37,7 +42,11 @@ export const ageColumn: Column<KubeObject> = {
 }
 
 /** Name, the given columns, Age: the usual order. */
-export const nameToAge = <T>(...columns: readonly Column<T>[]): readonly Column<T>[] => [nameColumn as Column<T>, ...columns, ageColumn as Column<T>]
+export const nameToAge = <T>(...columns: readonly Column<T>[]): readonly Column<T>[] => [
+  nameColumn as Column<T>,
+  ...columns,
+  ageColumn as Column<T>,
+]
 
 /** The wide columns of the names and images of a pod template's containers. */
 export const containerColumns = <T>(containers: (object: T) => readonly Container[] | undefined): readonly Column<T>[] => [
@@ -45,7 +54,8 @@ export const containerColumns = <T>(containers: (object: T) => readonly Containe
   wide(text('Images', (object) => (containers(object) ?? []).map((container) => container.image ?? '').join(','))),
 ]
 
-const labelTerms = (labels: Readonly<Record<string, string>>): [string, string][] => Object.entries(labels).map(([key, value]) => [key, `${key}=${value}`])
+const labelTerms = (labels: Readonly<Record<string, string>>): [string, string][] =>
+  Object.entries(labels).map(([key, value]) => [key, `${key}=${value}`])
 
 const joinByKey = (terms: [string, string][]): string =>
   terms

@@ -1,6 +1,7 @@
 /** Durations as `kubectl get` shows them: at most two units, coarser the longer ago (apimachinery's duration.HumanDuration). */
 
-const withRest = (whole: number, unit: string, rest: number, restUnit: string): string => (rest === 0 ? `${whole}${unit}` : `${whole}${unit}${rest}${restUnit}`)
+const withRest = (whole: number, unit: string, rest: number, restUnit: string): string =>
+  rest === 0 ? `${whole}${unit}` : `${whole}${unit}${rest}${restUnit}`
 
 export function humanDuration(durationMs: number): string {
   const seconds = Math.trunc(durationMs / 1000)

@@ -2,7 +2,17 @@
 import type { LabelSelector, ObjectMeta, OwnerReference } from '../../api/generated/meta/v1.ts'
 import type { FieldError } from '../../api/status.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults, labelValueFaults, qualifiedNameFaults } from '../../api/names.ts'
-import { checkFormat, checkImmutable, checkNotNegative, forbidden, invalid, required, tooLong, type FieldErrors, type Format } from './rules.ts'
+import {
+  checkFormat,
+  checkImmutable,
+  checkNotNegative,
+  forbidden,
+  invalid,
+  required,
+  tooLong,
+  type FieldErrors,
+  type Format,
+} from './rules.ts'
 
 export interface ObjectMetaRules {
   readonly namespaced: boolean
@@ -17,10 +27,14 @@ const maskTrailingDash = (prefix: string): string => (prefix.length > 1 && prefi
 
 const ANNOTATIONS_LIMIT_BYTES = 256 * 1024
 
-export function validateObjectMeta(meta: ObjectMeta | undefined, { namespaced, nameFormat = dns1123SubdomainFaults, path = 'metadata' }: ObjectMetaRules): readonly FieldError[] {
+export function validateObjectMeta(
+  meta: ObjectMeta | undefined,
+  { namespaced, nameFormat = dns1123SubdomainFaults, path = 'metadata' }: ObjectMetaRules,
+): readonly FieldError[] {
   const errors: FieldErrors = []
   const { name, generateName, namespace } = meta ?? {}
-  if (generateName) for (const problem of nameFormat(maskTrailingDash(generateName))) errors.push(invalid(`${path}.generateName`, generateName, problem))
+  if (generateName)
+    for (const problem of nameFormat(maskTrailingDash(generateName))) errors.push(invalid(`${path}.generateName`, generateName, problem))
   if (!name) errors.push(required(`${path}.name`, 'name or generateName is required'))
   else checkFormat(errors, `${path}.name`, name, nameFormat)
   if (namespaced) {
@@ -33,17 +47,25 @@ export function validateObjectMeta(meta: ObjectMeta | undefined, { namespaced, n
   return errors
 }
 
-export function validateObjectMetaUpdate(next: ObjectMeta | undefined, old: ObjectMeta | undefined, path = 'metadata'): readonly FieldError[] {
+export function validateObjectMetaUpdate(
+  next: ObjectMeta | undefined,
+  old: ObjectMeta | undefined,
+  path = 'metadata',
+): readonly FieldError[] {
   const errors: FieldErrors = []
   if (old?.deletionTimestamp) {
     const added = (next?.finalizers ?? []).filter((finalizer) => !old.finalizers?.includes(finalizer)).sort()
     if (added.length > 0) {
       const list = `[]string{${added.map((finalizer) => JSON.stringify(finalizer)).join(', ')}}`
-      errors.push(forbidden(`${path}.finalizers`, `no new finalizers can be added if the object is being deleted, found new finalizers ${list}`))
+      errors.push(
+        forbidden(`${path}.finalizers`, `no new finalizers can be added if the object is being deleted, found new finalizers ${list}`),
+      )
     }
   }
-  if (!next?.resourceVersion) errors.push(invalid(`${path}.resourceVersion`, next?.resourceVersion ?? '', 'must be specified for an update'))
-  if ((next?.generation ?? 0) < (old?.generation ?? 0)) errors.push(invalid(`${path}.generation`, next?.generation ?? 0, 'must not be decremented'))
+  if (!next?.resourceVersion)
+    errors.push(invalid(`${path}.resourceVersion`, next?.resourceVersion ?? '', 'must be specified for an update'))
+  if ((next?.generation ?? 0) < (old?.generation ?? 0))
+    errors.push(invalid(`${path}.generation`, next?.generation ?? 0, 'must not be decremented'))
   for (const field of ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const) {
     checkImmutable(errors, `${path}.${field}`, next?.[field], old?.[field])
   }
@@ -89,14 +111,20 @@ function validateOwnerReferences(errors: FieldErrors, path: string, references: 
   for (const reference of references ?? []) {
     // Upstream looks at each reference without its index.
     if (!reference.apiVersion) errors.push(invalid(`${path}.apiVersion`, reference.apiVersion ?? '', 'version must not be empty'))
-    for (const field of ['kind', 'name', 'uid'] as const) if (!reference[field]) errors.push(invalid(`${path}.${field}`, '', 'must not be empty'))
-    if (reference.apiVersion === 'v1' && reference.kind === 'Event') errors.push(invalid(path, reference, '/v1, Kind=Event is disallowed from being an owner'))
+    for (const field of ['kind', 'name', 'uid'] as const)
+      if (!reference[field]) errors.push(invalid(`${path}.${field}`, '', 'must not be empty'))
+    if (reference.apiVersion === 'v1' && reference.kind === 'Event')
+      errors.push(invalid(path, reference, '/v1, Kind=Event is disallowed from being an owner'))
     if (!reference.controller) continue
     const name = `${reference.kind}/${reference.name}`
     if (controller === undefined) controller = name
     else {
       errors.push(
-        invalid(path, references, `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`),
+        invalid(
+          path,
+          references,
+          `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`,
+        ),
       )
     }
   }
@@ -126,14 +154,3 @@ export function validateLabelSelector(errors: FieldErrors, path: string, selecto
 
 export const isEmptySelector = (selector: LabelSelector | undefined): boolean =>
   !selector || (Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions?.length ?? 0) === 0)
-
-/** Whether a selector that is there matches; an empty one matches everything. */
-export function matchesSelector(selector: LabelSelector, labels: Readonly<Record<string, string>> | undefined): boolean {
-  for (const key in selector.matchLabels) if (labels?.[key] !== selector.matchLabels[key]) return false
-  return (selector.matchExpressions ?? []).every(({ key, operator, values }) => {
-    const value = labels?.[key]
-    if (operator === 'In') return value !== undefined && (values ?? []).includes(value)
-    if (operator === 'NotIn') return value === undefined || !(values ?? []).includes(value)
-    return operator === 'Exists' ? value !== undefined : value === undefined
-  })
-}

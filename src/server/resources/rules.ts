@@ -15,22 +15,40 @@ function show(value: unknown): string {
   if (value === undefined) return 'null'
   if (typeof value === 'string') return JSON.stringify(value)
   const json = JSON.stringify(value, (_key, part: unknown) =>
-    part && typeof part === 'object' && !Array.isArray(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))) : part,
+    part && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
   )
   return json.replaceAll('<', '\\u003c').replaceAll('>', '\\u003e').replaceAll('&', '\\u0026')
 }
 
 const withDetail = (text: string, detail: string): string => (detail ? `${text}: ${detail}` : text)
 
-export const required = (field: string, detail = ''): FieldError => ({ type: 'FieldValueRequired', field, detail: withDetail('Required value', detail) })
+export const required = (field: string, detail = ''): FieldError => ({
+  type: 'FieldValueRequired',
+  field,
+  detail: withDetail('Required value', detail),
+})
 export const invalid = (field: string, value: unknown, detail: string): FieldError => ({
   type: 'FieldValueInvalid',
   field,
   detail: withDetail(`Invalid value: ${show(value)}`, detail),
 })
-export const forbidden = (field: string, detail: string): FieldError => ({ type: 'FieldValueForbidden', field, detail: withDetail('Forbidden', detail) })
-export const duplicate = (field: string, value: unknown): FieldError => ({ type: 'FieldValueDuplicate', field, detail: `Duplicate value: ${show(value)}` })
-export const notFound = (field: string, value: unknown): FieldError => ({ type: 'FieldValueNotFound', field, detail: `Not found: ${show(value)}` })
+export const forbidden = (field: string, detail: string): FieldError => ({
+  type: 'FieldValueForbidden',
+  field,
+  detail: withDetail('Forbidden', detail),
+})
+export const duplicate = (field: string, value: unknown): FieldError => ({
+  type: 'FieldValueDuplicate',
+  field,
+  detail: `Duplicate value: ${show(value)}`,
+})
+export const notFound = (field: string, value: unknown): FieldError => ({
+  type: 'FieldValueNotFound',
+  field,
+  detail: `Not found: ${show(value)}`,
+})
 export const tooLong = (field: string, maximum: number): FieldError => ({
   type: 'FieldValueTooLong',
   field,
@@ -45,7 +63,10 @@ export const tooMany = (field: string, actual: number, maximum: number): FieldEr
 export const notSupported = (field: string, value: unknown, supported: readonly string[]): FieldError => ({
   type: 'FieldValueNotSupported',
   field,
-  detail: withDetail(`Unsupported value: ${show(value)}`, supported.length === 0 ? '' : `supported values: ${supported.map((item) => show(item)).join(', ')}`),
+  detail: withDetail(
+    `Unsupported value: ${show(value)}`,
+    supported.length === 0 ? '' : `supported values: ${supported.map((item) => show(item)).join(', ')}`,
+  ),
 })
 
 export const IMMUTABLE = 'field is immutable'
@@ -54,12 +75,6 @@ export const NOT_NEGATIVE = 'must be greater than or equal to 0'
 /** Adds an error for each thing wrong with the format of a value. */
 export function checkFormat(errors: FieldErrors, path: string, value: string, format: Format): void {
   for (const problem of format(value)) errors.push(invalid(path, value, problem))
-}
-
-/** A value that must be there and have a format. */
-export function checkRequired(errors: FieldErrors, path: string, value: string | undefined, format?: Format): void {
-  if (!value) errors.push(required(path))
-  else if (format) checkFormat(errors, path, value, format)
 }
 
 /** A value of a closed set. */
@@ -89,14 +104,4 @@ export function checkPositive(errors: FieldErrors, path: string, value: number |
 /** A field that an update may not change. */
 export function checkImmutable(errors: FieldErrors, path: string, next: unknown, old: unknown): void {
   if (!isSemanticallyEqual(next, old)) errors.push(invalid(path, next, IMMUTABLE))
-}
-
-/** Names that must differ within a list; tells of each repeated one. */
-export function checkUnique(errors: FieldErrors, values: readonly (string | undefined)[], pathOf: (index: number) => string): void {
-  const seen = new Set<string>()
-  values.forEach((value, index) => {
-    if (value === undefined || value === '') return
-    if (seen.has(value)) errors.push(duplicate(pathOf(index), value))
-    seen.add(value)
-  })
 }

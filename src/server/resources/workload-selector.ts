@@ -15,7 +15,12 @@ export function validateSelector(errors: FieldErrors, path: string, selector: La
 }
 
 /** `path` is the template's. Says nothing about a selector that is wrong in itself. */
-export function checkSelectsTemplate(errors: FieldErrors, path: string, selector: LabelSelector | undefined, template: PodTemplateSpec): void {
+export function checkSelectsTemplate(
+  errors: FieldErrors,
+  path: string,
+  selector: LabelSelector | undefined,
+  template: PodTemplateSpec,
+): void {
   if (!selector || isEmptySelector(selector)) return
   const faults: FieldErrors = []
   validateLabelSelector(faults, 'spec.selector', selector)

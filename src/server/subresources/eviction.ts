@@ -43,7 +43,7 @@ export async function evict(core: Core, call: ResourceCall): Promise<ApiResponse
     eviction,
   )
   const revision = await get(core, served, `${info.namespace}/${info.name}`, info.name, '')
-  const verdict = isPastBudgets(revision.object as Pod) ? 'free' : await askBudget(core, revision.object as Pod, isDryRun(options))
+  const verdict = isPastBudgets(revision.object) ? 'free' : await askBudget(core, revision.object, isDryRun(options))
   if (verdict === 'ambiguous') return ambiguous()
   await addConditionAndDelete(core, call, revision, options, verdict)
   return success(201)

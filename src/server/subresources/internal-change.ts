@@ -22,7 +22,7 @@ export async function changeInternally(
   const { served, info } = call
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const old = await get(core, served, `${info.namespace}/${info.name}`, info.name, '')
-    const next = make(old.object as Pod) as KubeObject
+    const next = make(old.object) as KubeObject
     const write = {
       call,
       served,

@@ -6,7 +6,7 @@ import type { Core, ResourceCall } from '../core.ts'
 import { get } from '../read.ts'
 
 export async function podOf(core: Core, { served, info }: ResourceCall): Promise<Pod> {
-  return (await get(core, served, `${info.namespace}/${info.name}`, info.name, '')).object as Pod
+  return (await get(core, served, `${info.namespace}/${info.name}`, info.name, '')).object
 }
 
 export const refOf = (pod: Pod): PodRef => ({ namespace: pod.metadata!.namespace!, name: pod.metadata!.name!, uid: pod.metadata!.uid! })

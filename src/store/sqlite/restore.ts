@@ -38,7 +38,8 @@ export async function restore(db: DatabaseSync, path: string): Promise<Restored>
 
 function checked({ id, key, created, crc, value }: Row, path: string, history: History): RestoredChange {
   const change = { key, revision: revisionOf(id), createRevision: created, value: value ?? undefined }
-  if (checksum(key, change.value) !== crc) throw new StoreDamaged(path, `the value of ${key} at revision ${change.revision} is not what was written`)
+  if (checksum(key, change.value) !== crc)
+    throw new StoreDamaged(path, `the value of ${key} at revision ${change.revision} is not what was written`)
   if (change.revision > history.revision + 1) throw new StoreDamaged(path, `the commits after revision ${history.revision} are missing`)
   return change
 }

@@ -15,7 +15,10 @@ const directory = mkdtempSync(join(tmpdir(), 'proa-store-'))
 after(() => rmSync(directory, { recursive: true }))
 let made = 0
 const freshPath = () => join(directory, `${++made}.db`)
-const put = (key: string, value: string | Uint8Array): Change => ({ key, value: typeof value === 'string' ? new TextEncoder().encode(value) : value })
+const put = (key: string, value: string | Uint8Array): Change => ({
+  key,
+  value: typeof value === 'string' ? new TextEncoder().encode(value) : value,
+})
 const text = async (store: Store, key: string, at?: number) => new TextDecoder().decode((await store.get(key, at))?.value)
 
 storeConformance('sqlite', (options) => openSqliteStore({ path: freshPath(), ...options }))
@@ -35,7 +38,13 @@ test('sqlite: everything is there after reopening: keys, revisions, kept history
   await assert.rejects(store.get('/a', 4), { name: 'Compacted' })
   assert.equal((await store.range('/b/', { limit: 2 })).remaining, 7)
   const batch = await store.watch('/b/', 9, new AbortController().signal)[Symbol.asyncIterator]().next()
-  assert.deepEqual((batch.value as readonly StoreEvent[]).map((event) => [event.revision, event.key, event.entry === undefined]), [[10, '/b/10', false], [11, '/b/3', true]])
+  assert.deepEqual(
+    (batch.value as readonly StoreEvent[]).map((event) => [event.revision, event.key, event.entry === undefined]),
+    [
+      [10, '/b/10', false],
+      [11, '/b/3', true],
+    ],
+  )
   await store.compact(11)
   await store.close()
   store = await openSqliteStore({ path })
@@ -53,7 +62,13 @@ test('sqlite: a commit is on disk when it is answered, and invisible until then'
   assert.equal(await store.get('/a'), undefined)
   await first
   const other = new DatabaseSync(path, { readOnly: true })
-  assert.deepEqual(other.prepare('SELECT key FROM changes').all().map((row) => row['key']), ['/a'])
+  assert.deepEqual(
+    other
+      .prepare('SELECT key FROM changes')
+      .all()
+      .map((row) => row['key']),
+    ['/a'],
+  )
   other.close()
   await store.close()
 })
@@ -69,7 +84,10 @@ test('sqlite: the files are for their owner alone', async () => {
 test('sqlite: a database is open once', async () => {
   const path = freshPath()
   const store = await openSqliteStore({ path })
-  await assert.rejects(openSqliteStore({ path }), { name: 'StoreLocked', message: `the database ${path} is in use by another proa process; stop that one first, or choose another data directory` })
+  await assert.rejects(openSqliteStore({ path }), {
+    name: 'StoreLocked',
+    message: `the database ${path} is in use by another proa process; stop that one first, or choose another data directory`,
+  })
   const script = `import { openSqliteStore } from ${JSON.stringify(new URL('./store.ts', import.meta.url).href)}
     await openSqliteStore({ path: ${JSON.stringify(path)} }).then(() => console.log('opened'), (error) => console.log(error.name))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -116,7 +134,10 @@ test('sqlite: damage is found and named', async () => {
     break_(path)
     await assert.rejects(openSqliteStore({ path }), (error: Error) => {
       assert.equal(error.name, 'StoreDamaged', `${what}: ${error.stack}`)
-      assert.ok(error.message.startsWith(`the database ${path} is damaged (`) && error.message.includes('Put a backup in its place'), error.message)
+      assert.ok(
+        error.message.startsWith(`the database ${path} is damaged (`) && error.message.includes('Put a backup in its place'),
+        error.message,
+      )
       return true
     })
   }
@@ -150,7 +171,10 @@ test('sqlite: rows that a compaction did not get to delete are deleted after the
   db.close()
   const again = await openSqliteStore({ path })
   assert.equal(again.revision, 22)
-  assert.deepEqual((await again.range('/')).entries.map((entry) => entry.key), ['/b'])
+  assert.deepEqual(
+    (await again.range('/')).entries.map((entry) => entry.key),
+    ['/b'],
+  )
   await again.compact(22)
   await again.close()
   const rest = new DatabaseSync(path)
@@ -161,7 +185,10 @@ test('sqlite: rows that a compaction did not get to delete are deleted after the
 test('sqlite: commits that wait for the disk are bounded', async () => {
   const store = await openSqliteStore({ path: freshPath(), maxQueuedBytes: 1000 })
   const writes = await Promise.allSettled(Array.from({ length: 5 }, (_, i) => store.commit([put(`/a/${i}`, new Uint8Array(300))])))
-  assert.deepEqual(writes.map((write) => write.status), ['fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected'])
+  assert.deepEqual(
+    writes.map((write) => write.status),
+    ['fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected'],
+  )
   assert.deepEqual(await store.commit([put('/a/9', 'x')]), { revision: 4 })
   await store.close()
 })
@@ -174,7 +201,10 @@ test('sqlite: when a write fails so do those after it, and the store goes on fro
   const db = new DatabaseSync(path)
   db.exec("INSERT INTO changes VALUES (2 * 4096, '/thorn', 2, 0, NULL)")
   const writes = await Promise.allSettled([store.commit([put('/a', '2')]), store.commit([put('/a', '3')]), store.commit([put('/b', '1')])])
-  assert.deepEqual(writes.map((write) => write.status === 'rejected' && write.reason.name), ['StoreUnavailable', 'StoreUnavailable', 'StoreUnavailable'])
+  assert.deepEqual(
+    writes.map((write) => write.status === 'rejected' && write.reason.name),
+    ['StoreUnavailable', 'StoreUnavailable', 'StoreUnavailable'],
+  )
   assert.equal(await text(store, '/a'), '1')
   db.exec("DELETE FROM changes WHERE key = '/thorn'")
   db.close()
@@ -208,7 +238,8 @@ test('sqlite: killed at any instant, it has every answered commit and no half of
     const found = new Map((await store.range('/')).entries.map((entry) => [entry.key, entry.modRevision]))
     for (const [key, revision] of acknowledged) assert.equal(found.get(key), revision, `round ${round}: ${key}`)
     for (const [key, revision] of found) {
-      if (key.endsWith('/left')) assert.equal(found.get(key.replace('/left', '/right')), revision, `round ${round}: half a commit of ${key}`)
+      if (key.endsWith('/left'))
+        assert.equal(found.get(key.replace('/left', '/right')), revision, `round ${round}: half a commit of ${key}`)
     }
     if (round % 8 === 7) await store.compact(store.revision)
     await store.close()

@@ -51,7 +51,12 @@ async function load(path: string): Promise<{ writer: WorkerCalls<WriterRequest>;
   }
 }
 
-function storeOver(options: SqliteStoreOptions, writer: WorkerCalls<WriterRequest>, { history, leftover }: Restored, release: () => void): Store {
+function storeOver(
+  options: SqliteStoreOptions,
+  writer: WorkerCalls<WriterRequest>,
+  { history, leftover }: Restored,
+  release: () => void,
+): Store {
   const watchers = new Watchers(options.maxBacklog)
   const upkeep = new Upkeep(options.path, writer, options.log ?? silentLog)
   const queue = new CommitQueue({

@@ -16,7 +16,9 @@ export const mutatingAdmissionPolicies = defineResource({
     text('ParamKind', ({ spec }: MutatingAdmissionPolicy) => paramKindText(spec?.paramKind)),
   ),
   setDefaults: (policy) =>
-    changeField(policy, 'spec', (spec) => changeField(withDefaults(spec, { failurePolicy: 'Fail' }), 'matchConstraints', matchResourcesDefaults)),
+    changeField(policy, 'spec', (spec) =>
+      changeField(withDefaults(spec, { failurePolicy: 'Fail' }), 'matchConstraints', matchResourcesDefaults),
+    ),
   validate({ spec }) {
     const errors: FieldErrors = []
     validatePolicySpec(errors, spec)

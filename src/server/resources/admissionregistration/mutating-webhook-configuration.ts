@@ -5,7 +5,8 @@ import { changeField, mapItems, withDefaults } from '../immutable.ts'
 import type { FieldErrors } from '../rules.ts'
 import { validateWebhooks, webhookDefaults } from './webhook-validation.ts'
 
-const withWebhookDefaults = (webhook: MutatingWebhook): MutatingWebhook => withDefaults(webhookDefaults(webhook), { reinvocationPolicy: 'Never' })
+const withWebhookDefaults = (webhook: MutatingWebhook): MutatingWebhook =>
+  withDefaults(webhookDefaults(webhook), { reinvocationPolicy: 'Never' })
 
 /** MutatingWebhookConfigurations: who is asked to change objects before they are stored. */
 export const mutatingWebhookConfigurations = defineResource({

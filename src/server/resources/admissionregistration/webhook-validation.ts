@@ -1,5 +1,10 @@
 /** Defaults and rules that both webhook configurations share. */
-import type { MutatingWebhook, RuleWithOperations, ValidatingWebhook, WebhookClientConfig } from '../../../api/generated/admissionregistration/v1.ts'
+import type {
+  MutatingWebhook,
+  RuleWithOperations,
+  ValidatingWebhook,
+  WebhookClientConfig,
+} from '../../../api/generated/admissionregistration/v1.ts'
 import { fullyQualifiedNameFaults } from '../../../api/names.ts'
 import { changeField, mapItems, withDefaults } from '../immutable.ts'
 import { validateLabelSelector } from '../object-meta.ts'
@@ -30,7 +35,8 @@ export function validateRules(errors: FieldErrors, path: string, rules: readonly
   rules?.forEach(({ operations = [], apiGroups = [], apiVersions = [], resources = [], scope }, i) => {
     const at = `${path}[${i}]`
     if (apiGroups.length === 0) errors.push(required(`${at}.apiGroups`))
-    if (apiGroups.length > 1 && apiGroups.includes('*')) errors.push(invalid(`${at}.apiGroups`, apiGroups, "if '*' is present, must not specify other API groups"))
+    if (apiGroups.length > 1 && apiGroups.includes('*'))
+      errors.push(invalid(`${at}.apiGroups`, apiGroups, "if '*' is present, must not specify other API groups"))
     if (apiVersions.length === 0) errors.push(required(`${at}.apiVersions`))
     if (apiVersions.length > 1 && apiVersions.includes('*')) {
       errors.push(invalid(`${at}.apiVersions`, apiVersions, "if '*' is present, must not specify other API versions"))
@@ -60,8 +66,10 @@ export function validateClientConfig(errors: FieldErrors, path: string, config: 
   if (!service.name) errors.push(required(`${path}.service.name`, 'service name is required'))
   if (!service.namespace) errors.push(required(`${path}.service.namespace`, 'service namespace is required'))
   const port = service.port ?? 443
-  if (port < 1 || port > 65535) errors.push(invalid(`${path}.service.port`, port, 'port is not valid: must be between 1 and 65535, inclusive'))
-  if (service.path !== undefined && !service.path.startsWith('/')) errors.push(invalid(`${path}.service.path`, service.path, "must start with a '/'"))
+  if (port < 1 || port > 65535)
+    errors.push(invalid(`${path}.service.port`, port, 'port is not valid: must be between 1 and 65535, inclusive'))
+  if (service.path !== undefined && !service.path.startsWith('/'))
+    errors.push(invalid(`${path}.service.path`, service.path, "must start with a '/'"))
 }
 
 function validateUrl(errors: FieldErrors, path: string, text: string): void {

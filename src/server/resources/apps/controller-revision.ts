@@ -17,7 +17,10 @@ export const controllerRevisions = defineResource({
   version: 'v1',
   kind: 'ControllerRevision',
   hasGeneration: false,
-  columns: nameToAge(text('Controller', controller), { ...text('Revision', () => ''), cell: ({ revision }: ControllerRevision) => revision ?? 0 }),
+  columns: nameToAge(text('Controller', controller), {
+    ...text('Revision', () => ''),
+    cell: ({ revision }: ControllerRevision) => revision ?? 0,
+  }),
   validate({ data, revision }) {
     const errors: FieldErrors = []
     if (data === undefined) errors.push(required('data', 'data is mandatory'))

@@ -33,7 +33,8 @@ function validateStrategy(errors: FieldErrors, strategy: DaemonSetUpdateStrategy
   validateIntOrPercent(errors, `${path}.rollingUpdate.maxSurge`, rolling.maxSurge, { atMost100: true })
   const hasUnavailable = !isPercentOf(rolling.maxUnavailable, 0)
   const hasSurge = !isPercentOf(rolling.maxSurge, 0)
-  if (hasUnavailable && hasSurge) errors.push(invalid(`${path}.rollingUpdate.maxSurge`, rolling.maxSurge, 'may not be set when maxUnavailable is non-zero'))
+  if (hasUnavailable && hasSurge)
+    errors.push(invalid(`${path}.rollingUpdate.maxSurge`, rolling.maxSurge, 'may not be set when maxUnavailable is non-zero'))
   if (!hasUnavailable && !hasSurge) errors.push(required(`${path}.rollingUpdate.maxUnavailable`, 'cannot be 0 when maxSurge is 0'))
 }
 
@@ -58,7 +59,10 @@ export const daemonSets = defineResource({
       const next = withDefaults(spec, { updateStrategy: {}, revisionHistoryLimit: 10 })
       return changeField(changeField(next, 'updateStrategy', strategyDefaults), 'template', podTemplateDefaults)
     }),
-  prepareForCreate: (set) => ({ ...set, status: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 } }),
+  prepareForCreate: (set) => ({
+    ...set,
+    status: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+  }),
   validate({ spec }) {
     const errors: FieldErrors = []
     validateSelector(errors, 'spec.selector', spec?.selector, 'daemonset')

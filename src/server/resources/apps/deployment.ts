@@ -67,7 +67,11 @@ export const deployments = defineResource({
   kind: 'Deployment',
   columns: [
     nameColumn as Column<Deployment>,
-    text('Ready', ({ spec, status }: Deployment) => `${status?.readyReplicas ?? 0}/${spec?.replicas ?? 0}`, 'Ready pods, of those desired.'),
+    text(
+      'Ready',
+      ({ spec, status }: Deployment) => `${status?.readyReplicas ?? 0}/${spec?.replicas ?? 0}`,
+      'Ready pods, of those desired.',
+    ),
     { ...text('Up-to-date', () => ''), cell: ({ status }: Deployment) => status?.updatedReplicas ?? 0 },
     { ...text('Available', () => ''), cell: ({ status }: Deployment) => status?.availableReplicas ?? 0 },
     ageColumn as Column<Deployment>,
@@ -88,17 +92,27 @@ export const deployments = defineResource({
   },
   validateStatusUpdate({ status = {} }, old) {
     const errors: FieldErrors = []
-    for (const field of ['observedGeneration', 'replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'collisionCount'] as const) {
+    for (const field of [
+      'observedGeneration',
+      'replicas',
+      'updatedReplicas',
+      'readyReplicas',
+      'availableReplicas',
+      'unavailableReplicas',
+      'collisionCount',
+    ] as const) {
       checkNotNegative(errors, `status.${field}`, status[field])
     }
     for (const field of ['updatedReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-      if ((status[field] ?? 0) > (status.replicas ?? 0)) errors.push(invalid(`status.${field}`, status[field], 'cannot be greater than status.replicas'))
+      if ((status[field] ?? 0) > (status.replicas ?? 0))
+        errors.push(invalid(`status.${field}`, status[field], 'cannot be greater than status.replicas'))
     }
     if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) {
       errors.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'))
     }
     const count = old.status?.collisionCount
-    if (count !== undefined && (status.collisionCount ?? -1) < count) errors.push(invalid('status.collisionCount', status.collisionCount, 'cannot be decremented'))
+    if (count !== undefined && (status.collisionCount ?? -1) < count)
+      errors.push(invalid('status.collisionCount', status.collisionCount, 'cannot be decremented'))
     return errors
   },
   warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),

@@ -24,7 +24,8 @@ export const replicaSets = defineResource({
     selectorColumn(({ spec }: ReplicaSet) => spec?.selector),
   ],
   fieldSelectors: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
-  setDefaults: (set) => changeField(set, 'spec', (spec) => changeField(withDefaults(spec, { replicas: 1 }), 'template', podTemplateDefaults)),
+  setDefaults: (set) =>
+    changeField(set, 'spec', (spec) => changeField(withDefaults(spec, { replicas: 1 }), 'template', podTemplateDefaults)),
   prepareForCreate: (set) => ({ ...set, status: { replicas: 0 } }),
   validate({ spec }) {
     const errors: FieldErrors = []
@@ -45,7 +46,8 @@ export const replicaSets = defineResource({
       checkNotNegative(errors, `status.${field}`, status?.[field])
     }
     for (const field of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-      if ((status?.[field] ?? 0) > (status?.replicas ?? 0)) errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
+      if ((status?.[field] ?? 0) > (status?.replicas ?? 0))
+        errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
     }
     if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
       errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than readyReplicas'))

@@ -42,7 +42,9 @@ function specDefaults(spec: StatefulSetSpec): StatefulSetSpec {
     revisionHistoryLimit: 10,
   })
   next = changeField(next, 'updateStrategy', strategyDefaults)
-  next = changeField(next, 'persistentVolumeClaimRetentionPolicy', (policy) => withDefaults(policy, { whenDeleted: 'Retain', whenScaled: 'Retain' }))
+  next = changeField(next, 'persistentVolumeClaimRetentionPolicy', (policy) =>
+    withDefaults(policy, { whenDeleted: 'Retain', whenScaled: 'Retain' }),
+  )
   next = changeField(next, 'volumeClaimTemplates', (claims) => mapItems(claims, claimTemplateDefaults))
   return changeField(next, 'template', podTemplateDefaults)
 }
@@ -52,12 +54,13 @@ function validateStrategy(errors: FieldErrors, strategy: StatefulSetUpdateStrate
   const rolling = strategy?.rollingUpdate
   if (!strategy?.type) errors.push(required(path))
   else if (strategy.type === 'OnDelete') {
-    if (rolling) errors.push(invalid(`${path}.rollingUpdate`, rolling, 'only allowed for updateStrategy \'RollingUpdate\''))
+    if (rolling) errors.push(invalid(`${path}.rollingUpdate`, rolling, "only allowed for updateStrategy 'RollingUpdate'"))
   } else if (strategy.type === 'RollingUpdate') {
     checkNotNegative(errors, `${path}.rollingUpdate.partition`, rolling?.partition)
     if (rolling?.maxUnavailable !== undefined) {
       validateIntOrPercent(errors, `${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, { atMost100: true })
-      if (isPercentOf(rolling.maxUnavailable, 0)) errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'cannot be 0'))
+      if (isPercentOf(rolling.maxUnavailable, 0))
+        errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'cannot be 0'))
     }
   } else errors.push(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
 }
@@ -70,7 +73,10 @@ function validate({ spec }: StatefulSet): readonly FieldError[] {
   }
   validateStrategy(errors, spec?.updateStrategy)
   for (const field of ['whenDeleted', 'whenScaled'] as const) {
-    checkOneOf(errors, `spec.persistentVolumeClaimRetentionPolicy.${field}`, spec?.persistentVolumeClaimRetentionPolicy?.[field], ['Retain', 'Delete'])
+    checkOneOf(errors, `spec.persistentVolumeClaimRetentionPolicy.${field}`, spec?.persistentVolumeClaimRetentionPolicy?.[field], [
+      'Retain',
+      'Delete',
+    ])
   }
   checkNotNegative(errors, 'spec.replicas', spec?.replicas)
   checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
@@ -92,7 +98,10 @@ function validate({ spec }: StatefulSet): readonly FieldError[] {
   return errors
 }
 
-function withClaimVolumes(template: NonNullable<StatefulSetSpec['template']>, spec: StatefulSetSpec): NonNullable<StatefulSetSpec['template']> {
+function withClaimVolumes(
+  template: NonNullable<StatefulSetSpec['template']>,
+  spec: StatefulSetSpec,
+): NonNullable<StatefulSetSpec['template']> {
   const own = new Set((template.spec?.volumes ?? []).map(({ name }) => name))
   const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata?.name ?? '').filter((name) => name && !own.has(name))
   if (claims.length === 0 || !template.spec) return template
@@ -115,7 +124,8 @@ export const statefulSets = defineResource({
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     if (!next.spec || !old.spec) return errors
-    const rest = (spec: StatefulSetSpec): StatefulSetSpec => MUTABLE.reduce<StatefulSetSpec>((left, field) => withField(left, field, undefined), spec)
+    const rest = (spec: StatefulSetSpec): StatefulSetSpec =>
+      MUTABLE.reduce<StatefulSetSpec>((left, field) => withField(left, field, undefined), spec)
     if (!isSemanticallyEqual(rest(next.spec), rest(old.spec))) {
       errors.push(
         forbidden(
@@ -128,11 +138,20 @@ export const statefulSets = defineResource({
   },
   validateStatusUpdate({ status }) {
     const errors: FieldErrors = []
-    for (const field of ['replicas', 'readyReplicas', 'currentReplicas', 'updatedReplicas', 'observedGeneration', 'collisionCount', 'availableReplicas'] as const) {
+    for (const field of [
+      'replicas',
+      'readyReplicas',
+      'currentReplicas',
+      'updatedReplicas',
+      'observedGeneration',
+      'collisionCount',
+      'availableReplicas',
+    ] as const) {
       checkNotNegative(errors, `status.${field}`, status?.[field])
     }
     for (const field of ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const) {
-      if ((status?.[field] ?? 0) > (status?.replicas ?? 0)) errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
+      if ((status?.[field] ?? 0) > (status?.replicas ?? 0))
+        errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
     }
     if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
       errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than status.readyReplicas'))

@@ -18,7 +18,8 @@ export function validateIntOrPercent(
   else {
     const faults = percentFaults(value)
     for (const fault of faults) errors.push(invalid(path, value, fault))
-    if (options.atMost100 && faults.length === 0 && Number.parseInt(value, 10) > 100) errors.push(invalid(path, value, 'must not be greater than 100%'))
+    if (options.atMost100 && faults.length === 0 && Number.parseInt(value, 10) > 100)
+      errors.push(invalid(path, value, 'must not be greater than 100%'))
   }
 }
 
@@ -27,7 +28,11 @@ export const isPercentOf = (value: number | string | undefined, wanted: number):
   typeof value === 'string' ? percentFaults(value).length === 0 && Number.parseInt(value, 10) === wanted : (value ?? 0) === wanted
 
 /** A template that the selector matches, whose pods run for ever. */
-export function validateWorkloadTemplate(errors: FieldErrors, template: PodTemplateSpec | undefined, selector: LabelSelector | undefined): void {
+export function validateWorkloadTemplate(
+  errors: FieldErrors,
+  template: PodTemplateSpec | undefined,
+  selector: LabelSelector | undefined,
+): void {
   if (!template) {
     errors.push(required('spec.template'))
     return

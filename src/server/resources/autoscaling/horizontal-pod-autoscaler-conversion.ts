@@ -24,7 +24,12 @@ function flatSpec({ type, resource, containerResource, pods, object, external }:
   return compact({
     type,
     resource:
-      resource && compact({ name: resource.name, targetAverageUtilization: resource.target?.averageUtilization, targetAverageValue: resource.target?.averageValue }),
+      resource &&
+      compact({
+        name: resource.name,
+        targetAverageUtilization: resource.target?.averageUtilization,
+        targetAverageValue: resource.target?.averageValue,
+      }),
     containerResource:
       containerResource &&
       compact({
@@ -33,7 +38,8 @@ function flatSpec({ type, resource, containerResource, pods, object, external }:
         targetAverageValue: containerResource.target?.averageValue,
         container: containerResource.container,
       }),
-    pods: pods && compact({ metricName: pods.metric?.name, targetAverageValue: pods.target?.averageValue, selector: pods.metric?.selector }),
+    pods:
+      pods && compact({ metricName: pods.metric?.name, targetAverageValue: pods.target?.averageValue, selector: pods.metric?.selector }),
     object:
       object &&
       compact({
@@ -64,27 +70,35 @@ const resourceTarget = (flat: Loose): Fields =>
     averageUtilization: flat.targetAverageUtilization,
     averageValue: flat.targetAverageValue,
   })
-const valueTarget = (value: unknown, averageValue: unknown): Fields => compact({ type: value === undefined ? 'AverageValue' : 'Value', value, averageValue })
+const valueTarget = (value: unknown, averageValue: unknown): Fields =>
+  compact({ type: value === undefined ? 'AverageValue' : 'Value', value, averageValue })
 
 function fullSpec(flat: Loose): MetricSpec {
   const { resource, containerResource, pods, object, external } = flat
   return compact({
     type: flat.type,
     resource: resource && { name: resource.name, target: resourceTarget(resource) },
-    containerResource:
-      containerResource && { name: containerResource.name, container: containerResource.container, target: resourceTarget(containerResource) },
-    pods: pods && { metric: compact({ name: pods.metricName, selector: pods.selector }), target: { type: 'AverageValue', averageValue: pods.targetAverageValue } },
-    object:
-      object && {
-        describedObject: object.target,
-        metric: compact({ name: object.metricName, selector: object.selector }),
-        target: object.averageValue === undefined ? valueTarget(object.targetValue, undefined) : { type: 'AverageValue', averageValue: object.averageValue },
-      },
-    external:
-      external && {
-        metric: compact({ name: external.metricName, selector: external.metricSelector }),
-        target: valueTarget(external.targetValue, external.targetAverageValue),
-      },
+    containerResource: containerResource && {
+      name: containerResource.name,
+      container: containerResource.container,
+      target: resourceTarget(containerResource),
+    },
+    pods: pods && {
+      metric: compact({ name: pods.metricName, selector: pods.selector }),
+      target: { type: 'AverageValue', averageValue: pods.targetAverageValue },
+    },
+    object: object && {
+      describedObject: object.target,
+      metric: compact({ name: object.metricName, selector: object.selector }),
+      target:
+        object.averageValue === undefined
+          ? valueTarget(object.targetValue, undefined)
+          : { type: 'AverageValue', averageValue: object.averageValue },
+    },
+    external: external && {
+      metric: compact({ name: external.metricName, selector: external.metricSelector }),
+      target: valueTarget(external.targetValue, external.targetAverageValue),
+    },
   }) as unknown as MetricSpec
 }
 
@@ -93,7 +107,11 @@ function flatStatus({ type, resource, containerResource, pods, object, external 
     type,
     resource:
       resource &&
-      compact({ name: resource.name, currentAverageUtilization: resource.current?.averageUtilization, currentAverageValue: resource.current?.averageValue ?? '0' }),
+      compact({
+        name: resource.name,
+        currentAverageUtilization: resource.current?.averageUtilization,
+        currentAverageValue: resource.current?.averageValue ?? '0',
+      }),
     containerResource:
       containerResource &&
       compact({
@@ -102,7 +120,9 @@ function flatStatus({ type, resource, containerResource, pods, object, external 
         currentAverageValue: containerResource.current?.averageValue ?? '0',
         container: containerResource.container,
       }),
-    pods: pods && compact({ metricName: pods.metric?.name, currentAverageValue: pods.current?.averageValue ?? '0', selector: pods.metric?.selector }),
+    pods:
+      pods &&
+      compact({ metricName: pods.metric?.name, currentAverageValue: pods.current?.averageValue ?? '0', selector: pods.metric?.selector }),
     object:
       object &&
       compact({
@@ -125,23 +145,29 @@ function flatStatus({ type, resource, containerResource, pods, object, external 
 
 function fullStatus(flat: Loose): MetricStatus {
   const { resource, containerResource, pods, object, external } = flat
-  const current = (part: Loose): Fields => compact({ averageUtilization: part.currentAverageUtilization, averageValue: part.currentAverageValue })
+  const current = (part: Loose): Fields =>
+    compact({ averageUtilization: part.currentAverageUtilization, averageValue: part.currentAverageValue })
   return compact({
     type: flat.type,
     resource: resource && { name: resource.name, current: current(resource) },
-    containerResource: containerResource && { name: containerResource.name, container: containerResource.container, current: current(containerResource) },
-    pods: pods && { metric: compact({ name: pods.metricName, selector: pods.selector }), current: compact({ averageValue: pods.currentAverageValue }) },
-    object:
-      object && {
-        describedObject: object.target,
-        metric: compact({ name: object.metricName, selector: object.selector }),
-        current: compact({ value: object.currentValue, averageValue: object.averageValue }),
-      },
-    external:
-      external && {
-        metric: compact({ name: external.metricName, selector: external.metricSelector }),
-        current: compact({ value: external.currentValue, averageValue: external.currentAverageValue }),
-      },
+    containerResource: containerResource && {
+      name: containerResource.name,
+      container: containerResource.container,
+      current: current(containerResource),
+    },
+    pods: pods && {
+      metric: compact({ name: pods.metricName, selector: pods.selector }),
+      current: compact({ averageValue: pods.currentAverageValue }),
+    },
+    object: object && {
+      describedObject: object.target,
+      metric: compact({ name: object.metricName, selector: object.selector }),
+      current: compact({ value: object.currentValue, averageValue: object.averageValue }),
+    },
+    external: external && {
+      metric: compact({ name: external.metricName, selector: external.metricSelector }),
+      current: compact({ value: external.currentValue, averageValue: external.currentAverageValue }),
+    },
   }) as unknown as MetricStatus
 }
 
@@ -158,7 +184,8 @@ export function autoscalerToV1(autoscaler: V2): V1 {
   const { metrics = [], behavior, ...spec } = autoscaler.spec ?? ({} as NonNullable<V2['spec']>)
   const { currentMetrics = [], conditions = [], ...status } = autoscaler.status ?? ({} as NonNullable<V2['status']>)
   const cpu = metrics.find(isCpuUtilization)?.resource?.target?.averageUtilization
-  const currentCpu = currentMetrics.find(({ type, resource }) => type === 'Resource' && resource?.name === 'cpu')?.resource?.current?.averageUtilization
+  const currentCpu = currentMetrics.find(({ type, resource }) => type === 'Resource' && resource?.name === 'cpu')?.resource?.current
+    ?.averageUtilization
   const others = metrics.filter((metric) => !isCpuUtilization(metric)).map(flatSpec)
   const annotations: Record<string, string> = { ...autoscaler.metadata?.annotations }
   if (others.length > 0) annotations[METRICS] = JSON.stringify(others)
@@ -170,7 +197,9 @@ export function autoscalerToV1(autoscaler: V2): V1 {
     kind: 'HorizontalPodAutoscaler',
     metadata: Object.keys(annotations).length > 0 ? { ...autoscaler.metadata, annotations } : autoscaler.metadata,
     spec: { ...spec, ...(cpu === undefined ? {} : { targetCPUUtilizationPercentage: cpu }) },
-    ...(autoscaler.status ? { status: { ...status, ...(currentCpu === undefined ? {} : { currentCPUUtilizationPercentage: currentCpu }) } } : {}),
+    ...(autoscaler.status
+      ? { status: { ...status, ...(currentCpu === undefined ? {} : { currentCPUUtilizationPercentage: currentCpu }) } }
+      : {}),
   } as V1
 }
 

@@ -17,7 +17,13 @@ import { autoscalerFromV1, autoscalerToV1 } from './horizontal-pod-autoscaler-co
 
 const DEFAULT_CPU_UTILIZATION = 80
 const SHOWN_METRICS = 2
-const SOURCES = { ContainerResource: 'containerResource', External: 'external', Object: 'object', Pods: 'pods', Resource: 'resource' } as const
+const SOURCES = {
+  ContainerResource: 'containerResource',
+  External: 'external',
+  Object: 'object',
+  Pods: 'pods',
+  Resource: 'resource',
+} as const
 const MAX_PERIOD_SECONDS = 1800
 const MAX_WINDOW_SECONDS = 3600
 
@@ -26,11 +32,18 @@ const percent = (value: number | undefined, none: string): string => (value === 
 
 /** "cpu: 10%/50%", "100m/1 (avg)": now, and wanted. */
 function metricText(spec: MetricSpec, status: MetricStatus | undefined): string {
-  const valueOrAverage = (target: MetricTarget | undefined, current: { readonly value?: string; readonly averageValue?: string } | undefined): string =>
+  const valueOrAverage = (
+    target: MetricTarget | undefined,
+    current: { readonly value?: string; readonly averageValue?: string } | undefined,
+  ): string =>
     target?.averageValue === undefined
       ? `${shown(current?.value)}/${canonicalQuantity(target?.value ?? '0')}`
       : `${shown(current?.averageValue)}/${canonicalQuantity(target.averageValue)} (avg)`
-  const ofResource = (name: string, target: MetricTarget | undefined, current: { readonly averageValue?: string; readonly averageUtilization?: number } | undefined): string =>
+  const ofResource = (
+    name: string,
+    target: MetricTarget | undefined,
+    current: { readonly averageValue?: string; readonly averageUtilization?: number } | undefined,
+  ): string =>
     target?.averageValue === undefined
       ? `${name}: ${percent(current?.averageUtilization, '<unknown>')}/${percent(target?.averageUtilization, '<auto>')}`
       : `${name}: ${shown(current?.averageValue)}/${canonicalQuantity(target.averageValue)}`
@@ -79,7 +92,13 @@ function specDefaults(spec: HorizontalPodAutoscalerSpec): HorizontalPodAutoscale
   })
 }
 
-function validateTarget(errors: FieldErrors, path: string, target: MetricTarget | undefined, needs: readonly ('value' | 'averageValue' | 'averageUtilization')[], why: string): void {
+function validateTarget(
+  errors: FieldErrors,
+  path: string,
+  target: MetricTarget | undefined,
+  needs: readonly ('value' | 'averageValue' | 'averageUtilization')[],
+  why: string,
+): void {
   if (!target?.type) errors.push(required(`${path}.type`, 'must specify a metric target type'))
   else if (!['Utilization', 'Value', 'AverageValue'].includes(target.type)) {
     errors.push(invalid(`${path}.type`, target.type, 'must be either Utilization, Value, or AverageValue'))
@@ -101,7 +120,8 @@ function validateMetric(errors: FieldErrors, path: string, metric: MetricSpec): 
   const source = SOURCES[metric.type as keyof typeof SOURCES]
   if (metric.type && source === undefined) errors.push(notSupported(`${path}.type`, metric.type, types))
   for (const name of Object.values(SOURCES)) {
-    if (name !== source && metric[name] !== undefined) errors.push(forbidden(`${path}.${name}`, 'must populate the given metric source only'))
+    if (name !== source && metric[name] !== undefined)
+      errors.push(forbidden(`${path}.${name}`, 'must populate the given metric source only'))
   }
   if (source === undefined) return
   const given = metric[source]
@@ -113,15 +133,29 @@ function validateMetric(errors: FieldErrors, path: string, metric: MetricSpec): 
   if ('metric' in given && !given.metric?.name) errors.push(required(`${at}.metric.name`, 'must specify a metric name'))
   if ('name' in given && !given.name) errors.push(required(`${at}.name`, 'must specify a resource name'))
   if (source === 'resource' || source === 'containerResource') {
-    validateTarget(errors, `${at}.target`, given.target, ['averageValue', 'averageUtilization'], 'must set either a target raw value or a target utilization')
+    validateTarget(
+      errors,
+      `${at}.target`,
+      given.target,
+      ['averageValue', 'averageUtilization'],
+      'must set either a target raw value or a target utilization',
+    )
     if (given.target?.averageUtilization !== undefined && given.target.averageValue !== undefined) {
       errors.push(forbidden(`${at}.target.averageValue`, 'may not set both a target raw value and a target utilization'))
     }
     if ('container' in given && !given.container) errors.push(required(`${at}.container`, 'must specify a container'))
-  } else if (source === 'pods') validateTarget(errors, `${at}.target`, given.target, ['averageValue'], 'must specify a positive target averageValue')
-  else if (source === 'object') validateTarget(errors, `${at}.target`, given.target, ['value', 'averageValue'], 'must set either a target value or averageValue')
+  } else if (source === 'pods')
+    validateTarget(errors, `${at}.target`, given.target, ['averageValue'], 'must specify a positive target averageValue')
+  else if (source === 'object')
+    validateTarget(errors, `${at}.target`, given.target, ['value', 'averageValue'], 'must set either a target value or averageValue')
   else {
-    validateTarget(errors, `${at}.target`, given.target, ['value', 'averageValue'], 'must set either a target value for metric or a per-pod target')
+    validateTarget(
+      errors,
+      `${at}.target`,
+      given.target,
+      ['value', 'averageValue'],
+      'must set either a target value for metric or a per-pod target',
+    )
     if (given.target?.value !== undefined && given.target.averageValue !== undefined) {
       errors.push(forbidden(`${at}.target.value`, 'may not set both a target value for metric and a per-pod target'))
     }
@@ -131,7 +165,8 @@ function validateMetric(errors: FieldErrors, path: string, metric: MetricSpec): 
 function validateRules(errors: FieldErrors, path: string, rules: HPAScalingRules | undefined): void {
   if (!rules) return
   const window = rules.stabilizationWindowSeconds
-  if (window !== undefined && window < 0) errors.push(invalid(`${path}.stabilizationWindowSeconds`, window, 'must be greater than or equal to zero'))
+  if (window !== undefined && window < 0)
+    errors.push(invalid(`${path}.stabilizationWindowSeconds`, window, 'must be greater than or equal to zero'))
   if (window !== undefined && window > MAX_WINDOW_SECONDS) {
     errors.push(invalid(`${path}.stabilizationWindowSeconds`, window, `must be less than or equal to ${MAX_WINDOW_SECONDS}`))
   }
@@ -142,7 +177,8 @@ function validateRules(errors: FieldErrors, path: string, rules: HPAScalingRules
     checkOneOf(errors, `${at}.type`, type, ['Percent', 'Pods'])
     if (value <= 0) errors.push(invalid(`${at}.value`, value, 'must be greater than zero'))
     if (periodSeconds <= 0) errors.push(invalid(`${at}.periodSeconds`, periodSeconds, 'must be greater than zero'))
-    if (periodSeconds > MAX_PERIOD_SECONDS) errors.push(invalid(`${at}.periodSeconds`, periodSeconds, `must be less than or equal to ${MAX_PERIOD_SECONDS}`))
+    if (periodSeconds > MAX_PERIOD_SECONDS)
+      errors.push(invalid(`${at}.periodSeconds`, periodSeconds, `must be less than or equal to ${MAX_PERIOD_SECONDS}`))
   })
 }
 
@@ -162,8 +198,9 @@ export const horizontalPodAutoscalers = defineResource({
   prepareForCreate: (autoscaler) => ({ ...autoscaler, status: { desiredReplicas: 0 } }),
   validate({ spec }) {
     const errors: FieldErrors = []
-    const { minReplicas, maxReplicas = 0, scaleTargetRef, metrics = [], behavior } = spec ?? ({} as HorizontalPodAutoscalerSpec)
-    if (minReplicas !== undefined && minReplicas < 1) errors.push(invalid('spec.minReplicas', minReplicas, 'must be greater than or equal to 1'))
+    const { minReplicas, maxReplicas, scaleTargetRef, metrics = [], behavior } = spec ?? ({} as HorizontalPodAutoscalerSpec)
+    if (minReplicas !== undefined && minReplicas < 1)
+      errors.push(invalid('spec.minReplicas', minReplicas, 'must be greater than or equal to 1'))
     if (maxReplicas === 0) errors.push(required('spec.maxReplicas', 'must be set and greater than 0'))
     else if (maxReplicas < 1) errors.push(invalid('spec.maxReplicas', maxReplicas, 'must be greater than or equal to 1'))
     if (minReplicas !== undefined && maxReplicas < minReplicas) {

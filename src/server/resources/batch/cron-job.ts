@@ -29,7 +29,8 @@ function validateTimeZone(errors: FieldErrors, path: string, zone: string | unde
   if (zone === '') errors.push(invalid(path, zone, 'timeZone must be nil or non-empty string'))
   else if (zone.toLowerCase() === 'local') {
     errors.push(invalid(path, zone, 'timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones'))
-  } else if (!/^[A-Za-z.\-_0-9+]+(\/[A-Za-z.\-_0-9+]+)*$/.test(zone) || !isTimeZone(zone)) errors.push(invalid(path, zone, `unknown time zone ${zone}`))
+  } else if (!/^[A-Za-z.\-_0-9+]+(\/[A-Za-z.\-_0-9+]+)*$/.test(zone) || !isTimeZone(zone))
+    errors.push(invalid(path, zone, `unknown time zone ${zone}`))
 }
 
 function validate({ spec }: CronJob): readonly FieldError[] {
@@ -47,7 +48,12 @@ function validate({ spec }: CronJob): readonly FieldError[] {
   checkRequiredOneOf(errors, 'spec.concurrencyPolicy', spec?.concurrencyPolicy, ['Allow', 'Forbid', 'Replace'])
   const template = spec?.jobTemplate?.spec
   if (template) {
-    if (template.manualSelector) errors.push({ type: 'FieldValueNotSupported', field: 'spec.jobTemplate.spec.manualSelector', detail: 'Unsupported value: true: supported values: "nil", "false"' })
+    if (template.manualSelector)
+      errors.push({
+        type: 'FieldValueNotSupported',
+        field: 'spec.jobTemplate.spec.manualSelector',
+        detail: 'Unsupported value: true: supported values: "nil", "false"',
+      })
     validateJobSpec(errors, 'spec.jobTemplate.spec', template)
   }
   checkNotNegative(errors, 'spec.successfulJobsHistoryLimit', spec?.successfulJobsHistoryLimit)
@@ -63,17 +69,27 @@ export const cronJobs = defineResource({
     ...nameToAge(
       text('Schedule', ({ spec }: CronJob) => spec?.schedule ?? ''),
       text('Timezone', ({ spec }: CronJob) => spec?.timeZone ?? '<none>'),
-      { ...text('Suspend', ({ spec }: CronJob) => (spec?.suspend === undefined ? '<unset>' : spec.suspend ? 'True' : 'False')), type: 'boolean' },
+      {
+        ...text('Suspend', ({ spec }: CronJob) => (spec?.suspend === undefined ? '<unset>' : spec.suspend ? 'True' : 'False')),
+        type: 'boolean',
+      },
       integer('Active', ({ status }: CronJob) => status?.active?.length),
-      text('Last Schedule', ({ status }: CronJob, nowMs) => (status?.lastScheduleTime ? timeSince(status.lastScheduleTime, nowMs) : '<none>')),
+      text('Last Schedule', ({ status }: CronJob, nowMs) =>
+        status?.lastScheduleTime ? timeSince(status.lastScheduleTime, nowMs) : '<none>',
+      ),
     ),
     ...containerColumns(({ spec }: CronJob) => spec?.jobTemplate?.spec?.template?.spec?.containers),
     selectorColumn(({ spec }: CronJob) => spec?.jobTemplate?.spec?.selector),
   ],
   setDefaults: (cronJob) =>
     changeField(cronJob, 'spec', (spec) => {
-      const next = withDefaults(spec, { concurrencyPolicy: 'Allow', suspend: false, successfulJobsHistoryLimit: 3, failedJobsHistoryLimit: 1 })
-      return changeField(next, 'jobTemplate', (template) => 
+      const next = withDefaults(spec, {
+        concurrencyPolicy: 'Allow',
+        suspend: false,
+        successfulJobsHistoryLimit: 3,
+        failedJobsHistoryLimit: 1,
+      })
+      return changeField(next, 'jobTemplate', (template) =>
         // The rest of the job's defaults come when it is made.
         changeField(template, 'spec', (jobSpec) => changeField(jobSpec, 'template', podTemplateDefaults)),
       )

@@ -47,7 +47,9 @@ export function scheduleProblem(schedule: string): string | undefined {
     if (DESCRIPTORS.includes(withoutZone)) return undefined
     if (!withoutZone.startsWith('@every ')) return `unrecognized descriptor: ${withoutZone}`
     const duration = withoutZone.slice('@every '.length)
-    return DURATION.test(duration) ? undefined : `failed to parse duration ${withoutZone}: time: invalid duration ${JSON.stringify(duration)}`
+    return DURATION.test(duration)
+      ? undefined
+      : `failed to parse duration ${withoutZone}: time: invalid duration ${JSON.stringify(duration)}`
   }
   const fields = withoutZone.split(/\s+/).filter((field) => field !== '')
   if (fields.length !== FIELDS.length) return `expected exactly ${FIELDS.length} fields, found ${fields.length}: [${fields.join(' ')}]`

@@ -45,7 +45,8 @@ function validateIndexed(errors: FieldErrors, path: string, spec: JobSpec): void
   if (completions !== undefined) atMost('maxFailedIndexes', completions, 'completions')
   atMost('maxFailedIndexes', MAX_FAILED_INDEXES, `${MAX_FAILED_INDEXES}`)
   if (completions === undefined || completions <= COMPLETIONS_SOFT_LIMIT || backoffLimitPerIndex === undefined) return
-  if (maxFailedIndexes === undefined) errors.push(required(`${path}.maxFailedIndexes`, `must be specified when completions is above ${COMPLETIONS_SOFT_LIMIT}`))
+  if (maxFailedIndexes === undefined)
+    errors.push(required(`${path}.maxFailedIndexes`, `must be specified when completions is above ${COMPLETIONS_SOFT_LIMIT}`))
   const why = `${HIGH_COMPLETIONS_LIMIT} when completions are above ${COMPLETIONS_SOFT_LIMIT} and used with backoff limit per index`
   if (parallelism !== undefined) atMost('parallelism', HIGH_COMPLETIONS_LIMIT, why)
   atMost('maxFailedIndexes', HIGH_COMPLETIONS_LIMIT, why)
@@ -55,11 +56,12 @@ function validateFailureRule(errors: FieldErrors, path: string, rule: PodFailure
   const { action, onExitCodes, onPodConditions } = rule
   if (!action) errors.push(required(`${path}.action`, 'valid values: ["Count" "FailIndex" "FailJob" "Ignore"]'))
   else if (action === 'FailIndex') {
-    if (spec.backoffLimitPerIndex === undefined) errors.push(invalid(`${path}.action`, action, 'requires the backoffLimitPerIndex to be set'))
+    if (spec.backoffLimitPerIndex === undefined)
+      errors.push(invalid(`${path}.action`, action, 'requires the backoffLimitPerIndex to be set'))
   } else checkOneOf(errors, `${path}.action`, action, ['Count', 'FailIndex', 'FailJob', 'Ignore'])
   if (onExitCodes) {
     const at = `${path}.onExitCodes`
-    const { operator, values = [], containerName } = onExitCodes
+    const { operator, values, containerName } = onExitCodes
     if (!operator) errors.push(required(`${at}.operator`, 'valid values: ["In" "NotIn"]'))
     else checkOneOf(errors, `${at}.operator`, operator, ['In', 'NotIn'])
     const names = [...(spec.template?.spec?.containers ?? []), ...(spec.template?.spec?.initContainers ?? [])].map(({ name }) => name)
@@ -71,27 +73,42 @@ function validateFailureRule(errors: FieldErrors, path: string, rule: PodFailure
     values.forEach((value, i) => {
       if (operator === 'In' && value === 0) errors.push(invalid(`${at}.values[${i}]`, value, 'must not be 0 for the In operator'))
       if (i > 0 && value < (values[i - 1] ?? 0)) errors.push(invalid(`${at}.values`, values, 'must be ordered'))
-      if (i > 0 && value === values[i - 1]) errors.push({ type: 'FieldValueDuplicate', field: `${at}.values[${i}]`, detail: `Duplicate value: ${value}` })
+      if (i > 0 && value === values[i - 1])
+        errors.push({ type: 'FieldValueDuplicate', field: `${at}.values[${i}]`, detail: `Duplicate value: ${value}` })
     })
   }
   if (onPodConditions?.length) {
-    if (onPodConditions.length > MAX_CONDITION_PATTERNS) errors.push(tooMany(`${path}.onPodConditions`, onPodConditions.length, MAX_CONDITION_PATTERNS))
-    onPodConditions.forEach(({ status }, i) => checkOneOf(errors, `${path}.onPodConditions[${i}].status`, status, ['False', 'True', 'Unknown']))
+    if (onPodConditions.length > MAX_CONDITION_PATTERNS)
+      errors.push(tooMany(`${path}.onPodConditions`, onPodConditions.length, MAX_CONDITION_PATTERNS))
+    onPodConditions.forEach(({ status }, i) =>
+      checkOneOf(errors, `${path}.onPodConditions[${i}].status`, status, ['False', 'True', 'Unknown']),
+    )
   }
   const conditionCount = onPodConditions?.length ?? 0
-  if (onExitCodes && conditionCount > 0) errors.push(invalid(path, rule, 'specifying both OnExitCodes and OnPodConditions is not supported'))
-  if (!onExitCodes && conditionCount === 0) errors.push(invalid(path, rule, 'specifying one of OnExitCodes and OnPodConditions is required'))
+  if (onExitCodes && conditionCount > 0)
+    errors.push(invalid(path, rule, 'specifying both OnExitCodes and OnPodConditions is not supported'))
+  if (!onExitCodes && conditionCount === 0)
+    errors.push(invalid(path, rule, 'specifying one of OnExitCodes and OnPodConditions is required'))
 }
 
 function validateRestartPolicy(errors: FieldErrors, path: string, spec: JobSpec): void {
   const policy = spec.template?.spec?.restartPolicy
   if (!policy || policy === 'Always') errors.push(required(path, 'valid values: "OnFailure", "Never"'))
   else if (policy !== 'OnFailure' && policy !== 'Never') errors.push(notSupported(path, policy, ['OnFailure', 'Never']))
-  else if (spec.podFailurePolicy && policy !== 'Never') errors.push(invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified'))
+  else if (spec.podFailurePolicy && policy !== 'Never')
+    errors.push(invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified'))
 }
 
 export function validateJobSpec(errors: FieldErrors, path: string, spec: JobSpec): void {
-  const counts = ['parallelism', 'completions', 'activeDeadlineSeconds', 'backoffLimit', 'ttlSecondsAfterFinished', 'backoffLimitPerIndex', 'maxFailedIndexes'] as const
+  const counts = [
+    'parallelism',
+    'completions',
+    'activeDeadlineSeconds',
+    'backoffLimit',
+    'ttlSecondsAfterFinished',
+    'backoffLimitPerIndex',
+    'maxFailedIndexes',
+  ] as const
   for (const field of counts) checkNotNegative(errors, `${path}.${field}`, spec[field])
   if (spec.maxFailedIndexes !== undefined && spec.backoffLimitPerIndex === undefined) {
     errors.push(required(`${path}.backoffLimitPerIndex`, 'when maxFailedIndexes is specified'))
@@ -114,7 +131,12 @@ export function validateJobSpec(errors: FieldErrors, path: string, spec: JobSpec
     errors.push(required(`${path}.successPolicy.rules`, 'at least one rules must be specified when the successPolicy is specified'))
   }
   if (spec.podReplacementPolicy !== undefined) {
-    checkOneOf(errors, `${path}.podReplacementPolicy`, spec.podReplacementPolicy, spec.podFailurePolicy ? ['Failed'] : ['Failed', 'TerminatingOrFailed'])
+    checkOneOf(
+      errors,
+      `${path}.podReplacementPolicy`,
+      spec.podReplacementPolicy,
+      spec.podFailurePolicy ? ['Failed'] : ['Failed', 'TerminatingOrFailed'],
+    )
   }
   if (spec.template) validatePodTemplate(errors, `${path}.template`, spec.template)
   validateRestartPolicy(errors, `${path}.template.spec.restartPolicy`, spec)

@@ -32,7 +32,8 @@ function statusWord({ metadata, status }: Job): string {
   return ['Suspended', 'FailureTarget', 'SuccessCriteriaMet'].find(has) ?? 'Running'
 }
 
-const patternDefaults = (pattern: PodFailurePolicyOnPodConditionsPattern): PodFailurePolicyOnPodConditionsPattern => withDefaults(pattern, { status: 'True' })
+const patternDefaults = (pattern: PodFailurePolicyOnPodConditionsPattern): PodFailurePolicyOnPodConditionsPattern =>
+  withDefaults(pattern, { status: 'True' })
 const ruleDefaults = (rule: PodFailurePolicyRule): PodFailurePolicyRule =>
   changeField(rule, 'onPodConditions', (patterns) => mapItems(patterns, patternDefaults))
 

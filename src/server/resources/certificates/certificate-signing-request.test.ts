@@ -27,7 +27,9 @@ test('a verdict is given at /approval alone, gets its times, and stays', async (
   assert.match(String((await call('PUT', `${path}/r/status`, approved)).body.message), /updates may not add a condition of type "Approved"/)
   const { body } = await call('PUT', `${path}/r/approval`, approved)
   const time = '2026-01-01T00:00:00Z'
-  assert.deepEqual(body.status.conditions, [{ type: 'Approved', status: 'True', reason: 'test', lastUpdateTime: time, lastTransitionTime: time }])
+  assert.deepEqual(body.status.conditions, [
+    { type: 'Approved', status: 'True', reason: 'test', lastUpdateTime: time, lastTransitionTime: time },
+  ])
   const taken = await call('PUT', `${path}/r/approval`, { ...body, status: {} })
   assert.match(String(taken.body.message), /updates may not remove a condition of type "Approved"/)
 })

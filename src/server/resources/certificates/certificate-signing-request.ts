@@ -64,17 +64,22 @@ const withTimes = (conditions: Conditions, before: Conditions, now: string): Con
     ...condition,
     lastUpdateTime: condition.lastUpdateTime ?? now,
     lastTransitionTime:
-      condition.lastTransitionTime ?? before?.find(({ type, status }) => type === condition.type && status === condition.status)?.lastTransitionTime ?? now,
+      condition.lastTransitionTime ??
+      before?.find(({ type, status }) => type === condition.type && status === condition.status)?.lastTransitionTime ??
+      now,
   }))
 
 /** Verdicts are given at /approval alone, and nobody takes one back. */
 function updateFaults(next: CertificateSigningRequest, old: CertificateSigningRequest, subresource?: string): FieldErrors {
   const errors: FieldErrors = []
   checkImmutable(errors, 'spec', next.spec, old.spec)
-  const has = (request: CertificateSigningRequest, type: string): boolean => request.status?.conditions?.some((entry) => entry.type === type) ?? false
-  if (has(next, 'Approved') && has(next, 'Denied')) errors.push(invalid('status.conditions', 'Denied', 'Approved and Denied conditions are mutually exclusive'))
+  const has = (request: CertificateSigningRequest, type: string): boolean =>
+    request.status?.conditions?.some((entry) => entry.type === type) ?? false
+  if (has(next, 'Approved') && has(next, 'Denied'))
+    errors.push(invalid('status.conditions', 'Denied', 'Approved and Denied conditions are mutually exclusive'))
   for (const type of ['Approved', 'Denied', 'Failed']) {
-    if (has(old, type) && !has(next, type)) errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`))
+    if (has(old, type) && !has(next, type))
+      errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`))
     else if (subresource !== 'approval' && type !== 'Failed' && has(next, type) && !has(old, type)) {
       errors.push(forbidden('status.conditions', `updates may not add a condition of type "${type}"`))
     }
@@ -108,7 +113,7 @@ export const certificateSigningRequests = defineResource({
       ...request,
       spec: { ...asked, username: user.name, ...(user.uid ? { uid: user.uid } : {}), groups: user.groups, ...extra },
       status: {},
-    } as CertificateSigningRequest
+    }
   },
   prepareForUpdate(next, old, { subresource, runtime }) {
     if (!subresource) return withField(next, 'spec', old.spec)
@@ -120,7 +125,8 @@ export const certificateSigningRequests = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     if (!spec?.request) errors.push(required('spec.request'))
-    else if (!isPem(spec.request, 'CERTIFICATE REQUEST')) errors.push(invalid('spec.request', '<certificate request>', 'PEM block type must be CERTIFICATE REQUEST'))
+    else if (!isPem(spec.request, 'CERTIFICATE REQUEST'))
+      errors.push(invalid('spec.request', '<certificate request>', 'PEM block type must be CERTIFICATE REQUEST'))
     if (!spec?.usages?.length) errors.push(required('spec.usages'))
     const seen = new Set<string>()
     spec?.usages?.forEach((usage, i) => {
@@ -128,10 +134,12 @@ export const certificateSigningRequests = defineResource({
       seen.add(usage)
     })
     const signer = spec?.signerName ?? ''
-    if (signer === 'kubernetes.io/legacy-unknown') errors.push(invalid('spec.signerName', signer, 'the legacy signerName is not allowed via this API version'))
+    if (signer === 'kubernetes.io/legacy-unknown')
+      errors.push(invalid('spec.signerName', signer, 'the legacy signerName is not allowed via this API version'))
     else checkSignerName(errors, signer)
     const seconds = spec?.expirationSeconds
-    if (seconds !== undefined && seconds < MIN_EXPIRATION_SECONDS) errors.push(invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
+    if (seconds !== undefined && seconds < MIN_EXPIRATION_SECONDS)
+      errors.push(invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
     return errors
   },
   validateUpdate: updateFaults,

@@ -11,15 +11,16 @@ export const clusterTrustBundles = defineResource({
   kind: 'ClusterTrustBundle',
   hasGeneration: false,
   // A signer's bundles carry its name, with colons.
-  nameFormat: (name) => (/^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$/.test(name) ? [] : ['ClusterTrustBundle name must be a DNS subdomain, after the prefix of its signer']),
-  columns: [
-    nameColumn as Column<ClusterTrustBundle>,
-    text('SignerName', ({ spec }: ClusterTrustBundle) => spec?.signerName || '<none>'),
-  ],
+  nameFormat: (name) =>
+    /^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$/.test(name)
+      ? []
+      : ['ClusterTrustBundle name must be a DNS subdomain, after the prefix of its signer'],
+  columns: [nameColumn as Column<ClusterTrustBundle>, text('SignerName', ({ spec }: ClusterTrustBundle) => spec?.signerName || '<none>')],
   fieldSelectors: { 'spec.signerName': ({ spec }) => spec?.signerName ?? '' },
   validate({ spec }) {
     const errors: FieldErrors = []
-    if (!spec?.trustBundle?.includes('-----BEGIN CERTIFICATE-----')) errors.push(required('spec.trustBundle', 'at least one trust anchor must be provided'))
+    if (!spec?.trustBundle?.includes('-----BEGIN CERTIFICATE-----'))
+      errors.push(required('spec.trustBundle', 'at least one trust anchor must be provided'))
     return errors
   },
   validateUpdate(next, old) {

@@ -14,7 +14,8 @@ export const leases = defineResource({
     const errors: FieldErrors = []
     checkPositive(errors, 'spec.leaseDurationSeconds', spec?.leaseDurationSeconds)
     checkNotNegative(errors, 'spec.leaseTransitions', spec?.leaseTransitions)
-    if (spec?.preferredHolder && !spec.strategy) errors.push(invalid('spec.preferredHolder', spec.preferredHolder, 'may only be specified if `strategy` is defined'))
+    if (spec?.preferredHolder && !spec.strategy)
+      errors.push(invalid('spec.preferredHolder', spec.preferredHolder, 'may only be specified if `strategy` is defined'))
     return errors
   },
 })

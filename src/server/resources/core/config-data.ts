@@ -8,7 +8,8 @@ import { forbidden, invalid, tooLong, type FieldErrors } from '../rules.ts'
 const SIZE_LIMIT_BYTES = 1024 * 1024
 
 /** How many bytes a base64 text stands for. */
-export const base64Length = (text: string): number => Math.floor((text.length * 3) / 4) - (text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0)
+export const base64Length = (text: string): number =>
+  Math.floor((text.length * 3) / 4) - (text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0)
 
 type Data = Readonly<Record<string, string>> | undefined
 
@@ -26,7 +27,12 @@ export function checkSize(errors: FieldErrors, path: string, sizeBytes: number):
   if (sizeBytes > SIZE_LIMIT_BYTES) errors.push(tooLong(path, SIZE_LIMIT_BYTES))
 }
 
-export function checkNotImmutable<T extends { readonly immutable?: boolean }>(errors: FieldErrors, next: T, old: T, fields: readonly (keyof T & string)[]): void {
+export function checkNotImmutable<T extends { readonly immutable?: boolean }>(
+  errors: FieldErrors,
+  next: T,
+  old: T,
+  fields: readonly (keyof T & string)[],
+): void {
   if (!old.immutable) return
   const why = 'field is immutable when `immutable` is set'
   if (!next.immutable) errors.push(forbidden('immutable', why))

@@ -16,7 +16,8 @@ export const configMaps = defineResource({
   }),
   validate({ data, binaryData }) {
     const errors: FieldErrors = []
-    for (const key in data) if (binaryData?.[key] !== undefined) errors.push(invalid(`data[${key}]`, key, 'duplicate of key present in binaryData'))
+    for (const key in data)
+      if (binaryData?.[key] !== undefined) errors.push(invalid(`data[${key}]`, key, 'duplicate of key present in binaryData'))
     checkSize(errors, '', validateKeys(errors, 'data', data, false) + validateKeys(errors, 'binaryData', binaryData, true))
     return errors
   },

@@ -1,7 +1,26 @@
 /** Rules of containers: one by one (validateContainer) and beside each other (validateContainers and the others). */
-import type { Container, ContainerPort, EnvFromSource, EnvVar, EphemeralContainer, PodSpec, Volume, VolumeMount } from '../../../api/generated/core/v1.ts'
+import type {
+  Container,
+  ContainerPort,
+  EnvFromSource,
+  EnvVar,
+  EphemeralContainer,
+  PodSpec,
+  Volume,
+  VolumeMount,
+} from '../../../api/generated/core/v1.ts'
 import { configMapKeyFaults, dns1123LabelFaults, environmentNameFaults, portNameFaults, portNumberFaults } from '../../../api/names.ts'
-import { checkFormat, checkOneOf, checkRequiredOneOf, duplicate, forbidden, invalid, notFound, required, type FieldErrors } from '../rules.ts'
+import {
+  checkFormat,
+  checkOneOf,
+  checkRequiredOneOf,
+  duplicate,
+  forbidden,
+  invalid,
+  notFound,
+  required,
+  type FieldErrors,
+} from '../rules.ts'
 import { validateContainerResourceField, validateFieldRef, ENV_FIELDS } from './downward-api-validation.ts'
 import { PROTOCOLS } from './endpoints.ts'
 import { validateLifecycle, validateProbe } from './probe-validation.ts'
@@ -39,7 +58,10 @@ function validateValueFrom(errors: FieldErrors, path: string, { value, valueFrom
   const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef } = valueFrom
   if (fieldRef) validateFieldRef(errors, `${path}.fieldRef`, fieldRef, ENV_FIELDS)
   if (resourceFieldRef) validateContainerResourceField(errors, `${path}.resourceFieldRef`, resourceFieldRef, false)
-  for (const [name, ref] of [['configMapKeyRef', configMapKeyRef], ['secretKeyRef', secretKeyRef]] as const) {
+  for (const [name, ref] of [
+    ['configMapKeyRef', configMapKeyRef],
+    ['secretKeyRef', secretKeyRef],
+  ] as const) {
     if (!ref) continue
     if (!ref.name) errors.push(required(`${path}.${name}.name`))
     if (!ref.key) errors.push(required(`${path}.${name}.key`))
@@ -93,7 +115,8 @@ function validateMount(errors: FieldErrors, path: string, mount: VolumeMount, co
   }
   if (mount.recursiveReadOnly === undefined || mount.recursiveReadOnly === 'Disabled') return
   const at = `${list}.recursiveReadOnly`
-  if (!['Enabled', 'IfPossible'].includes(mount.recursiveReadOnly)) checkOneOf(errors, at, mount.recursiveReadOnly, ['Disabled', 'Enabled', 'IfPossible'])
+  if (!['Enabled', 'IfPossible'].includes(mount.recursiveReadOnly))
+    checkOneOf(errors, at, mount.recursiveReadOnly, ['Disabled', 'Enabled', 'IfPossible'])
   else {
     if (!mount.readOnly) errors.push(forbidden(at, 'may only be specified when readOnly is true'))
     if (mount.mountPropagation !== undefined && mount.mountPropagation !== 'None') {
@@ -111,7 +134,8 @@ function validateMounts(errors: FieldErrors, path: string, container: Container,
     if (!mount.mountPath) errors.push(required(`${at}.mountPath`))
     if (points.has(mount.mountPath)) errors.push(invalid(`${at}.mountPath`, mount.mountPath, 'must be unique'))
     points.add(mount.mountPath)
-    if (container.volumeDevices?.some(({ name }) => name === mount.name)) errors.push(invalid(`${at}.name`, mount.name, 'must not already exist in volumeDevices'))
+    if (container.volumeDevices?.some(({ name }) => name === mount.name))
+      errors.push(invalid(`${at}.name`, mount.name, 'must not already exist in volumeDevices'))
     if (container.volumeDevices?.some(({ devicePath }) => devicePath === mount.mountPath)) {
       errors.push(invalid(`${at}.mountPath`, mount.mountPath, 'must not already exist as a path in volumeDevices'))
     }
@@ -126,7 +150,9 @@ function validateMounts(errors: FieldErrors, path: string, container: Container,
     if (names.has(device.name)) errors.push(invalid(`${at}.name`, device.name, 'must be unique'))
     names.add(device.name)
     if (volume && !volume.persistentVolumeClaim && !volume.ephemeral) {
-      errors.push(invalid(`${at}.name`, device.name, 'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode'))
+      errors.push(
+        invalid(`${at}.name`, device.name, 'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode'),
+      )
     }
     if (!volume) errors.push(notFound(`${at}.name`, device.name ?? ''))
     if (!device.devicePath) errors.push(required(`${at}.devicePath`))
@@ -191,7 +217,8 @@ export function validateContainers(errors: FieldErrors, path: string, containers
     validateProbes(errors, at, container, around.graceSeconds)
     if (container.restartPolicy !== undefined) {
       checkOneOf(errors, `${at}.restartPolicy`, container.restartPolicy, ['Always', 'Never', 'OnFailure'])
-    } else if (container.restartPolicyRules?.length) errors.push(required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used'))
+    } else if (container.restartPolicyRules?.length)
+      errors.push(required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used'))
   })
   validateHostPorts(errors, path, containers)
 }
@@ -207,7 +234,8 @@ export function validateInitContainers(
   containers.forEach((container, i) => {
     const at = `${path}[${i}]`
     validateContainer(errors, at, container, around)
-    if (container.restartPolicy !== undefined) checkOneOf(errors, `${at}.restartPolicy`, container.restartPolicy, ['Always', 'Never', 'OnFailure'])
+    if (container.restartPolicy !== undefined)
+      checkOneOf(errors, `${at}.restartPolicy`, container.restartPolicy, ['Always', 'Never', 'OnFailure'])
     if (container.name && names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name))
     names.add(container.name)
     validateHostPorts(errors, path, [container])
@@ -226,7 +254,17 @@ export function validateInitContainers(
   })
 }
 
-const NOT_EPHEMERAL = ['ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle', 'resources', 'resizePolicy', 'restartPolicy', 'restartPolicyRules'] as const
+const NOT_EPHEMERAL = [
+  'ports',
+  'livenessProbe',
+  'readinessProbe',
+  'startupProbe',
+  'lifecycle',
+  'resources',
+  'resizePolicy',
+  'restartPolicy',
+  'restartPolicyRules',
+] as const
 
 export function validateEphemeralContainers(
   errors: FieldErrors,
@@ -248,7 +286,11 @@ export function validateEphemeralContainers(
     }
     for (const field of NOT_EPHEMERAL) {
       const value = container[field]
-      const isSet = Array.isArray(value) ? value.length > 0 : typeof value === 'object' ? Object.keys(value).length > 0 : value !== undefined
+      const isSet = Array.isArray(value)
+        ? value.length > 0
+        : typeof value === 'object'
+          ? Object.keys(value).length > 0
+          : value !== undefined
       if (isSet) errors.push(forbidden(`${at}.${field}`, 'cannot be set for an Ephemeral Container'))
     }
     container.volumeMounts?.forEach((mount, j) => {

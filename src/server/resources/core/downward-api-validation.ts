@@ -20,7 +20,14 @@ export const VOLUME_FIELDS = ['metadata.annotations', 'metadata.labels', 'metada
 
 const KNOWN_FIELDS = new Set([...ENV_FIELDS, ...VOLUME_FIELDS, 'spec.restartPolicy', 'spec.schedulerName', 'spec.host', 'status.phase'])
 
-const RESOURCES = ['limits.cpu', 'limits.ephemeral-storage', 'limits.memory', 'requests.cpu', 'requests.ephemeral-storage', 'requests.memory']
+const RESOURCES = [
+  'limits.cpu',
+  'limits.ephemeral-storage',
+  'limits.memory',
+  'requests.cpu',
+  'requests.ephemeral-storage',
+  'requests.memory',
+]
 const DIVISORS: Readonly<Record<string, readonly string[]>> = {
   cpu: ['1m', '1'],
   memory: ['1', '1k', '1M', '1G', '1T', '1P', '1E', '1Ki', '1Mi', '1Gi', '1Ti', '1Pi', '1Ei'],
@@ -44,7 +51,10 @@ export function validateFieldRef(errors: FieldErrors, path: string, ref: ObjectF
     } else if (!supported.includes(ref.fieldPath)) errors.push(notSupported(`${path}.fieldPath`, ref.fieldPath, supported))
   } else if (base === 'metadata.annotations') checkFormat(errors, path, key.toLowerCase(), qualifiedNameFaults)
   else if (base === 'metadata.labels') checkFormat(errors, path, key, qualifiedNameFaults)
-  else errors.push(invalid(`${path}.fieldPath`, ref.fieldPath, `error converting fieldPath: field label does not support subscript: ${ref.fieldPath}`))
+  else
+    errors.push(
+      invalid(`${path}.fieldPath`, ref.fieldPath, `error converting fieldPath: field label does not support subscript: ${ref.fieldPath}`),
+    )
 }
 
 export function validateContainerResourceField(errors: FieldErrors, path: string, ref: ResourceFieldSelector, isVolume: boolean): void {
@@ -57,7 +67,14 @@ export function validateContainerResourceField(errors: FieldErrors, path: string
   if (divisor === undefined || compareQuantities(divisor, '0') === 0) return
   const kind = ref.resource?.endsWith('.cpu') ? 'cpu' : 'memory'
   if (!(DIVISORS[kind] ?? []).some((allowed) => compareQuantities(allowed, divisor) === 0)) {
-    const name = kind === 'cpu' ? 'cpu' : ref.resource?.endsWith('memory') ? 'memory' : ref.resource?.includes('hugepages-') ? 'hugepages' : 'local ephemeral storage'
+    const name =
+      kind === 'cpu'
+        ? 'cpu'
+        : ref.resource?.endsWith('memory')
+          ? 'memory'
+          : ref.resource?.includes('hugepages-')
+            ? 'hugepages'
+            : 'local ephemeral storage'
     const values = kind === 'cpu' ? '1m and 1' : (DIVISORS['memory'] ?? []).join(', ')
     const only = `only divisor's values ${values} are supported with the ${name} resource`
     errors.push(invalid(`${path}.divisor`, ref.resource, only))

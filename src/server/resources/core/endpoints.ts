@@ -47,7 +47,8 @@ export function validateEndpoints({ subsets }: Endpoints): FieldErrors {
   const errors: FieldErrors = []
   subsets?.forEach((subset, i) => {
     const at = `subsets[${i}]`
-    if (!subset.addresses?.length && !subset.notReadyAddresses?.length) errors.push(required(at, 'must specify `addresses` or `notReadyAddresses`'))
+    if (!subset.addresses?.length && !subset.notReadyAddresses?.length)
+      errors.push(required(at, 'must specify `addresses` or `notReadyAddresses`'))
     subset.addresses?.forEach((address, j) => validateAddress(errors, `${at}.addresses[${j}]`, address))
     subset.notReadyAddresses?.forEach((address, j) => validateAddress(errors, `${at}.notReadyAddresses[${j}]`, address))
     subset.ports?.forEach((port, j) => validatePort(errors, `${at}.ports[${j}]`, port, (subset.ports?.length ?? 0) > 1))
@@ -63,7 +64,9 @@ export const endpoints = defineResource({
   columns: nameToAge(text('Endpoints', addresses)),
   setDefaults: (object) =>
     changeField(object, 'subsets', (subsets) =>
-      mapItems(subsets, (subset) => changeField(subset, 'ports', (ports) => mapItems(ports, (port) => withDefaults(port, { protocol: 'TCP' })))),
+      mapItems(subsets, (subset) =>
+        changeField(subset, 'ports', (ports) => mapItems(ports, (port) => withDefaults(port, { protocol: 'TCP' }))),
+      ),
     ),
   validate: (object) => (isSemanticallyEqual(object.subsets, []) ? [] : validateEndpoints(object)),
 })

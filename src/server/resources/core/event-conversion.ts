@@ -50,5 +50,5 @@ export function eventFromEventsV1(object: KubeObject): CoreEvent {
     related: event.related,
     reportingComponent: event.reportingController,
     reportingInstance: event.reportingInstance,
-  } as CoreEvent)
+  })
 }

@@ -34,8 +34,9 @@ function validateItem(errors: FieldErrors, path: string, item: LimitRangeItem): 
     }
   }
   if (item.type === 'Pod') {
-    if (Object.keys(item.default ?? {}).length > 0) errors.push(forbidden(`${path}.default`, 'may not be specified when `type` is \'Pod\''))
-    if (Object.keys(item.defaultRequest ?? {}).length > 0) errors.push(forbidden(`${path}.defaultRequest`, 'may not be specified when `type` is \'Pod\''))
+    if (Object.keys(item.default ?? {}).length > 0) errors.push(forbidden(`${path}.default`, "may not be specified when `type` is 'Pod'"))
+    if (Object.keys(item.defaultRequest ?? {}).length > 0)
+      errors.push(forbidden(`${path}.defaultRequest`, "may not be specified when `type` is 'Pod'"))
   }
   if (item.type === 'PersistentVolumeClaim' && item.min?.['storage'] === undefined && item.max?.['storage'] === undefined) {
     errors.push(required(`${path}.limits`, 'either minimum or maximum storage value is required, but neither was provided'))

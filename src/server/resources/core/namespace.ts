@@ -12,7 +12,9 @@ const FINALIZER = 'kubernetes'
 
 function setDefaults(namespace: Namespace): Namespace {
   const name = namespace.metadata?.name
-  const labelled = name ? changeField(namespace, 'metadata', (metadata) => withField(metadata, 'labels', withEntry(metadata.labels, NAME_LABEL, name))) : namespace
+  const labelled = name
+    ? changeField(namespace, 'metadata', (metadata) => withField(metadata, 'labels', withEntry(metadata.labels, NAME_LABEL, name)))
+    : namespace
   return withField(labelled, 'status', withDefaults(labelled.status ?? {}, { phase: 'Active' }))
 }
 
@@ -46,6 +48,12 @@ export const namespaces = defineResource({
   validateStatusUpdate(next) {
     const wanted = next.metadata?.deletionTimestamp ? 'Terminating' : 'Active'
     if (next.status?.phase === wanted) return []
-    return [invalid('status.Phase', next.status?.phase ?? '', `may only be '${wanted}' if \`deletionTimestamp\` is ${wanted === 'Active' ? '' : 'not '}empty`)]
+    return [
+      invalid(
+        'status.Phase',
+        next.status?.phase ?? '',
+        `may only be '${wanted}' if \`deletionTimestamp\` is ${wanted === 'Active' ? '' : 'not '}empty`,
+      ),
+    ]
   },
 })

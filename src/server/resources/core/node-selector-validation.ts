@@ -20,7 +20,8 @@ function validateRequirement(errors: FieldErrors, path: string, { key, operator,
 
 function validateFieldRequirement(errors: FieldErrors, path: string, { key, operator, values = [] }: NodeSelectorRequirement): void {
   if (operator !== 'In' && operator !== 'NotIn') errors.push(invalid(`${path}.operator`, operator ?? '', BAD_OPERATOR))
-  else if (values.length !== 1) errors.push(required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"))
+  else if (values.length !== 1)
+    errors.push(required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"))
   if (key !== FIELD_KEY) errors.push(invalid(`${path}.key`, key ?? '', 'not a valid field selector key'))
   else values.forEach((value, i) => checkFormat(errors, `${path}.values[${i}]`, value, dns1123SubdomainFaults))
 }

@@ -70,7 +70,9 @@ export const nodes = defineResource({
   ],
   fieldSelectors: { 'spec.unschedulable': (node) => String(node.spec?.unschedulable ?? false) },
   setDefaults: (node) =>
-    changeField(node, 'status', (state) => (state.capacity && !state.allocatable ? withField(state, 'allocatable', state.capacity) : state)),
+    changeField(node, 'status', (state) =>
+      state.capacity && !state.allocatable ? withField(state, 'allocatable', state.capacity) : state,
+    ),
   validate(node) {
     const errors: FieldErrors = []
     validateTaints(errors, 'metadata.taints', node.spec?.taints)
@@ -83,7 +85,8 @@ export const nodes = defineResource({
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     const why = (field: string): string => `node updates may not change ${field} except from "" to valid`
-    if (old.spec?.podCIDRs?.length && !isEqual(old.spec.podCIDRs, next.spec?.podCIDRs)) errors.push(forbidden('spec.podCIDRs', why('podCIDR')))
+    if (old.spec?.podCIDRs?.length && !isEqual(old.spec.podCIDRs, next.spec?.podCIDRs))
+      errors.push(forbidden('spec.podCIDRs', why('podCIDR')))
     if (old.spec?.providerID && old.spec.providerID !== next.spec?.providerID) errors.push(forbidden('spec.providerID', why('providerID')))
     return errors
   },

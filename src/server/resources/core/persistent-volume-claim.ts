@@ -9,7 +9,8 @@ import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, required, 
 import { persistentVolumeClaimColumns } from './persistent-volume-columns.ts'
 import { validateAccessModes, VOLUME_MODES } from './persistent-volume.ts'
 
-export const claimSpecDefaults = (spec: PersistentVolumeClaimSpec): PersistentVolumeClaimSpec => withDefaults(spec, { volumeMode: 'Filesystem' })
+export const claimSpecDefaults = (spec: PersistentVolumeClaimSpec): PersistentVolumeClaimSpec =>
+  withDefaults(spec, { volumeMode: 'Filesystem' })
 
 export function claimDefaults(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const next = changeField(claim, 'spec', claimSpecDefaults)
@@ -50,17 +51,22 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Persi
     if (!dataSource.name) errors.push(required(`${path}.dataSource.name`))
     if (!dataSource.kind) errors.push(required(`${path}.dataSource.kind`))
     if (!dataSource.apiGroup && dataSource.kind !== 'PersistentVolumeClaim') {
-      errors.push(invalid(`${path}.dataSource`, dataSource.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+      errors.push(
+        invalid(`${path}.dataSource`, dataSource.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
+      )
     }
   }
   if (dataSourceRef) {
     if (!dataSourceRef.name) errors.push(required(`${path}.dataSourceRef.name`))
     if (!dataSourceRef.kind) errors.push(required(`${path}.dataSourceRef.kind`))
     if (!dataSourceRef.apiGroup && dataSourceRef.kind !== 'PersistentVolumeClaim') {
-      errors.push(invalid(`${path}.dataSourceRef`, dataSourceRef.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+      errors.push(
+        invalid(`${path}.dataSourceRef`, dataSourceRef.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
+      )
     }
   }
-  if (spec.volumeAttributesClassName) checkFormat(errors, `${path}.volumeAttributesClassName`, spec.volumeAttributesClassName, dns1123SubdomainFaults)
+  if (spec.volumeAttributesClassName)
+    checkFormat(errors, `${path}.volumeAttributesClassName`, spec.volumeAttributesClassName, dns1123SubdomainFaults)
 }
 
 const sizeOf = (spec: PersistentVolumeClaimSpec | undefined): string => spec?.resources?.requests?.['storage'] ?? '0'
@@ -69,7 +75,8 @@ const sizeOf = (spec: PersistentVolumeClaimSpec | undefined): string => spec?.re
 function comparable(next: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec, isBound: boolean): PersistentVolumeClaimSpec {
   let result = old.volumeName ? next : withField(next, 'volumeName', old.volumeName)
   // A class may be named once, when the claim has waited for a default.
-  if (old.storageClassName === undefined && !old.volumeName && result.storageClassName) result = withField(result, 'storageClassName', undefined)
+  if (old.storageClassName === undefined && !old.volumeName && result.storageClassName)
+    result = withField(result, 'storageClassName', undefined)
   if (!isBound) return result
   const requests = { ...result.resources?.requests, storage: sizeOf(old) }
   result = { ...result, resources: { ...result.resources, requests } }
@@ -95,17 +102,26 @@ export const persistentVolumeClaims = defineResource({
     if (!next.spec || !old.spec) return errors
     const isBound = next.status?.phase === 'Bound'
     if (!isSemanticallyEqual(comparable(next.spec, old.spec, isBound), old.spec)) {
-      errors.push(forbidden('spec', 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims'))
+      errors.push(
+        forbidden('spec', 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims'),
+      )
     }
     const shrinks = compareQuantities(sizeOf(next.spec), sizeOf(old.spec)) < 0
     if (shrinks && compareQuantities(sizeOf(next.spec), old.status?.capacity?.['storage'] ?? '0') <= 0) {
       errors.push(forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'))
     }
     checkImmutable(errors, 'volumeMode', next.spec.volumeMode, old.spec.volumeMode)
-    if (old.status?.currentVolumeAttributesClassName !== undefined && !next.spec.volumeAttributesClassName && old.spec.volumeAttributesClassName) {
+    if (
+      old.status?.currentVolumeAttributesClassName !== undefined &&
+      !next.spec.volumeAttributesClassName &&
+      old.spec.volumeAttributesClassName
+    ) {
       const what = next.spec.volumeAttributesClassName === undefined ? 'nil' : 'empty string'
       errors.push(
-        forbidden('spec.volumeAttributesClassName', `update to ${what} is forbidden when status.currentVolumeAttributesClassName is not nil`),
+        forbidden(
+          'spec.volumeAttributesClassName',
+          `update to ${what} is forbidden when status.currentVolumeAttributesClassName is not nil`,
+        ),
       )
     }
     return errors

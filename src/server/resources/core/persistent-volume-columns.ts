@@ -12,7 +12,7 @@ export const classOf = ({ metadata, spec }: PersistentVolume | PersistentVolumeC
   metadata?.annotations?.[OLD_CLASS] ?? spec?.storageClassName ?? ''
 
 export const persistentVolumeColumns: readonly Column<PersistentVolume>[] = [
-  nameColumn as Column<PersistentVolume>,
+  nameColumn,
   text('Capacity', ({ spec }) => size(spec?.capacity?.['storage'])),
   text('Access Modes', ({ spec }) => accessModesText(spec?.accessModes)),
   text('Reclaim Policy', ({ spec }) => spec?.persistentVolumeReclaimPolicy ?? ''),
@@ -21,18 +21,18 @@ export const persistentVolumeColumns: readonly Column<PersistentVolume>[] = [
   text('StorageClass', classOf),
   text('VolumeAttributesClass', ({ spec }) => spec?.volumeAttributesClassName ?? '<unset>'),
   text('Reason', ({ status }) => status?.reason ?? ''),
-  ageColumn as Column<PersistentVolume>,
+  ageColumn,
   wide(text('VolumeMode', ({ spec }) => spec?.volumeMode ?? '<unset>')),
 ]
 
 export const persistentVolumeClaimColumns: readonly Column<PersistentVolumeClaim>[] = [
-  nameColumn as Column<PersistentVolumeClaim>,
+  nameColumn,
   text('Status', ({ metadata, status }) => (metadata?.deletionTimestamp ? 'Terminating' : (status?.phase ?? ''))),
   text('Volume', ({ spec }) => spec?.volumeName ?? ''),
   text('Capacity', ({ spec, status }) => (spec?.volumeName ? size(status?.capacity?.['storage']) : '')),
   text('Access Modes', ({ spec, status }) => (spec?.volumeName ? accessModesText(status?.accessModes) : '')),
   text('StorageClass', classOf),
   text('VolumeAttributesClass', ({ spec }) => spec?.volumeAttributesClassName ?? '<unset>'),
-  ageColumn as Column<PersistentVolumeClaim>,
+  ageColumn,
   wide(text('VolumeMode', ({ spec }) => spec?.volumeMode ?? '<unset>')),
 ]

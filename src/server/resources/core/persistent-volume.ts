@@ -50,7 +50,8 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
   validateAccessModes(errors, 'spec.accessModes', spec.accessModes)
   const capacity = Object.entries(spec.capacity ?? {})
   if (capacity.length === 0) errors.push(required('spec.capacity'))
-  if (spec.capacity?.['storage'] === undefined || capacity.length > 1) errors.push(notSupported('spec.capacity', spec.capacity ?? {}, ['storage']))
+  if (spec.capacity?.['storage'] === undefined || capacity.length > 1)
+    errors.push(notSupported('spec.capacity', spec.capacity ?? {}, ['storage']))
   for (const [name, amount] of capacity) {
     if (compareQuantities(amount, '0') <= 0) errors.push(invalid(`spec.capacity[${name}]`, amount, 'must be greater than zero'))
   }
@@ -76,7 +77,8 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
 function sourceOf(spec: PersistentVolumeSpec | undefined, old: PersistentVolumeSpec | undefined): unknown {
   if (!spec) return undefined
   const source = Object.fromEntries(sourcesOf(spec).map((name) => [name, spec[name as keyof PersistentVolumeSpec]]))
-  if (spec.csi && old?.csi && !old.csi.controllerExpandSecretRef) source['csi'] = withField(spec.csi, 'controllerExpandSecretRef', undefined)
+  if (spec.csi && old?.csi && !old.csi.controllerExpandSecretRef)
+    source['csi'] = withField(spec.csi, 'controllerExpandSecretRef', undefined)
   return source
 }
 
@@ -87,7 +89,9 @@ export const persistentVolumes = defineResource({
   hasGeneration: false,
   columns: persistentVolumeColumns,
   setDefaults(volume) {
-    const next = changeField(volume, 'spec', (spec) => withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' }))
+    const next = changeField(volume, 'spec', (spec) =>
+      withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' }),
+    )
     return withField(next, 'status', withDefaults(next.status ?? {}, { phase: 'Pending' }))
   },
   prepareForCreate: (volume, { runtime }) => ({

@@ -16,7 +16,9 @@ function withKeys(selector: LabelSelector, keys: readonly string[] | undefined, 
 const changeTerm =
   (labels: Labels) =>
   (term: PodAffinityTerm): PodAffinityTerm =>
-    changeField(term, 'labelSelector', (selector) => withKeys(withKeys(selector, term.matchLabelKeys, 'In', labels), term.mismatchLabelKeys, 'NotIn', labels))
+    changeField(term, 'labelSelector', (selector) =>
+      withKeys(withKeys(selector, term.matchLabelKeys, 'In', labels), term.mismatchLabelKeys, 'NotIn', labels),
+    )
 
 const changeAffinity = <T extends PodAffinity>(affinity: T, labels: Labels): T => {
   const next: PodAffinity = changeField<PodAffinity, 'requiredDuringSchedulingIgnoredDuringExecution'>(
@@ -37,7 +39,9 @@ export function applyLabelKeys(pod: Pod): Pod {
       return changeField(withPods, 'podAntiAffinity', (terms) => changeAffinity(terms, labels))
     })
     return changeField(next, 'topologySpreadConstraints', (constraints) =>
-      mapItems(constraints, (constraint) => changeField(constraint, 'labelSelector', (selector) => withKeys(selector, constraint.matchLabelKeys, 'In', labels))),
+      mapItems(constraints, (constraint) =>
+        changeField(constraint, 'labelSelector', (selector) => withKeys(selector, constraint.matchLabelKeys, 'In', labels)),
+      ),
     )
   })
 }

@@ -46,7 +46,8 @@ function summarise(pod: Pod): PodSummary {
   const total = (spec?.containers ?? []).length + initContainers.filter(isRestartable).length
   let ready = 0
   let reason = status?.reason || status?.phase || ''
-  if (status?.conditions?.some((condition) => condition.type === 'PodScheduled' && condition.reason === 'SchedulingGated')) reason = 'SchedulingGated'
+  if (status?.conditions?.some((condition) => condition.type === 'PodScheduled' && condition.reason === 'SchedulingGated'))
+    reason = 'SchedulingGated'
 
   let restarts = 0
   let lastRestart = ''
@@ -110,11 +111,15 @@ function readinessGates(pod: Pod): string {
 }
 
 export const podColumns: readonly Column<Pod>[] = [
-  nameColumn as Column<Pod>,
-  text('Ready', (pod) => {
-    const { ready, total } = summarise(pod)
-    return `${ready}/${total}`
-  }, 'Containers that are ready, of all.'),
+  nameColumn,
+  text(
+    'Ready',
+    (pod) => {
+      const { ready, total } = summarise(pod)
+      return `${ready}/${total}`
+    },
+    'Containers that are ready, of all.',
+  ),
   text('Status', (pod) => summarise(pod).reason, 'The most telling word about the state of the pod.'),
   text(
     'Restarts',
@@ -124,7 +129,7 @@ export const podColumns: readonly Column<Pod>[] = [
     },
     'How often containers were restarted, and when last.',
   ),
-  ageColumn as Column<Pod>,
+  ageColumn,
   wide(text('IP', (pod) => pod.status?.podIPs?.[0]?.ip || '<none>')),
   wide(text('Node', (pod) => pod.spec?.nodeName || '<none>')),
   wide(text('Nominated Node', (pod) => pod.status?.nominatedNodeName || '<none>')),

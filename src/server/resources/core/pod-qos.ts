@@ -24,7 +24,9 @@ const limitsAll = (resources: Resources | undefined): boolean =>
 export function podQosClass(pod: Pod): 'Guaranteed' | 'Burstable' | 'BestEffort' {
   const spec = pod.spec
   const containers: readonly Container[] = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])]
-  const subjects: readonly (Resources | undefined)[] = spec?.resources ? [spec.resources] : containers.map((container) => container.resources)
+  const subjects: readonly (Resources | undefined)[] = spec?.resources
+    ? [spec.resources]
+    : containers.map((container) => container.resources)
   const requests = new Map<string, string>()
   const limits = new Map<string, string>()
   for (const resources of subjects) {

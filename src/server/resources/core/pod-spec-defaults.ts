@@ -2,7 +2,16 @@
  * Defaults of pod specs and what they contain, wherever a pod spec stands: in pods and in the templates of workloads. Pods
  * alone get more (core/pod.ts), so that a template does not grow fields when upstream adds a default. Idempotent.
  */
-import type { Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, Probe, Volume, VolumeProjection } from '../../../api/generated/core/v1.ts'
+import type {
+  Container,
+  ContainerPort,
+  EnvVar,
+  PodSpec,
+  PodTemplateSpec,
+  Probe,
+  Volume,
+  VolumeProjection,
+} from '../../../api/generated/core/v1.ts'
 import { changeField, mapItems, withDefaults, withField, withPositiveDefaults } from '../immutable.ts'
 
 /** The tag of an image reference; "latest" when it names neither tag nor digest; "" when it has none or is not a reference. */
@@ -47,7 +56,9 @@ export function containerDefaults<T extends Container>(container: T): T {
   next = changeField(next, 'livenessProbe', probeDefaults)
   next = changeField(next, 'readinessProbe', probeDefaults)
   next = changeField(next, 'startupProbe', probeDefaults)
-  next = changeField(next, 'securityContext', (context) => (context.procMount === '' ? withField(context, 'procMount', 'Default') : context))
+  next = changeField(next, 'securityContext', (context) =>
+    context.procMount === '' ? withField(context, 'procMount', 'Default') : context,
+  )
   next = changeField(next, 'lifecycle', (lifecycle) =>
     changeField(changeField(lifecycle, 'postStart', handlerDefaults), 'preStop', handlerDefaults),
   )
@@ -59,12 +70,15 @@ const FILE_MODE = 0o644
 const projectionDefaults = (projection: VolumeProjection): VolumeProjection => {
   const next = changeField(projection, 'serviceAccountToken', (token) => withDefaults(token, { expirationSeconds: 3600 }))
   return changeField(next, 'downwardAPI', (api) =>
-    changeField(api, 'items', (items) => mapItems(items, (item) => changeField(item, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' })))),
+    changeField(api, 'items', (items) =>
+      mapItems(items, (item) => changeField(item, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' }))),
+    ),
   )
 }
 
 export function volumeDefaults(volume: Volume): Volume {
-  if (!Object.entries(volume).some(([field, value]) => field !== 'name' && value !== undefined && value !== null)) return { ...volume, emptyDir: {} }
+  if (!Object.entries(volume).some(([field, value]) => field !== 'name' && value !== undefined && value !== null))
+    return { ...volume, emptyDir: {} }
   let next = changeField(volume, 'secret', (secret) => withDefaults(secret, { defaultMode: FILE_MODE }))
   next = changeField(next, 'configMap', (configMap) => withDefaults(configMap, { defaultMode: FILE_MODE }))
   next = changeField(next, 'downwardAPI', (api) =>
@@ -79,11 +93,15 @@ export function volumeDefaults(volume: Volume): Volume {
   next = changeField(next, 'hostPath', (hostPath) => (hostPath.type === undefined ? { ...hostPath, type: '' } : hostPath))
   next = changeField(next, 'iscsi', (iscsi) => withDefaults(iscsi, { iscsiInterface: 'default' }))
   next = changeField(next, 'rbd', (rbd) => withDefaults(rbd, { pool: 'rbd', user: 'admin', keyring: '/etc/ceph/keyring' }))
-  next = changeField(next, 'azureDisk', (disk) => withDefaults(disk, { cachingMode: 'ReadWrite', kind: 'Shared', fsType: 'ext4', readOnly: false }))
+  next = changeField(next, 'azureDisk', (disk) =>
+    withDefaults(disk, { cachingMode: 'ReadWrite', kind: 'Shared', fsType: 'ext4', readOnly: false }),
+  )
   next = changeField(next, 'scaleIO', (scaleIO) => withDefaults(scaleIO, { storageMode: 'ThinProvisioned', fsType: 'xfs' }))
   next = changeField(next, 'image', (image) => withDefaults(image, { pullPolicy: pullPolicyOf(image.reference) }))
   return changeField(next, 'ephemeral', (ephemeral) =>
-    changeField(ephemeral, 'volumeClaimTemplate', (template) => changeField(template, 'spec', (spec) => withDefaults(spec, { volumeMode: 'Filesystem' }))),
+    changeField(ephemeral, 'volumeClaimTemplate', (template) =>
+      changeField(template, 'spec', (spec) => withDefaults(spec, { volumeMode: 'Filesystem' })),
+    ),
   )
 }
 

@@ -22,7 +22,12 @@ function validateMirrorAnnotation(errors: FieldErrors, next: Pod, old: Pod): voi
   const after = next.metadata?.annotations?.[MIRROR]
   const before = old.metadata?.annotations?.[MIRROR]
   if (after === before) return
-  errors.push(forbidden(`metadata.annotations[${MIRROR}]`, before === undefined ? 'may not add mirror pod annotation' : 'may not remove or update mirror pod annotation'))
+  errors.push(
+    forbidden(
+      `metadata.annotations[${MIRROR}]`,
+      before === undefined ? 'may not add mirror pod annotation' : 'may not remove or update mirror pod annotation',
+    ),
+  )
 }
 
 /** False when the lists do not even have the same length: then nothing more is worth saying. */
@@ -53,10 +58,15 @@ function validateDeadline(errors: FieldErrors, next: number | undefined, old: nu
 }
 
 /** An old toleration may only change how long it holds. */
-function validateTolerationsKept(errors: FieldErrors, next: readonly Toleration[] | undefined, old: readonly Toleration[] | undefined): void {
+function validateTolerationsKept(
+  errors: FieldErrors,
+  next: readonly Toleration[] | undefined,
+  old: readonly Toleration[] | undefined,
+): void {
   const strip = (toleration: Toleration): Toleration => withField(toleration, 'tolerationSeconds', undefined)
   const isKept = (toleration: Toleration): boolean => (next ?? []).some((other) => isSemanticallyEqual(strip(other), strip(toleration)))
-  if (!(old ?? []).every(isKept)) errors.push(forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds'))
+  if (!(old ?? []).every(isKept))
+    errors.push(forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds'))
 }
 
 /** While gated, a pod may be narrowed to fewer nodes; `munged` is the new spec with what was allowed put back. */
@@ -64,7 +74,9 @@ function mungeGated(errors: FieldErrors, munged: PodSpec, old: PodSpec): PodSpec
   let result = munged
   if (!isSemanticallyEqual(result.nodeSelector, old.nodeSelector)) {
     if (Object.entries(old.nodeSelector ?? {}).some(([key, value]) => result.nodeSelector?.[key] !== value)) {
-      errors.push(invalid('spec.nodeSelector', result.nodeSelector, 'only additions to spec.nodeSelector are allowed (no mutations or deletions)'))
+      errors.push(
+        invalid('spec.nodeSelector', result.nodeSelector, 'only additions to spec.nodeSelector are allowed (no mutations or deletions)'),
+      )
     }
     result = withField(result, 'nodeSelector', old.nodeSelector)
   }
@@ -87,7 +99,11 @@ function mungeGated(errors: FieldErrors, munged: PodSpec, old: PodSpec): PodSpec
     })
   }
   const affinity = { ...result.affinity, nodeAffinity: before }
-  return withField(result, 'affinity', old.affinity === undefined && !affinity.podAffinity && !affinity.podAntiAffinity ? undefined : affinity)
+  return withField(
+    result,
+    'affinity',
+    old.affinity === undefined && !affinity.podAffinity && !affinity.podAntiAffinity ? undefined : affinity,
+  )
 }
 
 const withImagesOf = (next: readonly Container[], old: readonly Container[]): readonly Container[] =>
@@ -169,7 +185,13 @@ export function validatePodUpdate(next: Pod, old: Pod, subresource?: string): re
 }
 
 /** A container that has ended for good does not run again. */
-function validateTransitions(errors: FieldErrors, path: string, next: readonly ContainerStatus[], old: readonly ContainerStatus[], mayRestart: (name: string, exitCode: number) => boolean): void {
+function validateTransitions(
+  errors: FieldErrors,
+  path: string,
+  next: readonly ContainerStatus[],
+  old: readonly ContainerStatus[],
+  mayRestart: (name: string, exitCode: number) => boolean,
+): void {
   old.forEach((before, i) => {
     const ended = before.state?.terminated
     const after = next.find(({ name }) => name === before.name)
@@ -195,12 +217,14 @@ export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldErro
   const before = old.status ?? {}
   status.conditions?.forEach(({ type, observedGeneration = 0 }, i) => {
     checkFormat(errors, `status.conditions[${i}].type`, type, qualifiedNameFaults)
-    if (observedGeneration < 0) errors.push(invalid(`status.conditions[${i}].observedGeneration`, observedGeneration, 'must be a non-negative integer'))
+    if (observedGeneration < 0)
+      errors.push(invalid(`status.conditions[${i}].observedGeneration`, observedGeneration, 'must be a non-negative integer'))
   })
   if (status.nominatedNodeName && status.nominatedNodeName !== before.nominatedNodeName) {
     checkFormat(errors, 'status.nominatedNodeName', status.nominatedNodeName, dns1123SubdomainFaults)
   }
-  if ((status.observedGeneration ?? 0) < 0) errors.push(invalid('status.observedGeneration', status.observedGeneration, 'must be a non-negative integer'))
+  if ((status.observedGeneration ?? 0) < 0)
+    errors.push(invalid('status.observedGeneration', status.observedGeneration, 'must be a non-negative integer'))
   if (before.qosClass) checkImmutable(errors, 'status.qosClass', status.qosClass, before.qosClass)
   const spec = old.spec
   const policy = spec?.restartPolicy
@@ -211,11 +235,23 @@ export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldErro
     return own === 'Always' || (own === 'OnFailure' && exitCode !== 0)
   }
   validateTransitions(errors, 'status.containerStatuses', status.containerStatuses ?? [], before.containerStatuses ?? [], mayRestart)
-  validateTransitions(errors, 'status.initContainerStatuses', status.initContainerStatuses ?? [], before.initContainerStatuses ?? [], (name, exitCode) => {
-    const container = spec?.initContainers?.find((candidate) => candidate.name === name)
-    return container?.restartPolicy === 'Always' || policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0)
-  })
-  validateTransitions(errors, 'status.ephemeralContainerStatuses', status.ephemeralContainerStatuses ?? [], before.ephemeralContainerStatuses ?? [], () => false)
+  validateTransitions(
+    errors,
+    'status.initContainerStatuses',
+    status.initContainerStatuses ?? [],
+    before.initContainerStatuses ?? [],
+    (name, exitCode) => {
+      const container = spec?.initContainers?.find((candidate) => candidate.name === name)
+      return container?.restartPolicy === 'Always' || policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0)
+    },
+  )
+  validateTransitions(
+    errors,
+    'status.ephemeralContainerStatuses',
+    status.ephemeralContainerStatuses ?? [],
+    before.ephemeralContainerStatuses ?? [],
+    () => false,
+  )
   validateIPs(errors, 'status.podIPs', status.podIPs)
   validateIPs(errors, 'status.hostIPs', status.hostIPs)
   return errors

@@ -27,7 +27,9 @@ function validateHostNetwork(errors: FieldErrors, path: string, spec: PodSpec): 
       container.ports?.forEach((port, j) => {
         // A host port that is still absent is defaulted when the pod is made from the template.
         if (port.hostPort && port.hostPort !== port.containerPort) {
-          errors.push(invalid(`${path}.${list}[${i}].ports[${j}].hostPort`, port.hostPort, 'must match `containerPort` when `hostNetwork` is true'))
+          errors.push(
+            invalid(`${path}.${list}[${i}].ports[${j}].hostPort`, port.hostPort, 'must match `containerPort` when `hostNetwork` is true'),
+          )
         }
       })
     })
@@ -46,18 +48,29 @@ function validateDns(errors: FieldErrors, path: string, { dnsConfig, dnsPolicy }
     }
   }
   const { nameservers = [], searches = [], options = [] } = dnsConfig ?? {}
-  if (nameservers.length > MAX_NAMESERVERS) errors.push(invalid(`${path}.nameservers`, nameservers, `must not have more than ${MAX_NAMESERVERS} nameservers`))
+  if (nameservers.length > MAX_NAMESERVERS)
+    errors.push(invalid(`${path}.nameservers`, nameservers, `must not have more than ${MAX_NAMESERVERS} nameservers`))
   nameservers.forEach((server, i) => {
     const problem = ipProblem(server)
     if (problem !== undefined) errors.push(invalid(`${path}.nameservers[${i}]`, server, problem))
   })
-  if (searches.length > MAX_SEARCHES) errors.push(invalid(`${path}.searches`, searches, `must not have more than ${MAX_SEARCHES} search paths`))
+  if (searches.length > MAX_SEARCHES)
+    errors.push(invalid(`${path}.searches`, searches, `must not have more than ${MAX_SEARCHES} search paths`))
   if (searches.join(' ').length > MAX_SEARCH_CHARACTERS) {
-    errors.push(invalid(`${path}.searches`, searches, `must not have more than ${MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list`))
+    errors.push(
+      invalid(
+        `${path}.searches`,
+        searches,
+        `must not have more than ${MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list`,
+      ),
+    )
   }
   searches.forEach((search, i) => {
     // Labels may begin with an underscore here, as those of SRV records do (KEP-4427).
-    const name = search.replace(/\.$/, '').replace(/(^|\.)_/g, '$1').replaceAll('_', '-')
+    const name = search
+      .replace(/\.$/, '')
+      .replace(/(^|\.)_/g, '$1')
+      .replaceAll('_', '-')
     if (search !== '.') for (const fault of dns1123SubdomainFaults(name)) errors.push(invalid(`${path}.searches[${i}]`, search, fault))
   })
   options.forEach((option, i) => {
@@ -81,7 +94,9 @@ function validatePodResources(errors: FieldErrors, path: string, spec: PodSpec):
       for (const [name, limit] of Object.entries(container.resources?.limits ?? {})) {
         const most = spec.resources?.limits?.[name]
         if (most !== undefined && compareQuantities(limit, most) > 0) {
-          errors.push(invalid(`${path}.${list}[${i}].resources.limits[${name}]`, limit, `must be less than or equal to pod limits of ${most}`))
+          errors.push(
+            invalid(`${path}.${list}[${i}].resources.limits[${name}]`, limit, `must be less than or equal to pod limits of ${most}`),
+          )
         }
       }
     })
@@ -135,7 +150,8 @@ function validateResourceClaims(errors: FieldErrors, path: string, spec: PodSpec
       errors.push(invalid(at, value, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`'))
     }
     if (resourceClaimName !== undefined) checkFormat(errors, `${at}.resourceClaimName`, resourceClaimName, dns1123SubdomainFaults)
-    if (resourceClaimTemplateName !== undefined) checkFormat(errors, `${at}.resourceClaimTemplateName`, resourceClaimTemplateName, dns1123SubdomainFaults)
+    if (resourceClaimTemplateName !== undefined)
+      checkFormat(errors, `${at}.resourceClaimTemplateName`, resourceClaimTemplateName, dns1123SubdomainFaults)
   })
   return names
 }
@@ -150,7 +166,13 @@ export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec
   const initContainers = spec.initContainers ?? []
   validateContainers(errors, `${path}.containers`, containers, around)
   validateInitContainers(errors, `${path}.initContainers`, initContainers, containers, around)
-  validateEphemeralContainers(errors, `${path}.ephemeralContainers`, spec.ephemeralContainers ?? [], [...containers, ...initContainers], around)
+  validateEphemeralContainers(
+    errors,
+    `${path}.ephemeralContainers`,
+    spec.ephemeralContainers ?? [],
+    [...containers, ...initContainers],
+    around,
+  )
   validatePodResources(errors, path, spec)
   validateHostNetwork(errors, path, spec)
   checkRequiredOneOf(errors, `${path}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES)
@@ -172,7 +194,8 @@ export function validatePodTemplate(errors: FieldErrors, path: string, template:
     return
   }
   validatePodSpec(errors, `${path}.spec`, template.spec)
-  if (template.spec.ephemeralContainers?.length) errors.push(forbidden(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'))
+  if (template.spec.ephemeralContainers?.length)
+    errors.push(forbidden(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'))
 }
 
 export function validatePod(pod: Pod): readonly FieldError[] {

@@ -51,7 +51,9 @@ function specWarnings(path: string, spec: PodSpec): readonly string[] {
         for (const name of ['memory', 'ephemeral-storage']) {
           const amount = container.resources?.[side]?.[name]
           if (amount?.endsWith('m')) {
-            warnings.push(`${at}.resources.${side}[${name}]: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`)
+            warnings.push(
+              `${at}.resources.${side}[${name}]: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`,
+            )
           }
         }
       }
@@ -78,7 +80,9 @@ export function podWarnings(pod: Pod): readonly string[] {
   const faults = dns1123LabelFaults(pod.metadata?.name ?? '')
   const name =
     pod.metadata?.name && faults.length > 0
-      ? [`metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${faults.join(' ')}]`]
+      ? [
+          `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${faults.join(' ')}]`,
+        ]
       : []
   return [...name, ...(pod.spec ? specWarnings('spec', pod.spec) : [])]
 }

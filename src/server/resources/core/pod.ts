@@ -81,7 +81,8 @@ function prepareSubresource(next: Pod, old: Pod, subresource: string): Pod {
   if (!next.spec || !old.spec) return next
   const { metadata, status } = old
   const kept = { ...next, metadata: { ...next.metadata, ownerReferences: metadata?.ownerReferences, labels: metadata?.labels }, status }
-  if (subresource === 'ephemeralcontainers') return { ...kept, spec: withField(old.spec, 'ephemeralContainers', next.spec.ephemeralContainers) }
+  if (subresource === 'ephemeralcontainers')
+    return { ...kept, spec: withField(old.spec, 'ephemeralContainers', next.spec.ephemeralContainers) }
   const resized = (mine: readonly Container[] | undefined, before: readonly Container[] | undefined) => {
     if (!mine || !before || mine.length !== before.length || mine.some((container, i) => container.name !== before[i]?.name)) return mine
     return mapItems(before, (container, i) =>

@@ -16,7 +16,13 @@ function validateHandler(errors: FieldErrors, path: string, handler: Handler, gr
   for (const other of others) errors.push(forbidden(`${path}.${other}`, 'may not specify more than 1 handler type'))
 }
 
-function validateAction(errors: FieldErrors, path: string, name: (typeof HANDLERS)[number], handler: Handler, graceSeconds: number | undefined): void {
+function validateAction(
+  errors: FieldErrors,
+  path: string,
+  name: (typeof HANDLERS)[number],
+  handler: Handler,
+  graceSeconds: number | undefined,
+): void {
   if (name === 'exec' && !handler.exec?.command?.length) errors.push(required(`${path}.command`))
   if (name === 'httpGet' && handler.httpGet) {
     if (!handler.httpGet.path) errors.push(required(`${path}.path`))
@@ -53,7 +59,12 @@ export function validateProbe(
   } else if (probe.successThreshold !== 1) errors.push(invalid(`${path}.successThreshold`, probe.successThreshold ?? 0, 'must be 1'))
 }
 
-export function validateLifecycle(errors: FieldErrors, path: string, lifecycle: Lifecycle | undefined, graceSeconds: number | undefined): void {
+export function validateLifecycle(
+  errors: FieldErrors,
+  path: string,
+  lifecycle: Lifecycle | undefined,
+  graceSeconds: number | undefined,
+): void {
   if (!lifecycle) return
   if (lifecycle.postStart) validateHandler(errors, `${path}.postStart`, lifecycle.postStart, graceSeconds)
   if (lifecycle.preStop) validateHandler(errors, `${path}.preStop`, lifecycle.preStop, graceSeconds)

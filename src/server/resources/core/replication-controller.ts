@@ -34,7 +34,8 @@ function validate({ spec }: ReplicationController): readonly FieldError[] {
       errors.push(invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
     }
     validatePodTemplate(errors, 'spec.template', template)
-    if (template.spec?.restartPolicy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', template.spec?.restartPolicy ?? '', ALWAYS))
+    if (template.spec?.restartPolicy !== 'Always')
+      errors.push(notSupported('spec.template.spec.restartPolicy', template.spec?.restartPolicy ?? '', ALWAYS))
   }
   return errors
 }

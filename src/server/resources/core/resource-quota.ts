@@ -7,7 +7,15 @@ import { nameToAge, text } from '../columns.ts'
 import { isSemanticallyEqual } from '../immutable.ts'
 import { checkFormat, IMMUTABLE, invalid, required, type FieldErrors } from '../rules.ts'
 
-const SCOPES = ['Terminating', 'NotTerminating', 'BestEffort', 'NotBestEffort', 'PriorityClass', 'CrossNamespacePodAffinity', 'VolumeAttributesClass']
+const SCOPES = [
+  'Terminating',
+  'NotTerminating',
+  'BestEffort',
+  'NotBestEffort',
+  'PriorityClass',
+  'CrossNamespacePodAffinity',
+  'VolumeAttributesClass',
+]
 const CONFLICTS = [
   ['BestEffort', 'NotBestEffort'],
   ['Terminating', 'NotTerminating'],
@@ -25,16 +33,19 @@ function usage({ status }: ResourceQuota, isLimit: boolean): string {
 
 function validateScopes(errors: FieldErrors, { scopes, scopeSelector }: ResourceQuotaSpec): void {
   for (const scope of scopes ?? []) if (!SCOPES.includes(scope)) errors.push(invalid('spec.scopes', scopes, 'unsupported scope'))
-  for (const pair of CONFLICTS) if (pair.every((scope) => scopes?.includes(scope))) errors.push(invalid('spec.scopes', scopes, 'conflicting scopes'))
+  for (const pair of CONFLICTS)
+    if (pair.every((scope) => scopes?.includes(scope))) errors.push(invalid('spec.scopes', scopes, 'conflicting scopes'))
   const path = 'spec.scopeSelector.matchExpressions'
   for (const { scopeName, operator, values = [] } of scopeSelector?.matchExpressions ?? []) {
     if (!SCOPES.includes(scopeName)) errors.push(invalid(`${path}.scopeName`, scopeName, 'unsupported scope'))
     const takesValues = scopeName === 'PriorityClass' || scopeName === 'VolumeAttributesClass'
     if (!takesValues && SCOPES.includes(scopeName) && operator !== 'Exists') errors.push(invalid(`${path}.operator`, operator, EXISTS_ONLY))
     if (operator === 'In' || operator === 'NotIn') {
-      if (values.length === 0) errors.push(required(`${path}.values`, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"))
+      if (values.length === 0)
+        errors.push(required(`${path}.values`, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"))
     } else if (operator === 'Exists' || operator === 'DoesNotExist') {
-      if (values.length > 0) errors.push(invalid(`${path}.values`, values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"))
+      if (values.length > 0)
+        errors.push(invalid(`${path}.values`, values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"))
     } else errors.push(invalid(`${path}.operator`, operator, 'not a valid selector operator'))
   }
 }
@@ -44,7 +55,10 @@ export const resourceQuotas = defineResource({
   version: 'v1',
   kind: 'ResourceQuota',
   hasGeneration: false,
-  columns: nameToAge(text('Request', (quota: ResourceQuota) => usage(quota, false)), text('Limit', (quota: ResourceQuota) => usage(quota, true))),
+  columns: nameToAge(
+    text('Request', (quota: ResourceQuota) => usage(quota, false)),
+    text('Limit', (quota: ResourceQuota) => usage(quota, true)),
+  ),
   validate({ spec }) {
     const errors: FieldErrors = []
     for (const [name, amount] of Object.entries(spec?.hard ?? {})) {

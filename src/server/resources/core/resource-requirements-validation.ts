@@ -19,7 +19,8 @@ function validateName(errors: FieldErrors, path: string, name: string): void {
   if (errors.length > before) return
   if (!name.includes('/')) {
     if (!STANDARD.includes(name) && !isHugePages(name)) errors.push(invalid(path, name, 'must be a standard resource for containers'))
-  } else if (!isNative(name) && !isExtendedResource(name)) errors.push(invalid(path, name, "doesn't follow extended resource name standard"))
+  } else if (!isNative(name) && !isExtendedResource(name))
+    errors.push(invalid(path, name, "doesn't follow extended resource name standard"))
 }
 
 function validateAmount(errors: FieldErrors, path: string, name: string, amount: string): void {
@@ -52,7 +53,8 @@ export function validateResourceRequirements(
     const shown = canonicalQuantity(amount)
     if (order !== 0 && !isOvercommitAllowed(name)) {
       errors.push(invalid(`${path}.requests`, shown, `must be equal to ${name} limit of ${canonicalQuantity(limit)}`))
-    } else if (order > 0) errors.push(invalid(`${path}.requests`, shown, `must be less than or equal to ${name} limit of ${canonicalQuantity(limit)}`))
+    } else if (order > 0)
+      errors.push(invalid(`${path}.requests`, shown, `must be less than or equal to ${name} limit of ${canonicalQuantity(limit)}`))
   }
   const names = [...Object.keys(limits), ...Object.keys(requests)]
   if (names.some(isHugePages) && !names.some((name) => name === 'cpu' || name === 'memory')) {

@@ -11,7 +11,9 @@ export function validateTolerations(errors: FieldErrors, path: string, toleratio
     const at = `${path}[${i}]`
     if (key) checkFormat(errors, `${at}.key`, key, qualifiedNameFaults)
     else if (operator !== 'Exists') {
-      errors.push(invalid(`${at}.operator`, operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'))
+      errors.push(
+        invalid(`${at}.operator`, operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'),
+      )
     }
     if (tolerationSeconds !== undefined && effect !== 'NoExecute') {
       errors.push(invalid(`${at}.effect`, effect ?? '', "effect must be 'NoExecute' when `tolerationSeconds` is set"))
@@ -30,20 +32,28 @@ function checkWeight(errors: FieldErrors, path: string, weight: number): void {
   if (weight <= 0 || weight > 100) errors.push(invalid(path, weight, 'must be in the range 1-100'))
 }
 
-function validateLabelKeys(errors: FieldErrors, path: string, term: Pick<PodAffinityTerm, 'labelSelector' | 'matchLabelKeys' | 'mismatchLabelKeys'>): void {
+function validateLabelKeys(
+  errors: FieldErrors,
+  path: string,
+  term: Pick<PodAffinityTerm, 'labelSelector' | 'matchLabelKeys' | 'mismatchLabelKeys'>,
+): void {
   const match = term.matchLabelKeys ?? []
   const mismatch = term.mismatchLabelKeys ?? []
   if (match.length === 0 && mismatch.length === 0) return
   if (!term.labelSelector) {
     const why = 'must not be specified when labelSelector is not set'
-    for (const [name, keys] of [['matchLabelKeys', match], ['mismatchLabelKeys', mismatch]] as const) {
+    for (const [name, keys] of [
+      ['matchLabelKeys', match],
+      ['mismatchLabelKeys', mismatch],
+    ] as const) {
       if (keys.length > 0) errors.push({ type: 'FieldValueForbidden', field: `${path}.${name}`, detail: `Forbidden: ${why}` })
     }
   }
   match.forEach((key, i) => checkFormat(errors, `${path}.matchLabelKeys[${i}]`, key, qualifiedNameFaults))
   mismatch.forEach((key, i) => checkFormat(errors, `${path}.mismatchLabelKeys[${i}]`, key, qualifiedNameFaults))
   match.forEach((key, i) => {
-    if (mismatch.includes(key)) errors.push(invalid(`${path}.matchLabelKeys[${i}]`, key, 'exists in both matchLabelKeys and mismatchLabelKeys'))
+    if (mismatch.includes(key))
+      errors.push(invalid(`${path}.matchLabelKeys[${i}]`, key, 'exists in both matchLabelKeys and mismatchLabelKeys'))
   })
 }
 
@@ -69,7 +79,11 @@ function validatePodAffinity(errors: FieldErrors, path: string, affinity: PodAff
 export function validateAffinity(errors: FieldErrors, path: string, affinity: Affinity | undefined): void {
   const node = affinity?.nodeAffinity
   if (node?.requiredDuringSchedulingIgnoredDuringExecution) {
-    validateNodeSelector(errors, `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`, node.requiredDuringSchedulingIgnoredDuringExecution)
+    validateNodeSelector(
+      errors,
+      `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`,
+      node.requiredDuringSchedulingIgnoredDuringExecution,
+    )
   }
   node?.preferredDuringSchedulingIgnoredDuringExecution?.forEach(({ weight, preference }, i) => {
     const at = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`
@@ -82,7 +96,11 @@ export function validateAffinity(errors: FieldErrors, path: string, affinity: Af
 
 const UNSATISFIABLE = ['DoNotSchedule', 'ScheduleAnyway']
 
-export function validateSpreadConstraints(errors: FieldErrors, path: string, constraints: readonly TopologySpreadConstraint[] | undefined): void {
+export function validateSpreadConstraints(
+  errors: FieldErrors,
+  path: string,
+  constraints: readonly TopologySpreadConstraint[] | undefined,
+): void {
   constraints?.forEach((constraint, i) => {
     const at = `${path}[${i}]`
     const { maxSkew, topologyKey, whenUnsatisfiable, minDomains } = constraint
@@ -96,7 +114,9 @@ export function validateSpreadConstraints(errors: FieldErrors, path: string, con
     if (minDomains !== undefined) {
       if (minDomains <= 0) errors.push(invalid(`${at}.minDomains`, minDomains, 'must be greater than zero'))
       if (whenUnsatisfiable !== 'DoNotSchedule') {
-        errors.push(invalid(`${at}.minDomains`, minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${whenUnsatisfiable}`))
+        errors.push(
+          invalid(`${at}.minDomains`, minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${whenUnsatisfiable}`),
+        )
       }
     }
     for (const field of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const) {

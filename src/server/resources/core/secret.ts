@@ -41,7 +41,8 @@ function validateType(errors: FieldErrors, secret: Secret): void {
       needJson('.dockerconfigjson')
       break
     case 'kubernetes.io/basic-auth':
-      if (data['username'] === undefined && data['password'] === undefined) errors.push(required('data[username]'), required('data[password]'))
+      if (data['username'] === undefined && data['password'] === undefined)
+        errors.push(required('data[username]'), required('data[password]'))
       break
     case 'kubernetes.io/ssh-auth':
       if (base64Length(data['ssh-privatekey'] ?? '') === 0) errors.push(required('data[ssh-privatekey]'))

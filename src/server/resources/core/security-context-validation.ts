@@ -18,7 +18,8 @@ function validateSeccomp(errors: FieldErrors, path: string, profile: SeccompProf
   if (type === 'Localhost') {
     if (!localhostProfile) errors.push(required(`${path}.localhostProfile`, 'must be set when seccomp type is Localhost'))
     else validateDescendingPath(errors, `${path}.localhostProfile`, localhostProfile)
-  } else if (localhostProfile !== undefined) errors.push(invalid(`${path}.localhostProfile`, profile, 'can only be set when seccomp type is Localhost'))
+  } else if (localhostProfile !== undefined)
+    errors.push(invalid(`${path}.localhostProfile`, profile, 'can only be set when seccomp type is Localhost'))
 }
 
 function validateAppArmor(errors: FieldErrors, path: string, profile: AppArmorProfile | undefined): void {
@@ -31,7 +32,8 @@ function validateAppArmor(errors: FieldErrors, path: string, profile: AppArmorPr
     }
   } else {
     checkRequiredOneOf(errors, `${path}.type`, type, ['Localhost', 'RuntimeDefault', 'Unconfined'])
-    if (localhostProfile !== undefined) errors.push(invalid(`${path}.localhostProfile`, localhostProfile, 'can only be set when AppArmor type is Localhost'))
+    if (localhostProfile !== undefined)
+      errors.push(invalid(`${path}.localhostProfile`, localhostProfile, 'can only be set when AppArmor type is Localhost'))
   }
 }
 
@@ -65,7 +67,11 @@ function validateSysctls(errors: FieldErrors, path: string, context: PodSecurity
     } else if (names.has(name)) errors.push(duplicate(at, name))
     names.add(name ?? '')
     const dotted = (name ?? '').replaceAll('/', '.')
-    const namespaceWord = dotted.startsWith('net.') ? 'hostNetwork' : /^(kernel\.(sem|shm|msg)|fs\.mqueue\.)/.test(dotted) ? 'hostIPC' : undefined
+    const namespaceWord = dotted.startsWith('net.')
+      ? 'hostNetwork'
+      : /^(kernel\.(sem|shm|msg)|fs\.mqueue\.)/.test(dotted)
+        ? 'hostIPC'
+        : undefined
     if (namespaceWord && spec[namespaceWord]) errors.push(invalid(at, name, `may not be specified when '${namespaceWord}' is true`))
   })
 }
@@ -87,11 +93,13 @@ export function validatePodSecurityContext(errors: FieldErrors, path: string, sp
   checkId(errors, `${path}.runAsGroup`, context.runAsGroup, groupIdFaults)
   context.supplementalGroups?.forEach((id, i) => checkId(errors, `${path}.supplementalGroups[${i}]`, id, groupIdFaults))
   validateSysctls(errors, `${path}.sysctls`, context, spec)
-  if (context.fsGroupChangePolicy !== undefined) checkOneOf(errors, `${path}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['Always', 'OnRootMismatch'])
+  if (context.fsGroupChangePolicy !== undefined)
+    checkOneOf(errors, `${path}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['Always', 'OnRootMismatch'])
   validateSeccomp(errors, `${path}.seccompProfile`, context.seccompProfile)
   validateAppArmor(errors, `${path}.appArmorProfile`, context.appArmorProfile)
   if (context.supplementalGroupsPolicy !== undefined) {
     checkOneOf(errors, `${path}.supplementalGroupsPolicy`, context.supplementalGroupsPolicy, ['Merge', 'Strict'])
   }
-  if (context.seLinuxChangePolicy !== undefined) checkOneOf(errors, `${path}.seLinuxChangePolicy`, context.seLinuxChangePolicy, ['MountOption', 'Recursive'])
+  if (context.seLinuxChangePolicy !== undefined)
+    checkOneOf(errors, `${path}.seLinuxChangePolicy`, context.seLinuxChangePolicy, ['MountOption', 'Recursive'])
 }

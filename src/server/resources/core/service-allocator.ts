@@ -78,7 +78,11 @@ const portsOf = (spec: ServiceSpec | undefined): readonly number[] => [
   ...(spec && needsHealthCheckPort(spec) && spec.healthCheckNodePort ? [spec.healthCheckNodePort] : []),
 ]
 
-export function createServiceAllocator({ cidr = '10.96.0.0/16', nodePorts = { from: 30000, to: 32767 }, random }: ServiceAllocatorOptions): ServiceAllocator {
+export function createServiceAllocator({
+  cidr = '10.96.0.0/16',
+  nodePorts = { from: 30000, to: 32767 },
+  random,
+}: ServiceAllocatorOptions): ServiceAllocator {
   const network = parseIPv4Network(cidr)
   assert(network && network.size >= 4, `the service CIDR must be an IPv4 network of four addresses or more: ${cidr}`)
   const taken = 'provided IP is already allocated'
@@ -156,7 +160,12 @@ export function createServiceAllocator({ cidr = '10.96.0.0/16', nodePorts = { fr
         } else {
           const any = addresses.takeAny()
           if (any === undefined) {
-            return fail(failure('InternalError', `Internal error occurred: failed to allocate a serviceIP for Service ${JSON.stringify(name)}: range is full`))
+            return fail(
+              failure(
+                'InternalError',
+                `Internal error occurred: failed to allocate a serviceIP for Service ${JSON.stringify(name)}: range is full`,
+              ),
+            )
           }
           const ip = formatIPv4(any)
           takenIPs.push(ip)
@@ -181,11 +190,14 @@ export function createServiceAllocator({ cidr = '10.96.0.0/16', nodePorts = { fr
         const wanted = spec.healthCheckNodePort
         const problem = wanted ? takePort(wanted) : undefined
         if (problem !== undefined) {
-          return fail(failure('InternalError', `Internal error occurred: failed to allocate requested HealthCheck NodePort ${wanted}: ${problem}`))
+          return fail(
+            failure('InternalError', `Internal error occurred: failed to allocate requested HealthCheck NodePort ${wanted}: ${problem}`),
+          )
         }
         if (!wanted) {
           const port = takeAnyPort()
-          if (port === undefined) return fail(failure('InternalError', 'Internal error occurred: failed to allocate a HealthCheck NodePort 0: range is full'))
+          if (port === undefined)
+            return fail(failure('InternalError', 'Internal error occurred: failed to allocate a HealthCheck NodePort 0: range is full'))
           spec = { ...spec, healthCheckNodePort: port }
         }
       }

@@ -41,7 +41,9 @@ export function serviceDefaults(service: Service): Service {
   if (next.spec?.type !== 'LoadBalancer') return next
   return changeField(next, 'status', (status) =>
     changeField(status, 'loadBalancer', (loadBalancer) =>
-      changeField(loadBalancer, 'ingress', (ingress) => mapItems(ingress, (entry) => (entry.ip ? withDefaults(entry, { ipMode: 'VIP' }) : entry))),
+      changeField(loadBalancer, 'ingress', (ingress) =>
+        mapItems(ingress, (entry) => (entry.ip ? withDefaults(entry, { ipMode: 'VIP' }) : entry)),
+      ),
     ),
   )
 }
@@ -57,7 +59,8 @@ export function normalizeClusterIPs(next: ServiceSpec, old: ServiceSpec | undefi
   return withField(next, 'clusterIPs', before && !after ? undefined : [after])
 }
 
-const nodePortsOf = (spec: ServiceSpec): Set<number> => new Set((spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])))
+const nodePortsOf = (spec: ServiceSpec): Set<number> =>
+  new Set((spec.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : [])))
 
 /** Sending the manifest again that made the service must not ask for new addresses and ports. */
 function keepAllocated(next: ServiceSpec, old: ServiceSpec): ServiceSpec {

@@ -76,7 +76,10 @@ function policyOf(spec: ServiceSpec, old: ServiceSpec | undefined, isSelectorles
   return spec.ipFamilyPolicy ?? old?.ipFamilyPolicy ?? (isSelectorlessHeadless ? 'RequireDualStack' : 'SingleStack')
 }
 
-export function initIPFamilies(spec: ServiceSpec, old: ServiceSpec | undefined): { readonly spec: ServiceSpec } | { readonly errors: readonly FieldError[] } {
+export function initIPFamilies(
+  spec: ServiceSpec,
+  old: ServiceSpec | undefined,
+): { readonly spec: ServiceSpec } | { readonly errors: readonly FieldError[] } {
   if (spec.type === 'ExternalName' || (old && isUnchangedDualStack(spec, old))) return { spec }
   const isSelectorlessHeadless = spec.clusterIP === 'None' && Object.keys(spec.selector ?? {}).length === 0
   const policy = policyOf(spec, old, isSelectorlessHeadless)
@@ -87,11 +90,15 @@ export function initIPFamilies(spec: ServiceSpec, old: ServiceSpec | undefined):
 
   const policyPath = 'spec.ipFamilyPolicy'
   if (old && policy === 'SingleStack') {
-    if (isEqual(old.clusterIPs, next.clusterIPs) && (next.clusterIPs?.length ?? 0) > 1) next = { ...next, clusterIPs: next.clusterIPs?.slice(0, 1) }
-    if (isEqual(old.ipFamilies, next.ipFamilies) && (next.ipFamilies?.length ?? 0) > 1) next = { ...next, ipFamilies: next.ipFamilies?.slice(0, 1) }
+    if (isEqual(old.clusterIPs, next.clusterIPs) && (next.clusterIPs?.length ?? 0) > 1)
+      next = { ...next, clusterIPs: next.clusterIPs?.slice(0, 1) }
+    if (isEqual(old.ipFamilies, next.ipFamilies) && (next.ipFamilies?.length ?? 0) > 1)
+      next = { ...next, ipFamilies: next.ipFamilies?.slice(0, 1) }
   } else if (old) {
-    if (isShorter(next.clusterIPs, old.clusterIPs)) errors.push(invalid(policyPath, policy, "must be 'SingleStack' to release the secondary cluster IP"))
-    if (isShorter(next.ipFamilies, old.ipFamilies)) errors.push(invalid(policyPath, policy, "must be 'SingleStack' to release the secondary IP family"))
+    if (isShorter(next.clusterIPs, old.clusterIPs))
+      errors.push(invalid(policyPath, policy, "must be 'SingleStack' to release the secondary cluster IP"))
+    if (isShorter(next.ipFamilies, old.ipFamilies))
+      errors.push(invalid(policyPath, policy, "must be 'SingleStack' to release the secondary IP family"))
   }
   if (policy === 'SingleStack') {
     const why = (what: string): string => `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`

@@ -5,7 +5,17 @@ import type { FieldError } from '../../../api/status.ts'
 import { cidrProblem, ipProblem } from '../addresses.ts'
 import { isEqual } from '../immutable.ts'
 import { validateLabels } from '../object-meta.ts'
-import { checkFormat, checkOneOf, checkRequiredOneOf, duplicate, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import {
+  checkFormat,
+  checkOneOf,
+  checkRequiredOneOf,
+  duplicate,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+  type FieldErrors,
+} from '../rules.ts'
 import { PROTOCOLS, specialAddressProblem } from './endpoints.ts'
 import { isExternallyAccessible, needsHealthCheckPort } from './service-fields.ts'
 import { validateClusterIPFields } from './service-ip-families.ts'
@@ -17,7 +27,8 @@ const MAX_AFFINITY_SECONDS = 86400
 const SOURCE_RANGES = 'service.beta.kubernetes.io/load-balancer-source-ranges'
 const ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 
-const isHeadless = (spec: ServiceSpec): boolean => spec.clusterIPs?.[0] === 'None' || (!spec.clusterIPs?.length && spec.clusterIP === 'None')
+const isHeadless = (spec: ServiceSpec): boolean =>
+  spec.clusterIPs?.[0] === 'None' || (!spec.clusterIPs?.length && spec.clusterIP === 'None')
 
 /** A port by number or by name. */
 export function validatePortNumberOrName(errors: FieldErrors, path: string, port: number | string | undefined): void {
@@ -102,7 +113,8 @@ function validateSourceRanges(errors: FieldErrors, service: Service, spec: Servi
 function validateTraffic(errors: FieldErrors, spec: ServiceSpec): void {
   const external = 'spec.externalTrafficPolicy'
   if (isExternallyAccessible(spec)) checkRequiredOneOf(errors, external, spec.externalTrafficPolicy, TRAFFIC_POLICIES)
-  else if (spec.externalTrafficPolicy) errors.push(invalid(external, spec.externalTrafficPolicy, 'may only be set for externally-accessible services'))
+  else if (spec.externalTrafficPolicy)
+    errors.push(invalid(external, spec.externalTrafficPolicy, 'may only be set for externally-accessible services'))
   if (spec.healthCheckNodePort && !needsHealthCheckPort(spec)) {
     errors.push(
       invalid(
@@ -112,9 +124,11 @@ function validateTraffic(errors: FieldErrors, spec: ServiceSpec): void {
       ),
     )
   } else if (spec.healthCheckNodePort) {
-    for (const problem of portNumberFaults(spec.healthCheckNodePort)) errors.push(invalid('spec.healthCheckNodePort', spec.healthCheckNodePort, problem))
+    for (const problem of portNumberFaults(spec.healthCheckNodePort))
+      errors.push(invalid('spec.healthCheckNodePort', spec.healthCheckNodePort, problem))
   }
-  if (spec.internalTrafficPolicy !== undefined) checkOneOf(errors, 'spec.internalTrafficPolicy', spec.internalTrafficPolicy, TRAFFIC_POLICIES)
+  if (spec.internalTrafficPolicy !== undefined)
+    checkOneOf(errors, 'spec.internalTrafficPolicy', spec.internalTrafficPolicy, TRAFFIC_POLICIES)
   if (spec.trafficDistribution !== undefined) checkOneOf(errors, 'spec.trafficDistribution', spec.trafficDistribution, DISTRIBUTIONS)
 }
 
@@ -164,7 +178,8 @@ function validateKeptIPs(errors: FieldErrors, next: ServiceSpec, old: ServiceSpe
     })
     return
   }
-  if (before.length > after.length && after.length === 0) errors.push(invalid('spec.clusterIPs[0]', after, 'primary clusterIP can not be unset'))
+  if (before.length > after.length && after.length === 0)
+    errors.push(invalid('spec.clusterIPs[0]', after, 'primary clusterIP can not be unset'))
   else if (before.length > 0 && after[0] !== before[0]) errors.push(invalid('spec.clusterIPs[0]', after, why))
   if (before.length > 1 && after.length === 1 && next.ipFamilyPolicy !== 'SingleStack') {
     errors.push(invalid('spec.ipFamilyPolicy', next.ipFamilyPolicy, "must be set to 'SingleStack' when releasing the secondary clusterIP"))
@@ -199,7 +214,8 @@ export function validateServiceStatusUpdate({ spec, status }: Service): readonly
   const errors: FieldErrors = []
   const ingress = status?.loadBalancer?.ingress ?? []
   const path = 'status.loadBalancer.ingress'
-  if (ingress.length > 0 && spec?.type !== 'LoadBalancer') errors.push(forbidden(path, "may only be used when `spec.type` is \"LoadBalancer\""))
+  if (ingress.length > 0 && spec?.type !== 'LoadBalancer')
+    errors.push(forbidden(path, 'may only be used when `spec.type` is "LoadBalancer"'))
   ingress.forEach(({ ip, hostname, ipMode }, i) => {
     const problem = ip ? ipProblem(ip) : undefined
     if (problem !== undefined) errors.push(invalid(`${path}[${i}].ip`, ip, problem))

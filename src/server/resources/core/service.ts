@@ -37,7 +37,8 @@ export const services = defineResource({
     'spec.type': (service: Service) => service.spec?.type ?? '',
   },
   setDefaults: serviceDefaults,
-  prepareForCreate: (service: Service) => changeField({ ...service, status: { loadBalancer: {} } }, 'spec', (spec) => normalizeClusterIPs(spec, undefined)),
+  prepareForCreate: (service: Service) =>
+    changeField({ ...service, status: { loadBalancer: {} } }, 'spec', (spec) => normalizeClusterIPs(spec, undefined)),
   prepareForUpdate: (next, old, { subresource }) => (subresource === undefined ? prepareServiceUpdate(next, old) : next),
   validate: validateService,
   validateUpdate: validateServiceUpdate,

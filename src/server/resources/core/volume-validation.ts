@@ -26,7 +26,12 @@ function validateItems(errors: FieldErrors, path: string, items: readonly KeyToP
 }
 
 /** The path at which a token appears, said without the source's index as upstream does. */
-function validateToken(errors: FieldErrors, path: string, volumePath: string, token: NonNullable<VolumeProjection['serviceAccountToken']>): void {
+function validateToken(
+  errors: FieldErrors,
+  path: string,
+  volumePath: string,
+  token: NonNullable<VolumeProjection['serviceAccountToken']>,
+): void {
   const seconds = token.expirationSeconds ?? 3600
   if (seconds < 600) errors.push(invalid(`${path}.expirationSeconds`, seconds, 'may not specify a duration less than 10 minutes'))
   if (seconds > 2 ** 32) errors.push(invalid(`${path}.expirationSeconds`, seconds, 'may not specify a duration larger than 2^32 seconds'))
@@ -35,10 +40,12 @@ function validateToken(errors: FieldErrors, path: string, volumePath: string, to
 }
 
 function validateBundle(errors: FieldErrors, path: string, bundle: NonNullable<VolumeProjection['clusterTrustBundle']>): void {
-  if (bundle.name !== undefined && bundle.signerName !== undefined) errors.push(invalid(path, bundle, 'only one of name and signerName may be used'))
+  if (bundle.name !== undefined && bundle.signerName !== undefined)
+    errors.push(invalid(path, bundle, 'only one of name and signerName may be used'))
   else if (bundle.name !== undefined) {
     if (!bundle.name) errors.push(required(`${path}.name`, 'must be a valid object name'))
-    if (bundle.labelSelector) errors.push(invalid(`${path}.labelSelector`, bundle.labelSelector, 'labelSelector must be unset if name is specified'))
+    if (bundle.labelSelector)
+      errors.push(invalid(`${path}.labelSelector`, bundle.labelSelector, 'labelSelector must be unset if name is specified'))
   } else if (bundle.signerName !== undefined) {
     if (!bundle.signerName) errors.push(required(`${path}.signerName`, 'must be a valid signer name'))
   } else errors.push(required(path, 'either name or signerName must be specified'))
@@ -52,7 +59,12 @@ function pathsOf(source: VolumeProjection): readonly { readonly path: string; re
     ...(source.secret?.items ?? []).map((item) => ({ path: item.path, label: source.secret?.name ?? '' })),
     ...(source.configMap?.items ?? []).map((item) => ({ path: item.path, label: source.configMap?.name ?? '' })),
     ...(source.downwardAPI?.items ?? []).map((item) => ({ path: item.path, label: item.path })),
-    ...[source.clusterTrustBundle?.path, source.podCertificate?.credentialBundlePath, source.podCertificate?.keyPath, source.podCertificate?.certificateChainPath]
+    ...[
+      source.clusterTrustBundle?.path,
+      source.podCertificate?.credentialBundlePath,
+      source.podCertificate?.keyPath,
+      source.podCertificate?.certificateChainPath,
+    ]
       .filter((path) => path !== undefined)
       .map((path) => ({ path, label: path })),
   ]
@@ -138,7 +150,12 @@ function validateSource(errors: FieldErrors, path: string, volume: Volume): void
 }
 
 /** Adds what is wrong with the volumes and returns those that mounts may name: the good ones, by name. */
-export function validateVolumes(errors: FieldErrors, path: string, volumes: readonly Volume[] | undefined, podName: string | undefined): ReadonlyMap<string, Volume> {
+export function validateVolumes(
+  errors: FieldErrors,
+  path: string,
+  volumes: readonly Volume[] | undefined,
+  podName: string | undefined,
+): ReadonlyMap<string, Volume> {
   const good = new Map<string, Volume>()
   const created = new Set((volumes ?? []).filter((volume) => volume.ephemeral && podName).map((volume) => `${podName}-${volume.name}`))
   volumes?.forEach((volume, i) => {
@@ -151,7 +168,9 @@ export function validateVolumes(errors: FieldErrors, path: string, volumes: read
     if (errors.length === before) good.set(volume.name, volume)
     const claim = volume.persistentVolumeClaim?.claimName
     if (claim && created.has(claim)) {
-      errors.push(invalid(`${at}.persistentVolumeClaim.claimName`, claim, 'must not reference a PVC that gets created for an ephemeral volume'))
+      errors.push(
+        invalid(`${at}.persistentVolumeClaim.claimName`, claim, 'must not reference a PVC that gets created for an ephemeral volume'),
+      )
     }
   })
   return good

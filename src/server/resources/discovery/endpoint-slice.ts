@@ -48,7 +48,13 @@ export const endpointSlices = defineResource({
   columns: nameToAge(
     text('AddressType', (slice: EndpointSlice) => slice.addressType ?? ''),
     text('Ports', (slice: EndpointSlice) => firstItems((slice.ports ?? []).map(portText), SHOWN, '<unset>')),
-    text('Endpoints', (slice: EndpointSlice) => firstItems((slice.endpoints ?? []).flatMap(({ addresses }) => addresses ?? []), SHOWN, '<unset>')),
+    text('Endpoints', (slice: EndpointSlice) =>
+      firstItems(
+        (slice.endpoints ?? []).flatMap(({ addresses }) => addresses ?? []),
+        SHOWN,
+        '<unset>',
+      ),
+    ),
   ),
   setDefaults: (slice) => changeField(slice, 'ports', (ports) => mapItems(ports, portDefaults)),
   validate(slice) {

@@ -28,7 +28,8 @@ export const flowSchemas = defineResource({
     const errors: FieldErrors = []
     const precedence = spec?.matchingPrecedence ?? 0
     if (precedence <= 0) errors.push(invalid('spec.matchingPrecedence', precedence, 'must be a positive value'))
-    if (precedence > MAX_PRECEDENCE) errors.push(invalid('spec.matchingPrecedence', precedence, `must not be greater than ${MAX_PRECEDENCE}`))
+    if (precedence > MAX_PRECEDENCE)
+      errors.push(invalid('spec.matchingPrecedence', precedence, `must not be greater than ${MAX_PRECEDENCE}`))
     if (spec?.distinguisherMethod) checkOneOf(errors, 'spec.distinguisherMethod', spec.distinguisherMethod.type, ['ByNamespace', 'ByUser'])
     const level = spec?.priorityLevelConfiguration?.name
     if (!level) errors.push(required('spec.priorityLevelConfiguration.name', 'must reference a priority level'))
@@ -36,7 +37,8 @@ export const flowSchemas = defineResource({
     spec?.rules?.forEach(({ subjects, resourceRules, nonResourceRules }, i) => {
       const at = `spec.rules[${i}]`
       if (!subjects?.length) errors.push(required(`${at}.subjects`, 'subjects must contain at least one value'))
-      if (!resourceRules?.length && !nonResourceRules?.length) errors.push(required(at, 'at least one of resourceRules and nonResourceRules has to be non-empty'))
+      if (!resourceRules?.length && !nonResourceRules?.length)
+        errors.push(required(at, 'at least one of resourceRules and nonResourceRules has to be non-empty'))
     })
     return errors
   },

@@ -52,8 +52,10 @@ export const priorityLevelConfigurations = defineResource({
     checkNotNegative(errors, 'spec.limited.nominalConcurrencyShares', spec.limited.nominalConcurrencyShares)
     const response = spec.limited.limitResponse
     checkOneOf(errors, 'spec.limited.limitResponse.type', response?.type, ['Queue', 'Reject'])
-    if (response?.type === 'Queue' && !response.queuing) errors.push(required('spec.limited.limitResponse.queuing', 'must not be empty if limited.limitResponse.type is Limited'))
-    if (response?.type === 'Reject' && response.queuing) errors.push(forbidden('spec.limited.limitResponse.queuing', 'must be nil if limited.limitResponse.type is not Limited'))
+    if (response?.type === 'Queue' && !response.queuing)
+      errors.push(required('spec.limited.limitResponse.queuing', 'must not be empty if limited.limitResponse.type is Limited'))
+    if (response?.type === 'Reject' && response.queuing)
+      errors.push(forbidden('spec.limited.limitResponse.queuing', 'must be nil if limited.limitResponse.type is not Limited'))
     return errors
   },
 })

@@ -3,7 +3,11 @@ import { defineResource } from '../../resource.ts'
 import { firstItems, nameToAge, text } from '../columns.ts'
 
 const versions = ({ status }: StorageVersion): string =>
-  firstItems((status?.storageVersions ?? []).map(({ apiServerID, encodingVersion }) => `${apiServerID ?? ''}=${encodingVersion ?? ''}`), 3, '<unset>')
+  firstItems(
+    (status?.storageVersions ?? []).map(({ apiServerID, encodingVersion }) => `${apiServerID ?? ''}=${encodingVersion ?? ''}`),
+    3,
+    '<unset>',
+  )
 
 /** StorageVersions: in which version each API server writes a resource. */
 export const storageVersions = defineResource({

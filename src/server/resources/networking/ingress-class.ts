@@ -33,7 +33,8 @@ export const ingressClasses = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     const controller = spec?.controller ?? ''
-    if (controller.length > 250) errors.push({ type: 'FieldValueTooLong', field: 'spec.controller', detail: 'Too long: may not be more than 250 bytes' })
+    if (controller.length > 250)
+      errors.push({ type: 'FieldValueTooLong', field: 'spec.controller', detail: 'Too long: may not be more than 250 bytes' })
     if (!controller) errors.push(required('spec.controller'))
     else if (!/^[^/]+\/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(controller)) {
       errors.push(invalid('spec.controller', controller, 'must be a domain-prefixed path (such as "acme.io/foo")'))
@@ -44,7 +45,7 @@ export const ingressClasses = defineResource({
     if (!parameters.name) errors.push(required('spec.parameters.name'))
     if (parameters.scope === undefined) errors.push(required('spec.parameters.scope'))
     else if (parameters.scope === 'Namespace') {
-      if (!parameters.namespace) errors.push(required('spec.parameters.namespace', '`parameters.scope` is set to \'Namespace\''))
+      if (!parameters.namespace) errors.push(required('spec.parameters.namespace', "`parameters.scope` is set to 'Namespace'"))
       else checkFormat(errors, 'spec.parameters.namespace', parameters.namespace, dns1123LabelFaults)
     } else if (parameters.scope === 'Cluster') {
       if (parameters.namespace !== undefined) errors.push(forbidden('spec.parameters.namespace', "`parameters.scope` is set to 'Cluster'"))

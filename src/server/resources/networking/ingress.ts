@@ -1,6 +1,12 @@
 /** Ingresses: HTTP from outside to services, by host and path. */
 import type { Ingress, IngressBackend, IngressRule } from '../../../api/generated/networking/v1.ts'
-import { dns1035LabelFaults, dns1123SubdomainFaults, portNameFaults, portNumberFaults, wildcardDns1123SubdomainFaults } from '../../../api/names.ts'
+import {
+  dns1035LabelFaults,
+  dns1123SubdomainFaults,
+  portNameFaults,
+  portNumberFaults,
+  wildcardDns1123SubdomainFaults,
+} from '../../../api/names.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { isIP } from '../addresses.ts'
@@ -73,10 +79,13 @@ function validateRule(errors: FieldErrors, path: string, { host, http }: Ingress
 function validate({ spec }: Ingress): readonly FieldError[] {
   const errors: FieldErrors = []
   const rules = spec?.rules ?? []
-  if (rules.length === 0 && !spec?.defaultBackend) errors.push(invalid('spec', rules, 'either `defaultBackend` or `rules` must be specified'))
+  if (rules.length === 0 && !spec?.defaultBackend)
+    errors.push(invalid('spec', rules, 'either `defaultBackend` or `rules` must be specified'))
   rules.forEach((rule, i) => validateRule(errors, `spec.rules[${i}]`, rule))
   spec?.tls?.forEach(({ hosts: names, secretName }, i) => {
-    names?.forEach((name, j) => checkFormat(errors, `spec.tls[${i}].hosts[${j}]`, name, name.includes('*') ? wildcardDns1123SubdomainFaults : dns1123SubdomainFaults))
+    names?.forEach((name, j) =>
+      checkFormat(errors, `spec.tls[${i}].hosts[${j}]`, name, name.includes('*') ? wildcardDns1123SubdomainFaults : dns1123SubdomainFaults),
+    )
     if (secretName) checkFormat(errors, `spec.tls[${i}].secretName`, secretName, dns1123SubdomainFaults)
   })
   if (spec?.defaultBackend) validateBackend(errors, 'spec.defaultBackend', spec.defaultBackend)
@@ -99,9 +108,7 @@ export const ingresses = defineResource({
   validateCreate({ metadata, spec }) {
     const annotation = metadata?.annotations?.[CLASS_ANNOTATION]
     if (annotation === undefined || spec?.ingressClassName === undefined || annotation === spec.ingressClassName) return []
-    return [
-      invalid(`metadata.annotations.${CLASS_ANNOTATION}`, annotation, `must match \`ingressClassName\` when both are specified`),
-    ]
+    return [invalid(`metadata.annotations.${CLASS_ANNOTATION}`, annotation, `must match \`ingressClassName\` when both are specified`)]
   },
   validateStatusUpdate({ status }) {
     const errors: FieldErrors = []
@@ -114,5 +121,7 @@ export const ingresses = defineResource({
     return errors
   },
   warnings: ({ metadata }) =>
-    metadata?.annotations?.[CLASS_ANNOTATION] === undefined ? [] : [`annotation "${CLASS_ANNOTATION}" is deprecated, please use 'spec.ingressClassName' instead`],
+    metadata?.annotations?.[CLASS_ANNOTATION] === undefined
+      ? []
+      : [`annotation "${CLASS_ANNOTATION}" is deprecated, please use 'spec.ingressClassName' instead`],
 })

@@ -12,8 +12,12 @@ const portDefaults = (port: NetworkPolicyPort): NetworkPolicyPort => withDefault
 
 function specDefaults(spec: NetworkPolicySpec): NetworkPolicySpec {
   const next = spec.policyTypes?.length ? spec : { ...spec, policyTypes: spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'] }
-  const withIngress = changeField(next, 'ingress', (rules) => mapItems(rules, (rule) => changeField(rule, 'ports', (ports) => mapItems(ports, portDefaults))))
-  return changeField(withIngress, 'egress', (rules) => mapItems(rules, (rule) => changeField(rule, 'ports', (ports) => mapItems(ports, portDefaults))))
+  const withIngress = changeField(next, 'ingress', (rules) =>
+    mapItems(rules, (rule) => changeField(rule, 'ports', (ports) => mapItems(ports, portDefaults))),
+  )
+  return changeField(withIngress, 'egress', (rules) =>
+    mapItems(rules, (rule) => changeField(rule, 'ports', (ports) => mapItems(ports, portDefaults))),
+  )
 }
 
 function validatePort(errors: FieldErrors, path: string, { protocol, port, endPort }: NetworkPolicyPort): void {
@@ -70,7 +74,11 @@ export const networkPolicies = defineResource({
     })
     const types = spec?.policyTypes ?? []
     if (types.length > 2) errors.push(invalid('spec.policyTypes', types, 'may not specify more than two policyTypes'))
-    else types.forEach((type, i) => !['Ingress', 'Egress'].includes(type) && errors.push(notSupported(`spec.policyTypes[${i}]`, type, ['Egress', 'Ingress'])))
+    else
+      types.forEach(
+        (type, i) =>
+          !['Ingress', 'Egress'].includes(type) && errors.push(notSupported(`spec.policyTypes[${i}]`, type, ['Egress', 'Ingress'])),
+      )
     return errors
   },
 })

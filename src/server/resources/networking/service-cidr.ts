@@ -23,5 +23,6 @@ export const serviceCIDRs = defineResource({
     })
     return errors
   },
-  validateUpdate: (next, old) => (isEqual(next.spec?.cidrs, old.spec?.cidrs) ? [] : [invalid('spec.cidrs', next.spec?.cidrs, 'field is immutable')]),
+  validateUpdate: (next, old) =>
+    isEqual(next.spec?.cidrs, old.spec?.cidrs) ? [] : [invalid('spec.cidrs', next.spec?.cidrs, 'field is immutable')],
 })

@@ -36,7 +36,8 @@ export const podDisruptionBudgets = defineResource({
   },
   validateStatusUpdate({ status }) {
     const errors: FieldErrors = []
-    for (const field of ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const) checkNotNegative(errors, `status.${field}`, status?.[field])
+    for (const field of ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const)
+      checkNotNegative(errors, `status.${field}`, status?.[field])
     return errors
   },
 })

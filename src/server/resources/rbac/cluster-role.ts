@@ -14,7 +14,9 @@ export const clusterRoles = defineResource({
   validate(role) {
     const errors: FieldErrors = []
     validatePolicyRules(errors, role.rules, false)
-    role.aggregationRule?.clusterRoleSelectors?.forEach((selector, i) => validateLabelSelector(errors, `aggregationRule.clusterRoleSelectors[${i}]`, selector))
+    role.aggregationRule?.clusterRoleSelectors?.forEach((selector, i) =>
+      validateLabelSelector(errors, `aggregationRule.clusterRoleSelectors[${i}]`, selector),
+    )
     return errors
   },
 })

@@ -12,9 +12,12 @@ export function validatePolicyRules(errors: FieldErrors, rules: readonly PolicyR
     const { verbs, apiGroups, resources, resourceNames, nonResourceURLs } = rule
     if (!verbs?.length) errors.push(required(`${path}.verbs`, 'verbs must contain at least one value'))
     if (nonResourceURLs?.length) {
-      if (isNamespaced) errors.push(invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'namespaced rules cannot apply to non-resource URLs'))
+      if (isNamespaced)
+        errors.push(invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'namespaced rules cannot apply to non-resource URLs'))
       if (apiGroups?.length || resources?.length || resourceNames?.length) {
-        errors.push(invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'rules cannot apply to both regular resources and non-resource URLs'))
+        errors.push(
+          invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'rules cannot apply to both regular resources and non-resource URLs'),
+        )
       }
       return
     }

@@ -41,14 +41,17 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Resou
     if (names.has(name)) errors.push(duplicate(`${here}.name`, name))
     names.add(name)
     if (!exactly && !firstAvailable?.length) errors.push(required(here, 'exactly one of `exactly` or `firstAvailable` is required'))
-    if (exactly && firstAvailable?.length) errors.push(invalid(here, '', 'exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set'))
+    if (exactly && firstAvailable?.length)
+      errors.push(invalid(here, '', 'exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set'))
     if (!exactly) return
     if (!exactly.deviceClassName) errors.push(required(`${here}.exactly.deviceClassName`))
     else checkFormat(errors, `${here}.exactly.deviceClassName`, exactly.deviceClassName, dns1123SubdomainFaults)
     if (exactly.allocationMode) checkOneOf(errors, `${here}.exactly.allocationMode`, exactly.allocationMode, MODES)
     const count = exactly.count ?? 0
-    if (exactly.allocationMode === 'ExactCount' && count <= 0) errors.push(invalid(`${here}.exactly.count`, count, 'must be greater than zero'))
-    if (exactly.allocationMode === 'All' && count !== 0) errors.push(invalid(`${here}.exactly.count`, count, "must not be specified when allocationMode is 'All'"))
+    if (exactly.allocationMode === 'ExactCount' && count <= 0)
+      errors.push(invalid(`${here}.exactly.count`, count, 'must be greater than zero'))
+    if (exactly.allocationMode === 'All' && count !== 0)
+      errors.push(invalid(`${here}.exactly.count`, count, "must not be specified when allocationMode is 'All'"))
   })
 }
 

@@ -27,9 +27,18 @@ export const priorityClasses = defineResource({
     const name = metadata?.name ?? ''
     if (name.startsWith('system-')) {
       if (!isEqual(SYSTEM[name], value) || globalDefault) {
-        errors.push(forbidden('metadata.name', 'priority class names with \'system-\' prefix are reserved for system use only. error: ' + (SYSTEM[name] === undefined ? `${name} is not a known system priority class` : `value of ${name} PriorityClass must be ${SYSTEM[name]}`)))
+        errors.push(
+          forbidden(
+            'metadata.name',
+            "priority class names with 'system-' prefix are reserved for system use only. error: " +
+              (SYSTEM[name] === undefined
+                ? `${name} is not a known system priority class`
+                : `value of ${name} PriorityClass must be ${SYSTEM[name]}`),
+          ),
+        )
       }
-    } else if (value > HIGHEST_USER_VALUE) errors.push(forbidden('value', `maximum allowed value of a user defined priority is ${HIGHEST_USER_VALUE}`))
+    } else if (value > HIGHEST_USER_VALUE)
+      errors.push(forbidden('value', `maximum allowed value of a user defined priority is ${HIGHEST_USER_VALUE}`))
     checkRequiredOneOf(errors, 'preemptionPolicy', preemptionPolicy, ['PreemptLowerPriority', 'Never'])
     return errors
   },

@@ -37,7 +37,8 @@ export const csiDrivers = defineResource({
     for (const field of ['attachRequired', 'podInfoOnMount', 'storageCapacity'] as const) {
       if (spec?.[field] === undefined) errors.push(required(field))
     }
-    if (spec?.fsGroupPolicy !== undefined) checkOneOf(errors, 'fsGroupPolicy', spec.fsGroupPolicy, ['File', 'None', 'ReadWriteOnceWithFSType'])
+    if (spec?.fsGroupPolicy !== undefined)
+      checkOneOf(errors, 'fsGroupPolicy', spec.fsGroupPolicy, ['File', 'None', 'ReadWriteOnceWithFSType'])
     for (const mode of spec?.volumeLifecycleModes ?? []) checkOneOf(errors, 'volumeLifecycleModes', mode, ['Ephemeral', 'Persistent'])
     return errors
   },

@@ -20,7 +20,8 @@ export const storageClasses = defineResource({
   columns: [
     {
       ...(nameColumn as Column<StorageClass>),
-      cell: ({ metadata }) => `${metadata?.name ?? ''}${DEFAULT_MARKS.some((mark) => metadata?.annotations?.[mark] === 'true') ? ' (default)' : ''}`,
+      cell: ({ metadata }) =>
+        `${metadata?.name ?? ''}${DEFAULT_MARKS.some((mark) => metadata?.annotations?.[mark] === 'true') ? ' (default)' : ''}`,
     },
     text('Provisioner', ({ provisioner }: StorageClass) => provisioner ?? ''),
     text('ReclaimPolicy', ({ reclaimPolicy }: StorageClass) => reclaimPolicy ?? 'Delete'),
@@ -39,7 +40,11 @@ export const storageClasses = defineResource({
     }
     for (const [key] of entries) if (!key) errors.push(invalid('parameters', key, 'field can not be empty.'))
     if (entries.reduce((size, [key, value]) => size + key.length + value.length, 0) > MAX_PARAMETERS_BYTES) {
-      errors.push({ type: 'FieldValueTooLong', field: 'parameters', detail: `Too long: may not be more than ${MAX_PARAMETERS_BYTES} bytes` })
+      errors.push({
+        type: 'FieldValueTooLong',
+        field: 'parameters',
+        detail: `Too long: may not be more than ${MAX_PARAMETERS_BYTES} bytes`,
+      })
     }
     if (reclaimPolicy) checkOneOf(errors, 'reclaimPolicy', reclaimPolicy, ['Delete', 'Retain'])
     if (volumeBindingMode === undefined) errors.push(required('volumeBindingMode'))

@@ -20,7 +20,8 @@ export const volumeAttachments = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     if (!spec?.attacher) errors.push(required('spec.attacher'))
-    if (!spec?.source?.inlineVolumeSpec && !spec?.source?.persistentVolumeName) errors.push(required('spec.source', 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'))
+    if (!spec?.source?.inlineVolumeSpec && !spec?.source?.persistentVolumeName)
+      errors.push(required('spec.source', 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'))
     if (spec?.source?.inlineVolumeSpec && spec.source.persistentVolumeName) {
       errors.push(invalid('spec.source', spec.source, 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'))
     }

@@ -13,7 +13,14 @@ export const storageVersionMigrations = defineResource({
   hasGeneration: false,
   columns: [
     { ...(nameColumn as Column<StorageVersionMigration>), format: undefined },
-    text('Resource', ({ spec }: StorageVersionMigration) => `${spec?.resource?.resource ?? ''}${spec?.resource?.group ? `.${spec.resource.group}` : ''}`),
-    text('Status', ({ status }: StorageVersionMigration) => status?.conditions?.findLast((entry) => entry.status === 'True' && STATES.includes(entry.type))?.type ?? 'Unknown'),
+    text(
+      'Resource',
+      ({ spec }: StorageVersionMigration) => `${spec?.resource?.resource ?? ''}${spec?.resource?.group ? `.${spec.resource.group}` : ''}`,
+    ),
+    text(
+      'Status',
+      ({ status }: StorageVersionMigration) =>
+        status?.conditions?.findLast((entry) => entry.status === 'True' && STATES.includes(entry.type))?.type ?? 'Unknown',
+    ),
   ],
 })
