@@ -206,18 +206,23 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     }
   }
 
-  // Nodes and what runs on them must be known before the first decision.
+  // Nodes and what runs on them must be known before the first decision; asking for an informer is what makes it one to wait for.
+  const nodes = informers.of('v1/Node')
+  const namespaces = informers.of('v1/Namespace')
+  const claims = informers.of('v1/PersistentVolumeClaim')
+  const volumes = informers.of('v1/PersistentVolume')
+  const classes = informers.of('storage.k8s.io/v1/StorageClass')
   await Promise.race([
     informers.synced(),
     new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
   ])
   const removals = [
-    informers.of('v1/Node').addHandlers(nodeHandlers(state, queue)),
+    nodes.addHandlers(nodeHandlers(state, queue)),
     pods.addHandlers(podHandlers({ state, queue, isOurs: (pod) => profiles.has(pod.spec?.schedulerName ?? '') })),
-    informers.of('v1/Namespace').addHandlers(namespaceHandlers(queue)),
-    informers.of('v1/PersistentVolumeClaim').addHandlers(volumeHandlers(queue)),
-    informers.of('v1/PersistentVolume').addHandlers(volumeHandlers(queue)),
-    informers.of('storage.k8s.io/v1/StorageClass').addHandlers(volumeHandlers(queue)),
+    namespaces.addHandlers(namespaceHandlers(queue)),
+    claims.addHandlers(volumeHandlers(queue)),
+    volumes.addHandlers(volumeHandlers(queue)),
+    classes.addHandlers(volumeHandlers(queue)),
   ]
   try {
     let sliceStartMs = clock.monotonic()
