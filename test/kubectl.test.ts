@@ -88,9 +88,11 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     const text = await kubectl('describe', 'deployment', 'web')
     assert.match(text, /Replicas: +3 desired \| 3 updated \| 3 total \| 3 available \| 0 unavailable/)
     assert.match(text, /ScalingReplicaSet/)
-    const pod = await kubectl('describe', 'pod', '-l', 'app=web')
-    assert.match(pod, /Successfully assigned default\/web-/)
-    assert.match(pod, /Started/)
+    // Events are written after what they tell of, in their own time.
+    await eventually('events are told', async () => {
+      const pod = await kubectl('describe', 'pod', '-l', 'app=web')
+      return /Successfully assigned default\/web-/.test(pod) && /Started/.test(pod)
+    })
     assert.match(await kubectl('describe', 'node'), /Allocated resources:/)
     assert.match(await kubectl('describe', 'service', 'web'), /Endpoints: +10\./)
   })

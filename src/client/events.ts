@@ -38,11 +38,13 @@ export function createEventRecorder(runtime: Runtime, client: Client, { componen
   const waiting: Event[] = []
   const closed = new AbortController()
   let draining: Promise<void> | undefined
+  let serial = 0
 
   function makeEvent(about: ObjectReference, type: string, reason: string, message: string): Event {
     const now = timestamp(clock)
-    // Upstream's suffix is the time in nanoseconds; chance keeps two events of one millisecond apart, also those of two recorders.
-    const nanoseconds = BigInt(Math.floor(clock.now())) * 1_000_000n + BigInt(randomInt(random, 1_000_000))
+    // Upstream's suffix is the time in nanoseconds; within a millisecond a serial number keeps their order, and chance keeps those
+    // of two recorders apart.
+    const nanoseconds = BigInt(Math.floor(clock.now())) * 1_000_000n + BigInt((serial++ % 1000) * 1000 + randomInt(random, 1000))
     return {
       apiVersion: 'v1',
       kind: 'Event',
