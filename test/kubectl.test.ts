@@ -89,8 +89,9 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     assert.match(text, /Replicas: +3 desired \| 3 updated \| 3 total \| 3 available \| 0 unavailable/)
     assert.match(text, /ScalingReplicaSet/)
     // Events are written after what they tell of, in their own time.
+    const name = (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[0].metadata.name}')).trim()
     await eventually('events are told', async () => {
-      const pod = await kubectl('describe', 'pod', '-l', 'app=web')
+      const pod = await kubectl('describe', 'pod', name)
       return /Successfully assigned default\/web-/.test(pod) && /Started/.test(pod)
     })
     assert.match(await kubectl('describe', 'node'), /Allocated resources:/)
