@@ -28,16 +28,16 @@ import {
 import {
   DEFAULT_API_CLUSTER_IP,
   DEFAULT_DNS_ADDRESS,
-  DEFAULT_POD_CIDR,
   DEFAULT_PORT,
   DEFAULT_SERVICE_CIDR,
   SERVICE_ACCOUNT_ISSUER,
+  SIMULATED_POD_CIDR,
 } from './defaults.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
-import { freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
+import { freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { ensurePki, serverHosts, type Pki } from './pki.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
@@ -60,11 +60,11 @@ export async function runForeground(options: UpOptions): Promise<void> {
   const directory = dataDirectory(options.dataRoot)
   const lifecycle = createLifecycle()
   try {
-    const store = await begin(runtime, lifecycle, directory, options, report)
-    const signal = await Promise.race([end.promise, lifecycle.failed])
+    // A signal counts from the first moment, also while nodes are still coming.
+    const beginning = begin(runtime, lifecycle, directory, options, report)
+    const signal = await Promise.race([end.promise, lifecycle.failed, beginning.then(async () => end.promise)])
     runtime.log.info('stopping', { signal })
     await lifecycle.stop()
-    await store.close()
     removePidFile(directory)
     if (signal === 'SIGINT')
       await (await import('./teardown.ts')).takeDown(directory, { deleteState: false, step: (text) => report({ type: 'step', text }) })
@@ -96,7 +96,7 @@ function printReport(report: ServerReport): void {
 }
 
 /** Starts everything in order; resolves when the nodes are Ready. */
-async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDirectory, options: UpOptions, report: Report): Promise<Store> {
+async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDirectory, options: UpOptions, report: Report): Promise<void> {
   ensureDataDirectory(directory)
   const other = runningServer(directory)
   if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
@@ -126,9 +126,10 @@ async function beginWith(
   address: string,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
-): Promise<Store> {
+): Promise<void> {
   const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address]))
   const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
+  lifecycle.start({ name: 'store', run: (signal) => until(signal, () => store.close()) })
   const plane = await startControlPlane(runtime, lifecycle, {
     store,
     rootCa: pki.authority.cert,
@@ -154,7 +155,6 @@ async function beginWith(
   }
   await nodesReady(plane, record.nodes)
   report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
-  return store
 }
 
 /** How the cluster was made, or how it is to be made now. Flags that contradict what was decided then are refused. */
@@ -177,13 +177,14 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
   const nodes = options.nodes ?? 1
   if (runtime === 'containerd') checkContainers(nodes)
   if (options.port !== undefined) await checkPort(options.port)
+  const id = newClusterId()
   const record: ClusterRecord = {
-    id: newClusterId(),
+    id,
     name: options.name,
     port: options.port ?? (await freePort(DEFAULT_PORT)),
     runtime,
     nodes,
-    podCidr: DEFAULT_POD_CIDR,
+    podCidr: runtime === 'simulated' ? SIMULATED_POD_CIDR : freePodCidr(id),
     serviceCidr: DEFAULT_SERVICE_CIDR,
     dnsAddress: DEFAULT_DNS_ADDRESS,
     store: options.store ?? 'sqlite',

@@ -15,7 +15,7 @@ import { createMemoryStore } from '../store/memory.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
-import { DEFAULT_DNS_ADDRESS, DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from './defaults.ts'
+import { DEFAULT_DNS_ADDRESS, DEFAULT_SERVICE_CIDR, SIMULATED_POD_CIDR } from './defaults.ts'
 import { startSimulatedNodes } from './simulated-nodes.ts'
 import { serveTemporarily, temporaryTokenSigner, type TemporaryServer } from './temporary-server.ts'
 
@@ -190,7 +190,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, options: ClusterOpt
   const plane = await startControlPlane(runtime, lifecycle, {
     store: createMemoryStore(),
     rootCa: '',
-    podCidr: DEFAULT_POD_CIDR,
+    podCidr: SIMULATED_POD_CIDR,
     serviceCidr: DEFAULT_SERVICE_CIDR,
     tokenSigner: temporaryTokenSigner(),
   })

@@ -1,5 +1,6 @@
 /** Ranges and names of a cluster for which nothing else was asked: upstream's usual ones. */
-export const DEFAULT_POD_CIDR = '10.244.0.0/16'
+/** Of simulated pods: room for 32,768 nodes, as nothing has to be routed. */
+export const SIMULATED_POD_CIDR = '10.128.0.0/9'
 export const DEFAULT_SERVICE_CIDR = '10.96.0.0/16'
 /** The first address of the service range. */
 export const DEFAULT_API_CLUSTER_IP = '10.96.0.1'

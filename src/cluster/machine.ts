@@ -4,6 +4,9 @@ import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 
+/** Of 10.244.0.0/16, upstream's usual range. */
+const USUAL_POD_OCTET = 244
+
 /** The address other machines reach this one by: the first global IPv4 one, or loopback when there is none. */
 export function nodeAddress(): string {
   for (const addresses of Object.values(networkInterfaces())) {
@@ -12,6 +15,21 @@ export function nodeAddress(): string {
     }
   }
   return '127.0.0.1'
+}
+
+/**
+ * A range for pods that no link of this machine is in, so that two clusters with real containers do not meet: the usual one, or
+ * another by the cluster's id.
+ */
+export function freePodCidr(clusterId: string): string {
+  const taken = new Set<number>()
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address } of addresses ?? []) if (address.startsWith('10.')) taken.add(Number(address.split('.')[1]))
+  }
+  const first = Number.parseInt(clusterId, 16)
+  const others = Array.from({ length: 96 }, (_, index) => 128 + ((first + index) % 96))
+  const octet = [USUAL_POD_OCTET, ...others].find((candidate) => !taken.has(candidate))
+  return `10.${octet ?? USUAL_POD_OCTET}.0.0/16`
 }
 
 /** Whether a TCP port can be listened on, on all addresses. */
