@@ -25,10 +25,7 @@ export function totalsOf(tests: readonly ConformanceTest[], outcomes: ReadonlyMa
 
 export const renderTotals = ({ passed, failed, skipped }: Totals): string => `${passed} passed, ${failed} failed, ${skipped} skipped`
 
-function areaRows(
-  tests: readonly ConformanceTest[],
-  outcomes: ReadonlyMap<string, Outcome>,
-): (Totals & { readonly area: string })[] {
+function areaRows(tests: readonly ConformanceTest[], outcomes: ReadonlyMap<string, Outcome>): (Totals & { readonly area: string })[] {
   return [...Map.groupBy(tests, (test) => test.area)]
     .map(([area, ofArea]) => ({ area, ...totalsOf(ofArea, outcomes) }))
     .toSorted((a, b) => a.area.localeCompare(b.area))

@@ -122,7 +122,7 @@ type Programs = Awaited<ReturnType<typeof findPrograms<(typeof suitePrograms)[nu
 async function runTests(run: RunDirectory, programs: Programs, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
   const tests = run.plan.tests.filter((name) => !run.outcomes.has(name))
   if (tests.length === 0) return 'complete'
-  const clusterData = join(mkdtempSync(join(tmpdir(), 'proa-conformance-')), 'data')
+  const clusterData = mkdtempSync(join(tmpdir(), 'proa-conformance-'))
   const mark = { runner: process.pid, clusterData }
   markRunning(run.path, mark)
   try {
