@@ -75,6 +75,8 @@ export interface TestCluster {
   kubectl(...args: string[]): Promise<string>
   /** Runs kubectl whatever comes of it. */
   tryKubectl(args: readonly string[], input?: string): Promise<CommandResult>
+  /** For another program that runs kubectl. */
+  kubectlCommand(): { readonly kubectlPath: string; readonly env: Readonly<Record<string, string>> }
   /** kubectl as a process that goes on; ended with the test. */
   spawnKubectl(...args: string[]): ChildProcessByStdio<Writable, Readable, Readable>
 }
@@ -118,6 +120,7 @@ export async function startCluster(t: TestContext, flags: readonly string[]): Pr
       return result.stdout
     },
     tryKubectl,
+    kubectlCommand: () => ({ kubectlPath: kubectlPath ?? '', env: { KUBECONFIG: kubeconfig, HOME: dataDir } }),
     spawnKubectl: (...args) => {
       const missing = noKubectl()
       if (missing || kubectlPath === undefined) throw new Error(missing || 'no kubectl')
