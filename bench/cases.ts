@@ -1,8 +1,6 @@
 /**
- * What is measured, and against what. A target is a figure, never an assertion: "under a second" for the start is the project's
- * own aim; the others are the best that upstream's programs showed on a machine of this kind (etcd, kube-apiserver,
- * kube-controller-manager and kube-scheduler together: 483 MB at rest, 900 creates/s, 2,200 GETs/s, 140 ms, 54,000 deliveries/s,
- * 177 s for the rollout).
+ * What is measured, and against what. A target is a figure, never an assertion: the project's own first aims for two cores. For
+ * the rollout it is what upstream's programs took on a machine of this kind with kwok's nodes: 177 s.
  */
 import { fork } from 'node:child_process'
 import { join } from 'node:path'
@@ -70,7 +68,7 @@ export const cases: readonly Case[] = [
     title: 'memory at rest',
     unit: 'MB',
     better: 'less',
-    target: 483,
+    target: 150,
     runs: 3,
     measure: (start) =>
       onFreshServer(start, async (target) => {
@@ -83,7 +81,7 @@ export const cases: readonly Case[] = [
     title: 'durable creates of 1 kB, 64 connections',
     unit: '/s',
     better: 'more',
-    target: 900,
+    target: 5_000,
     runs: 3,
     measure: (start, note) =>
       onFreshServer(start, async (target) => {
@@ -97,7 +95,7 @@ export const cases: readonly Case[] = [
     title: 'GETs of 1 kB, 64 connections',
     unit: '/s',
     better: 'more',
-    target: 2200,
+    target: 10_000,
     runs: 3,
     measure: (start, note) =>
       onFreshServer(start, async (target) => {
@@ -111,7 +109,7 @@ export const cases: readonly Case[] = [
     title: 'LIST of 10,000 objects (10 MB)',
     unit: 'ms',
     better: 'less',
-    target: 140,
+    target: 30,
     runs: 3,
     measure: (start, note) =>
       onFreshServer(start, async (target) => {
@@ -125,7 +123,7 @@ export const cases: readonly Case[] = [
     title: 'watch deliveries to 100 watchers',
     unit: '/s',
     better: 'more',
-    target: 54_000,
+    target: 200_000,
     runs: 3,
     measure: (start, note) =>
       onFreshServer(start, async (target) => {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { proa, startCluster } from './harness.ts'
+import { eventually, proa, startCluster } from './harness.ts'
 
 function scratch(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'proa-cli-'))
@@ -84,12 +84,14 @@ test('a damaged database is named, with the way out', async (t) => {
 
 test('without --wait the server goes on when its launcher is gone, before the nodes are Ready', async (t) => {
   const place = ['--name=early', `--data-dir=${join(scratch(t), 'c')}`]
-  t.after(() => proa('down', '--delete', ...place))
-  assert.equal((await proa('up', '--runtime=simulated', '--nodes=20', ...place)).code, 0)
-  for (let tries = 0; tries < 50; tries++) {
-    const health = JSON.parse((await proa('status', '--json', ...place)).stdout)
-    assert.equal(health.state, 'up')
-    if (health.nodes.length === 20 && health.nodes.every(({ ready }: { readonly ready: boolean }) => ready)) return
+  try {
+    assert.equal((await proa('up', '--runtime=simulated', '--nodes=20', ...place)).code, 0)
+    await eventually('the nodes are Ready', async () => {
+      const health = JSON.parse((await proa('status', '--json', ...place)).stdout)
+      assert.equal(health.state, 'up')
+      return health.nodes.length === 20 && health.nodes.every(({ ready }: { readonly ready: boolean }) => ready)
+    })
+  } finally {
+    await proa('down', '--delete', ...place)
   }
-  assert.fail('the nodes did not become Ready')
 })

@@ -6,7 +6,7 @@
 #   sh tools/setup.sh --runtime   also what real containers need: containerd, runc, CNI plugins, nftables... with apt, when root
 #
 # Exit code: 0 when proa can run (without a runtime on simulated nodes, and then it has said so), 1 when the npm packages could not be
-# installed, 2 when installing the runtime was tried and failed.
+# installed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH="$PATH:/usr/sbin:/sbin"
@@ -86,5 +86,4 @@ elif [ "$(id -u)" != 0 ]; then
   echo "proa: real containers need root and$missing; simulated nodes will be used (or: sudo sh tools/setup.sh --runtime)"
 elif ! install_runtime "$missing"; then
   echo "proa:$missing could not be installed; simulated nodes will be used" >&2
-  exit 2
 fi

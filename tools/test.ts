@@ -14,13 +14,22 @@ const matches = (file: string): boolean => wanted.length === 0 || wanted.some((p
 const unit = globSync('{src,tools,conformance}/**/*.test.ts', { cwd: root }).filter(matches).toSorted()
 const whole = globSync('{test,examples,bench}/**/*.test.ts', { cwd: root }).filter(matches).toSorted()
 
+/** A test, or a file that starts a cluster, that takes longer hangs. */
+const HANG_MS = 300_000
+
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const failures: string[] = []
 
 /** Runs a group of files and prints failures whole, skips with their reason, and a line for each file when `isVerbose`. */
 async function runFiles(files: readonly string[], isolation: 'none' | 'process', isVerbose: boolean): Promise<void> {
   const paths = files.map((file) => join(root, file))
-  const stream = run({ files: paths, isolation, concurrency: isolation === 'none' ? true : 1, execArgv: ['--conditions=development'] })
+  const stream = run({
+    files: paths,
+    isolation,
+    concurrency: isolation === 'none' ? true : 1,
+    timeout: HANG_MS,
+    execArgv: ['--conditions=development'],
+  })
   const fileOf = (file: string | undefined): string => (file ? relative(root, file) : '')
   stream.on('test:pass', (event) => {
     if (event.details.type === 'suite' || event.name === event.file) return
