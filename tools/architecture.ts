@@ -21,7 +21,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   'server/http': {
     purpose: 'sockets, TLS, upgrades, tokens',
     imports: ['base', 'api', 'server', 'streaming'],
-    packages: ['ws', 'jose'],
+    packages: ['ws'],
     isAdapter: true,
   },
   streaming: {

@@ -63,7 +63,7 @@ export interface Resource<T extends KubeObject = KubeObject> {
   setDefaults?(object: T): T
   /** What is wrong with a name of this kind, as texts (api/names.ts). Default: a DNS subdomain. */
   readonly nameFormat?: (name: string) => readonly string[]
-  /** Runs after decoding, before defaulting: resets what a client may not set. The general rule already drops status on create. */
+  /** Runs after mutating admission, before validation: resets what a client may not set. The general rule already drops status on create. */
   prepareForCreate?(object: T, context: WriteContext): T
   prepareForUpdate?(next: T, old: T, context: WriteContext): T
   /** Rules beyond metadata and the shape that the schema gives. Runs on creates, and on updates before validateUpdate. */
