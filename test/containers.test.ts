@@ -1,7 +1,7 @@
 /** Real containers as a person with kubectl meets them: logs, exec, port-forward, DNS, node ports, and nothing left afterwards. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -112,6 +112,10 @@ test('real containers through kubectl', { skip: noContainers() || noKubectl() },
     await eventually('pods see the new greeting', async () =>
       (await kubectl('exec', pod, '--', 'wget', '-q', '-O', '-', 'http://hello')).startsWith('Moin'),
     )
+  })
+
+  await t.test('tokens and Secrets are for root alone on the machine', () => {
+    assert.equal(statSync(join(cluster.dataDir, 'node/secrets')).mode & 0o777, 0o700)
   })
 
   await t.test('a node port', async () => {

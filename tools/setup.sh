@@ -4,6 +4,7 @@
 #
 #   sh tools/setup.sh             npm packages (among them Node 26, from the npm package `node`)
 #   sh tools/setup.sh --runtime   also what real containers need: containerd, runc, CNI plugins, nftables... with apt, when root
+#   sh tools/setup.sh --tests     also a registry, from which the tests pull
 #
 # Exit code: 0 when proa can run (without a runtime on simulated nodes, and then it has said so), 1 when the npm packages could not be
 # installed.
@@ -55,6 +56,7 @@ missing_packages() {
   [ -x /bin/busybox ] && ! head -c 4096 /bin/busybox | grep -q ld-linux || printf ' busybox-static'
   command -v ip >/dev/null || printf ' iproute2'
   command -v conntrack >/dev/null || printf ' conntrack'
+  [ "$1" != --tests ] || command -v docker-registry >/dev/null || printf ' docker-registry'
 }
 
 install_runtime() {
@@ -75,8 +77,8 @@ install_runtime() {
 
 has_npm_packages || install_npm_packages || exit 1
 
-[ "${1:-}" = --runtime ] || exit 0
-missing=$(missing_packages)
+case "${1:-}" in --runtime | --tests) ;; *) exit 0 ;; esac
+missing=$(missing_packages "$1")
 [ -n "$missing" ] || exit 0
 if [ "$(uname -s)" != Linux ]; then
   echo 'proa: real containers need Linux; simulated nodes will be used'

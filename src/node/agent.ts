@@ -84,7 +84,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   async function createContext(services: Informer<Service>, events: EventRecorder, signal: AbortSignal): Promise<NodeContext> {
     const { dataDirectory } = options
     await host.makeDirectory(secretsRoot(dataDirectory), 0o700)
-    await host.mountTmpfs(secretsRoot(dataDirectory), undefined)
+    await host.mountTmpfs(secretsRoot(dataDirectory), 0o700, undefined)
     return {
       runtime: { ...runtime, log },
       client,

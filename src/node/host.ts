@@ -44,7 +44,7 @@ export interface Host {
   fileSize(path: string): Promise<number | undefined>
   pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
   /** Nothing happens when one is mounted there already. */
-  mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>
+  mountTmpfs(path: string, mode: number, sizeBytes: number | undefined): Promise<void>
   /**
    * Makes a subPath of a volume available at `target` (a path of the pod's own directory), and resolves with the path to mount:
    * made as a directory when it does not exist, links resolved, refused with an error when it leads out of the volume. What a

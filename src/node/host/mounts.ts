@@ -19,9 +19,9 @@ export async function mountsBelow(path: string): Promise<readonly string[]> {
   return points
 }
 
-export async function mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void> {
+export async function mountTmpfs(path: string, mode: number, sizeBytes: number | undefined): Promise<void> {
   if ((await mountsBelow(path)).includes(path)) return
-  await run('mount', ['-t', 'tmpfs', '-o', `mode=0777${sizeBytes === undefined ? '' : `,size=${sizeBytes}`}`, 'tmpfs', path])
+  await run('mount', ['-t', 'tmpfs', '-o', `mode=${mode.toString(8)}${sizeBytes === undefined ? '' : `,size=${sizeBytes}`}`, 'tmpfs', path])
 }
 
 /** A second mount over the first would hide it, so what was mounted goes first. */

@@ -76,7 +76,7 @@ export function createPodVolumes(
     if (medium && medium !== 'Memory') throw new VolumeError(`emptyDir medium "${medium}" is not supported by this node`)
     await host.makeDirectory(path, 0o777)
     const limit = bytesOf(sizeLimit)
-    if (medium === 'Memory') await host.mountTmpfs(path, limit > 0 ? limit : undefined)
+    if (medium === 'Memory') await host.mountTmpfs(path, 0o777, limit > 0 ? limit : undefined)
     if (fsGroup !== undefined) await host.setGroup(path, fsGroup)
     return { hostPath: path, isReadonly: false }
   }
