@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { eventually, noKubectl, startCluster } from './harness.ts'
+import { eventually, noKubectl, root, startCluster } from './harness.ts'
 
 const deployment = (replicas: number, image = 'example.test/web:1') => `apiVersion: apps/v1
 kind: Deployment
@@ -138,6 +138,12 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     assert.match(text, /rollingUpdate\s+<RollingUpdateDeployment>/)
     assert.match(await kubectl('explain', 'pod.spec.containers.image'), /FIELD: image <string>/)
     assert.match(await kubectl('explain', 'pods', '--recursive'), /terminationGracePeriodSeconds/)
+  })
+
+  await t.test('the hello example, whose pods insist on not being root', async () => {
+    await kubectl('apply', '-f', join(root, 'examples/hello/hello.yaml'))
+    await kubectl('rollout', 'status', 'deployment/hello', '--timeout=30s')
+    await kubectl('delete', '-f', join(root, 'examples/hello/hello.yaml'))
   })
 
   await t.test('create with generators', async () => {

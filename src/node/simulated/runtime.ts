@@ -2,7 +2,8 @@
  * A container runtime in memory, for tests without root, for fleets of thousands of nodes and for virtual time. It keeps the
  * contract of container-runtime.ts (runtime-suite.ts holds it to that) but runs nothing. What it pretends:
  *
- * - Every image can be pulled, at once, unless its registry's name begins or ends with "invalid" (or the options say otherwise).
+ * - Every image can be pulled, at once, unless its registry's name begins or ends with "invalid" (or the options say otherwise). Images run as a user
+ *   other than root.
  * - A container whose command is understood (script.ts) ends as that says. The pod's annotations `proa.dev/exit-after-seconds`
  *   and `proa.dev/exit-code` decide for its regular containers. Otherwise a container that is meant to end does so with 0:
  *   init containers at once, those of Jobs after a second; all others run until they are stopped.
@@ -47,6 +48,8 @@ export interface SimulatedRuntimeOptions {
 const EXIT_AFTER_ANNOTATION = 'proa.dev/exit-after-seconds'
 const EXIT_CODE_ANNOTATION = 'proa.dev/exit-code'
 
+/** Not root, so that pods that insist on that start as they would with a well-made image. */
+const IMAGE_UID = 65_534
 const JOB_DURATION_MS = 1000
 const DEFAULT_CIDR = '10.244.0.0/16'
 const STOPPED_EXIT_CODE = 143
@@ -302,6 +305,7 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
           tags: [image],
           digests: [`${repository}@${digest}`],
           sizeBytes: 1_000_000,
+          uid: IMAGE_UID,
         }
         images.set(image, known)
       }
