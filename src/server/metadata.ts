@@ -8,7 +8,7 @@ import type { Runtime } from '../base/runtime.ts'
 import type { ObjectMeta, OwnerReference } from '../api/generated/meta/v1.ts'
 import type { KubeObject } from '../api/object.ts'
 import { badRequest } from '../api/status.ts'
-import { isEqual } from './equality.ts'
+import { deepEqual } from '../base/deep-equal.ts'
 
 const GENERATED_BASE_LENGTH = 58
 
@@ -86,7 +86,7 @@ export function dedupOwners(object: KubeObject, warn: (text: string) => void): K
   const kept: OwnerReference[] = []
   const duplicates: string[] = []
   for (const reference of references) {
-    if (kept.some((other) => isEqual(other, reference))) duplicates.push(reference.uid)
+    if (kept.some((other) => deepEqual(other, reference))) duplicates.push(reference.uid)
     else kept.push(reference)
   }
   if (duplicates.length === 0) return object

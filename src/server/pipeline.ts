@@ -8,7 +8,7 @@ import { failure, invalid, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import type { AdmissionAttributes, AdmissionOperation } from './admission.ts'
 import type { Call, Core } from './core.ts'
-import { isEqual } from './equality.ts'
+import { deepEqual } from '../base/deep-equal.ts'
 import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
 import type { Claim, WriteContext } from './resource.ts'
 import type { ServedResource, StoredKind } from './resource-registry.ts'
@@ -58,7 +58,7 @@ export async function store(core: Core, write: Write, decoded: KubeObject): Prom
     next = claimed.object
     if (
       old &&
-      isEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) &&
+      deepEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) &&
       isEqualBody(next, old.object)
     ) {
       claimed.claim?.release()
@@ -78,7 +78,7 @@ export async function store(core: Core, write: Write, decoded: KubeObject): Prom
   }
 }
 
-const isEqualBody = (a: KubeObject, b: KubeObject): boolean => isEqual({ ...a, metadata: undefined }, { ...b, metadata: undefined })
+const isEqualBody = (a: KubeObject, b: KubeObject): boolean => deepEqual({ ...a, metadata: undefined }, { ...b, metadata: undefined })
 
 /** The schema's defaults, then the kind's own. */
 function applyDefaults({ served }: Write, object: KubeObject): KubeObject {
@@ -174,8 +174,8 @@ function keepStatus(next: KubeObject, old: KubeObject): KubeObject {
 
 function isWantedChanged({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): boolean {
   // Kinds without a spec that count generations (webhook configurations, EndpointSlices) count all of their changes.
-  if (!isCustom && (next.spec !== undefined || old.spec !== undefined)) return !isEqual(next.spec, old.spec)
-  return !isEqual({ ...next, metadata: undefined, status: undefined }, { ...old, metadata: undefined, status: undefined })
+  if (!isCustom && (next.spec !== undefined || old.spec !== undefined)) return !deepEqual(next.spec, old.spec)
+  return !deepEqual({ ...next, metadata: undefined, status: undefined }, { ...old, metadata: undefined, status: undefined })
 }
 
 export const writeContext = (core: Core, write: Pick<Write, 'call' | 'subresource' | 'isDryRun'>): WriteContext => ({

@@ -9,7 +9,7 @@ import type { PolicyRule, RoleRef, Subject } from '../../api/generated/rbac/v1.t
 import type { KubeObject } from '../../api/object.ts'
 import type { Change } from '../../store/store.ts'
 import type { Core } from '../core.ts'
-import { isEqual } from '../equality.ts'
+import { deepEqual } from '../../base/deep-equal.ts'
 import { withMetadata, without } from '../metadata.ts'
 import { serialise } from '../revision.ts'
 import { clusterRoleBindings, controllerRoleBindings, roleBindings } from './bootstrap-bindings.ts'
@@ -107,7 +107,7 @@ function reconciled(existing: KubeObject, wanted: KubeObject): KubeObject | unde
   if (existing.metadata?.annotations?.[AUTO_UPDATE] === 'false' || wanted.aggregationRule !== undefined) return undefined
   const field = wanted.roleRef === undefined ? 'rules' : 'subjects'
   const own = (existing[field] ?? []) as readonly unknown[]
-  const missing = ((wanted[field] ?? []) as readonly unknown[]).filter((one) => !own.some((other) => isEqual(one, other)))
+  const missing = ((wanted[field] ?? []) as readonly unknown[]).filter((one) => !own.some((other) => deepEqual(one, other)))
   if (missing.length === 0) return undefined
   return { ...existing, metadata: without(existing.metadata!, 'resourceVersion'), [field]: [...own, ...missing] }
 }

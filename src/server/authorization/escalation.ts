@@ -6,7 +6,7 @@ import type { UserInfo } from '../../api/exchange.ts'
 import type { PolicyRule, RoleRef } from '../../api/generated/rbac/v1.ts'
 import { failure } from '../../api/status.ts'
 import type { AdmissionAttributes, AdmissionPlugin } from '../admission.ts'
-import { isEqual } from '../equality.ts'
+import { deepEqual } from '../../base/deep-equal.ts'
 import { MASTERS, type Authorizer } from './authorizer.ts'
 import { ruleAllows, type RuleSource } from './rbac.ts'
 
@@ -32,7 +32,7 @@ export function createEscalationCheck(authorizer: Authorizer, held: RuleSource):
 
 /** Changes of metadata alone (finalizers, owners) give no rights. */
 const isUnchanged = ({ object, oldObject }: AdmissionAttributes): boolean =>
-  oldObject !== undefined && isEqual({ ...object, metadata: undefined }, { ...oldObject, metadata: undefined })
+  oldObject !== undefined && deepEqual({ ...object, metadata: undefined }, { ...oldObject, metadata: undefined })
 
 const ask = (
   authorizer: Authorizer,
