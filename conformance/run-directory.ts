@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Outcome } from './outcomes.ts'
-import { cacheRoot } from './programs.ts'
+import { cacheRoot } from '../upstream/programs.ts'
 
 export interface Plan {
   readonly tests: readonly string[]

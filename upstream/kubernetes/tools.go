@@ -1,12 +1,17 @@
 //go:build tools
 
-// Package conformance names the upstream programs that judge this project, so that go.mod and go.sum pin every byte of them.
-// Nothing here is compiled into proa. `npm run conformance` builds the programs with the ordinary Go client (see programs.ts).
-package conformance
+// Package kubernetes names the upstream programs that judge this project, so that go.mod and go.sum pin every byte of them.
+// Nothing here is compiled into proa: the ordinary Go client builds the programs for conformance and benchmarks (see ../programs.ts).
+package kubernetes
 
 import (
 	_ "github.com/onsi/ginkgo/v2/ginkgo"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kube-controller-manager"
+	_ "k8s.io/kubernetes/cmd/kube-proxy"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler"
 	_ "k8s.io/kubernetes/cmd/kubectl"
+	_ "k8s.io/kubernetes/cmd/kubelet"
 	_ "k8s.io/kubernetes/test/images/agnhost"
 	_ "k8s.io/kubernetes/test/images/resource-consumer"
 	_ "k8s.io/kubernetes/test/images/resource-consumer/consume-cpu"

@@ -1,28 +1,31 @@
 /**
- * The upstream programs, built once by the ordinary Go client from what go.mod pins, into a cache outside the tree. The directory's
- * name is made of everything that goes into a build, so what is found there is what would be built; a program appears in it under
- * its name only when it is complete.
+ * The upstream programs that judge proa and are measured beside it, built once by the ordinary Go client from what the modules in
+ * this folder pin, into a cache outside the tree. A program's directory is named after everything that goes into its build, so what
+ * is found there is what would be built; it appears under its name only when it is complete.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { UserError } from '../src/cluster/user-error.ts'
 
 export const RELEASE = 'v1.36.3'
 const AGNHOST_RELEASE = '2.63.0'
 
+/** Everything that conformance and benchmarks keep between runs. */
 export const cacheRoot = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'proa', 'conformance')
 
 interface Recipe {
+  /** The folder beside this file whose go.mod pins it. Default: kubernetes. */
+  readonly pinnedBy?: 'etcd' | 'kwok'
   /** A package's path, or a file of a module when the package is not one of its own. */
   readonly source: string | { readonly module: string; readonly file: string }
   readonly isTest?: true
   readonly stamps?: Readonly<Record<string, string>>
 }
 
-/** The suite refuses to run without a version, and kubectl's answers hold it. */
+/** The suite and the API server refuse to run without a version, and kubectl's answers hold it. */
 const releaseStamps = Object.fromEntries(
   ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap((at) => [
     [`${at}.gitVersion`, RELEASE],
@@ -38,6 +41,14 @@ const recipes = {
   ginkgo: { source: 'github.com/onsi/ginkgo/v2/ginkgo' },
   'e2e.test': { source: 'k8s.io/kubernetes/test/e2e', isTest: true, stamps: releaseStamps },
   kubectl: { source: 'k8s.io/kubernetes/cmd/kubectl', stamps: releaseStamps },
+  'kube-apiserver': { source: 'k8s.io/kubernetes/cmd/kube-apiserver', stamps: releaseStamps },
+  'kube-controller-manager': { source: 'k8s.io/kubernetes/cmd/kube-controller-manager', stamps: releaseStamps },
+  'kube-scheduler': { source: 'k8s.io/kubernetes/cmd/kube-scheduler', stamps: releaseStamps },
+  'kube-proxy': { source: 'k8s.io/kubernetes/cmd/kube-proxy', stamps: releaseStamps },
+  kubelet: { source: 'k8s.io/kubernetes/cmd/kubelet', stamps: releaseStamps },
+  etcd: { pinnedBy: 'etcd', source: 'go.etcd.io/etcd/server/v3' },
+  etcdctl: { pinnedBy: 'etcd', source: 'go.etcd.io/etcd/etcdctl/v3' },
+  kwok: { pinnedBy: 'kwok', source: 'sigs.k8s.io/kwok/cmd/kwok' },
   agnhost: { source: 'k8s.io/kubernetes/test/images/agnhost', stamps: { 'main.Version': AGNHOST_RELEASE } },
   nnp: { source: { module: 'k8s.io/kubernetes', file: 'test/images/nonewprivs/nnp.go' } },
   consumer: { source: 'k8s.io/kubernetes/test/images/resource-consumer' },
@@ -47,22 +58,33 @@ const recipes = {
 
 export type ProgramName = keyof typeof recipes
 
-/** What every run needs; the others are put into images. */
+/** What a run of the suite needs. */
 export const suitePrograms = ['ginkgo', 'e2e.test', 'kubectl'] as const satisfies readonly ProgramName[]
+/** What is measured beside proa. */
+export const controlPlanePrograms = [
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'kwok',
+] as const satisfies readonly ProgramName[]
 
-function programDirectory(): string {
-  const hash = createHash('sha256').update(process.arch).update(JSON.stringify(recipes))
-  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(import.meta.dirname, file)))
-  return join(cacheRoot, `${RELEASE}-${hash.digest('hex').slice(0, 12)}`)
+const moduleOf = (recipe: Recipe): string => join(import.meta.dirname, recipe.pinnedBy ?? 'kubernetes')
+
+function programPath(name: ProgramName): string {
+  const recipe: Recipe = recipes[name]
+  const hash = createHash('sha256').update(process.arch).update(JSON.stringify(recipe))
+  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(moduleOf(recipe), file)))
+  return join(cacheRoot, 'programs', `${name}-${hash.digest('hex').slice(0, 12)}`, name)
 }
 
 const hasGo = (): boolean => spawnSync('go', ['version']).status === 0
 
-function go(args: readonly string[], signal: AbortSignal): Promise<void> {
+function go(cwd: string, args: readonly string[], signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     // A group of its own: the compilers that it starts end with it.
     const child = spawn('go', args, {
-      cwd: import.meta.dirname,
+      cwd,
       env: { ...process.env, CGO_ENABLED: '0' },
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
@@ -79,8 +101,9 @@ function go(args: readonly string[], signal: AbortSignal): Promise<void> {
   })
 }
 
-function moduleDirectory(module: string): string {
-  const found = spawnSync('go', ['mod', 'download', '-json', module], { cwd: import.meta.dirname, encoding: 'utf8' })
+/** Where the Go client keeps the sources of a module that the module in `cwd` requires. */
+function sourcesOf(cwd: string, module: string): string {
+  const found = spawnSync('go', ['mod', 'download', '-json', module], { cwd, encoding: 'utf8' })
   if (found.status !== 0) throw new UserError(`go mod download ${module}: ${found.stderr || found.stdout}`)
   return (JSON.parse(found.stdout) as { readonly Dir: string }).Dir
 }
@@ -88,17 +111,22 @@ function moduleDirectory(module: string): string {
 async function build(name: ProgramName, path: string, signal: AbortSignal): Promise<void> {
   const recipe: Recipe = recipes[name]
   const flags = ['-s', '-w', ...Object.entries(recipe.stamps ?? {}).map(([variable, value]) => `-X ${variable}=${value}`)].join(' ')
-  const source = typeof recipe.source === 'string' ? recipe.source : join(moduleDirectory(recipe.source.module), recipe.source.file)
+  const cwd = moduleOf(recipe)
+  const source = typeof recipe.source === 'string' ? recipe.source : join(sourcesOf(cwd, recipe.source.module), recipe.source.file)
   const unfinished = `${path}.${process.pid}`
   try {
     // Without vet: it costs minutes and judges code that is not ours.
     const verb = recipe.isTest ? ['test', '-vet=off', '-c'] : ['build']
-    await go([...verb, '-trimpath', '-ldflags', flags, '-o', unfinished, source], signal)
+    mkdirSync(dirname(path), { recursive: true })
+    await go(cwd, [...verb, '-trimpath', '-ldflags', flags, '-o', unfinished, source], signal)
     renameSync(unfinished, path)
   } finally {
     rmSync(unfinished, { force: true })
   }
 }
+
+/** Where the sources of upstream's Kubernetes are: images and tables take their facts from them. */
+export const kubernetesSources = (): string => sourcesOf(join(import.meta.dirname, 'kubernetes'), 'k8s.io/kubernetes')
 
 /**
  * The paths of the programs; those that are not in the cache are built, which takes a quarter of an hour for the suite the first
@@ -109,23 +137,21 @@ export async function findPrograms<Name extends ProgramName>(
   step: (text: string) => void,
   signal: AbortSignal,
 ): Promise<Record<Name, string>> {
-  const directory = programDirectory()
   const given = process.env['PROA_CONFORMANCE_PROGRAMS']
   const paths = new Map<Name, string>()
   for (const name of names) {
     const elsewhere = given ? join(given, name) : undefined
-    paths.set(name, elsewhere && existsSync(elsewhere) ? elsewhere : join(directory, name))
+    paths.set(name, elsewhere && existsSync(elsewhere) ? elsewhere : programPath(name))
   }
   const missing = names.filter((name) => !existsSync(paths.get(name)!))
   if (missing.length > 0 && !hasGo()) {
     throw new UserError(
-      `Go is not installed, and it must build ${missing.join(', ')} of Kubernetes ${RELEASE} (https://go.dev/dl, 1.26 or newer).\n` +
-        'What still runs without it: npm test, npm run check, npm run bench.',
+      `Go is not installed, and it must build ${missing.join(', ')} (https://go.dev/dl, 1.26 or newer).\n` +
+        'What still runs without it: npm test, npm run check, and npm run bench for proa alone.',
     )
   }
-  mkdirSync(directory, { recursive: true })
   for (const name of missing) {
-    step(`building ${name} of Kubernetes ${RELEASE} (once; kept in ${directory})`)
+    step(`building ${name} (once; kept in ${dirname(paths.get(name)!)})`)
     await build(name, paths.get(name)!, signal)
   }
   return Object.fromEntries(paths) as Record<Name, string>
