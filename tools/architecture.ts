@@ -40,7 +40,12 @@ export const folders: Readonly<Record<string, Folder>> = {
     packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'tar-stream'],
     isAdapter: true,
   },
-  'node/host': { purpose: 'files, mounts, cgroups of Linux', imports: ['base', 'api', 'node'], isAdapter: true },
+  'node/host': {
+    purpose: 'files, mounts, cgroups of Linux',
+    imports: ['base', 'api', 'node'],
+    packages: ['@grpc/grpc-js'],
+    isAdapter: true,
+  },
   network: {
     purpose: 'service proxy, DNS and pod network as pure functions',
     imports: ['base', 'api', 'client'],

@@ -67,4 +67,9 @@ export interface Host {
     headers: Readonly<Record<string, string>>,
     timeoutMs: number,
   ): Promise<{ readonly status: number; readonly body: string } | { readonly error: string }>
+  /** Asks the gRPC health service of the port about a service; "" asks about the server as a whole. */
+  probeGrpc(host: string, port: number, service: string, timeoutMs: number): Promise<GrpcHealth>
 }
+
+/** The status that a gRPC health service gave (SERVING is health), or why there is none. */
+export type GrpcHealth = { readonly status: string } | { readonly error: string }

@@ -1,7 +1,6 @@
 /**
  * Startup, readiness and liveness probes of one pod's containers. Each probed container has its own rhythm from its start on; a
- * result counts once it was seen often enough (thresholds), and a change is told to the worker at once. gRPC probes are not
- * built: such a probe fails with that message.
+ * result counts once it was seen often enough (thresholds), and a change is told to the worker at once.
  */
 import type { Container, Pod, Probe } from '../api/generated/core/v1.ts'
 import { RuntimeError } from './container-runtime.ts'
@@ -145,7 +144,12 @@ export function createPodProbes(node: NodeContext, events: PodEvents, onChange: 
         ? { result: 'success', output: '' }
         : { result: 'failure', output: `dial tcp ${host}:${port}: connect: connection refused` }
     }
-    if (probe.grpc) return { result: 'failure', output: 'gRPC probes are not supported by this node' }
+    if (probe.grpc) {
+      const health = await node.host.probeGrpc(podIP ?? '', probe.grpc.port, probe.grpc.service ?? '', timeoutMs)
+      if ('error' in health) return { result: 'failure', output: health.error }
+      if (health.status === 'SERVING') return { result: 'success', output: 'service healthy' }
+      return { result: 'failure', output: `service unhealthy (responded with "${health.status}")` }
+    }
     return { error: `missing probe handler for ${pod?.metadata?.name}:${container.name}` }
   }
 

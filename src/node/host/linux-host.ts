@@ -6,6 +6,7 @@ import type { Host } from '../host.ts'
 import { readLog } from './log-reader.ts'
 import { machineFacts } from './machine-facts.ts'
 import { mountTmpfs, removeTree } from './mounts.ts'
+import { probeGrpc } from './grpc-probe.ts'
 import { probeHttp, probeTcp } from './net-probes.ts'
 import { createPodCgroup, removeCgroup } from './pod-cgroups.ts'
 import { writeProjected } from './projected-volume.ts'
@@ -113,5 +114,6 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
     removePodCgroup: removeCgroup,
     probeTcp,
     probeHttp,
+    probeGrpc,
   }
 }

@@ -125,6 +125,7 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
     removePodCgroup: async () => {},
     probeTcp: async (host, port) => isHealthy(`${host}:${port}`),
     probeHttp: async (url) => (isHealthy(url) ? { status: 200, body: 'ok' } : { status: 503, body: 'unhealthy' }),
+    probeGrpc: async (host, port) => ({ status: isHealthy(`${host}:${port}`) ? 'SERVING' : 'NOT_SERVING' }),
     append(path, text) {
       const added = encoder.encode(text)
       const file = files.get(path)
