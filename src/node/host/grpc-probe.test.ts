@@ -19,13 +19,16 @@ async function startHealth(t: TestContext, answer: (service: string) => number |
     responseSerialize: (status: number) => Buffer.from(status === 0 ? [] : [8, status]),
     responseDeserialize: healthStatus,
   } as const
-  server.addService({ Check: check }, {
-    Check(call: { request: { service: string } }, callback: grpc.sendUnaryData<number>) {
-      const status = answer(call.request.service)
-      if (status < 10) callback(null, status)
-      else callback({ code: status, details: 'not today' })
+  server.addService(
+    { Check: check },
+    {
+      Check(call: { request: { service: string } }, callback: grpc.sendUnaryData<number>) {
+        const status = answer(call.request.service)
+        if (status < 10) callback(null, status)
+        else callback({ code: status, details: 'not today' })
+      },
     },
-  } as grpc.UntypedServiceImplementation)
+  )
   return new Promise((resolve, reject) =>
     server.bindAsync(`${HOST}:0`, grpc.ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port))),
   )

@@ -58,7 +58,7 @@ function check(client: Grpc.Client, codes: typeof Grpc.status, service: string, 
     if (error.code === codes.UNIMPLEMENTED)
       return { error: `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${error.details}` }
     if (error.code === codes.DEADLINE_EXCEEDED) return { error: `timeout: health rpc did not complete within ${within}` }
-    return { error: `error: health rpc probe failed: rpc error: code = ${goName(codes[error.code]!)} desc = ${error.details}` }
+    return { error: `error: health rpc probe failed: rpc error: code = ${goName(codes[error.code])} desc = ${error.details}` }
   }
   return new Promise((resolve) => {
     client.makeUnaryRequest(CHECK, healthRequest, healthStatus, service, { deadline }, (error, status) => resolve(answered(error, status)))
