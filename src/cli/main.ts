@@ -3,6 +3,7 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { PROA_VERSION } from '../cluster/defaults.ts'
 import { isUserError } from '../cluster/user-error.ts'
 
 /** Cluster names become parts of paths: the rule of DNS labels. */
@@ -24,7 +25,7 @@ function integer(minimum: number, maximum: number): (text: string) => number {
 
 const program = new Command('proa')
   .description('A Kubernetes cluster in one process.')
-  .version('proa 0.1.0 (Kubernetes v1.36.3)', '-V, --version')
+  .version(`proa ${PROA_VERSION} (Kubernetes v1.36.3)`, '-V, --version')
   .showHelpAfterError('(proa --help, or proa COMMAND --help, tells more)')
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
@@ -39,7 +40,7 @@ const command = (name: string, description: string): Command =>
 const withUpOptions = (target: Command): Command =>
   target
     .option('--port <port>', 'the API server listens here (default: 6443, or the next free one)', integer(1, 65535))
-    .option('--nodes <count>', 'how many nodes (more than one with the simulated runtime only)', integer(1, 5000))
+    .option('--nodes <count>', 'how many nodes (with containerd: this machine, and network namespaces of it)', integer(1, 5000))
     .addOption(
       new Option('--runtime <kind>', 'what runs the pods (default: containerd for root, else simulated)').choices([
         'containerd',
@@ -67,6 +68,13 @@ command('status', 'how a cluster is')
 command('kubeconfig', 'print the administrator’s kubeconfig').action(async (options) =>
   (await import('./kubeconfig.ts')).kubeconfig(options),
 )
+
+program
+  .command('agent')
+  .description('run one node in this network namespace (the server starts it for --nodes)')
+  .requiredOption('--config <path>', 'what the server wrote for it')
+  .copyInheritedSettings(program)
+  .action(async ({ config }: { config: string }) => (await import('../cluster/agent.ts')).runAgent(config))
 
 const image = program.command('image').description('container images of the cluster’s nodes').copyInheritedSettings(program)
 image

@@ -37,12 +37,16 @@ import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
-import { freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
+import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
+import { firstAddress, nodeLayouts } from './node-layout.ts'
 import { ensurePki, serverHosts, type Pki } from './pki.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService } from './system-objects.ts'
 import { isUserError, UserError } from './user-error.ts'
+
+/** Each has a containerd and an agent, some 150 MB together. */
+const MAX_REAL_NODES = 32
 
 type Report = (report: ServerReport) => void
 
@@ -102,15 +106,14 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
   writePidFile(directory)
   const record = await recordOf(directory, options)
-  const address = nodeAddress()
   const prepared =
     record.runtime === 'containerd'
-      ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, { directory, record, address }))
+      ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, nodeLayouts(directory, record)[0]!))
       : undefined
   // Looked at below, when the control plane is up.
   prepared?.catch(() => undefined)
   try {
-    return await beginWith(runtime, lifecycle, directory, record, address, prepared, report)
+    return await beginWith(runtime, lifecycle, directory, record, options.logLevel, prepared, report)
   } catch (error) {
     // A containerd that is being started must be on record before this process ends, or nobody would find it.
     await prepared?.catch(() => undefined)
@@ -123,11 +126,20 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  address: string,
+  logLevel: UpOptions['logLevel'],
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
-  const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address]))
+  const address = firstAddress(record)
+  const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address, nodeAddress()]))
+  const others =
+    record.nodeCidr === undefined
+      ? undefined
+      : import('./machine-nodes.ts').then((part) =>
+          part.startMachineNodes(runtime, lifecycle, { directory, record, pki, logLevel, server: `https://${address}:${record.port}` }),
+        )
+  // Looked at when the control plane is up; agents find it by themselves.
+  others?.catch(() => undefined)
   const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
   lifecycle.start({ name: 'store', run: (signal) => until(signal, () => store.close()) })
   const plane = await startControlPlane(runtime, lifecycle, {
@@ -147,7 +159,8 @@ async function beginWith(
   report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })
   if (prepared) {
     const node = await Promise.race([prepared, lifecycle.failed])
-    await (await import('./real-node.ts')).startRealNode(runtime, lifecycle, plane, node, { directory, record, address })
+    await (await import('./machine-nodes.ts')).startFirstNode(runtime, lifecycle, plane, node, { directory, record })
+    await others
   } else {
     await (
       await import('./simulated-nodes.ts')
@@ -185,6 +198,7 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
     runtime,
     nodes,
     podCidr: runtime === 'simulated' ? SIMULATED_POD_CIDR : freePodCidr(id),
+    ...(runtime === 'containerd' && nodes > 1 ? { nodeCidr: freeNodeCidr(id) } : {}),
     serviceCidr: DEFAULT_SERVICE_CIDR,
     dnsAddress: DEFAULT_DNS_ADDRESS,
     store: options.store ?? 'sqlite',
@@ -200,7 +214,8 @@ function checkContainers(nodes: number): void {
     throw new UserError(
       `real containers need ${missing.join(', ')}: sh tools/setup.sh --runtime installs them, or take --runtime simulated`,
     )
-  if (nodes > 1) throw new UserError('one machine is one node with real containers; --nodes is for --runtime simulated')
+  if (nodes > MAX_REAL_NODES)
+    throw new UserError(`one machine has at most ${MAX_REAL_NODES} nodes with real containers; --runtime simulated takes more`)
 }
 
 async function checkPort(port: number): Promise<void> {

@@ -6,6 +6,7 @@
  *   <data>/pki/             authority, server and client certificates, the key of service account tokens
  *   <data>/store.db         the state
  *   <data>/node/            pods' volumes and logs, containerd with its images
+ *   <data>/nodes/2/...      the same of each further node on this machine, with its agent's configuration, credentials and log
  *   <data>/server.pid, server.log
  */
 import { randomBytes } from 'node:crypto'
@@ -24,6 +25,8 @@ export interface ClusterRecord {
   readonly runtime: RuntimeKind
   readonly nodes: number
   readonly podCidr: string
+  /** The network of the nodes, when several with real containers are on this machine. */
+  readonly nodeCidr?: string
   readonly serviceCidr: string
   readonly dnsAddress: string
   readonly store: 'sqlite' | 'memory'
@@ -36,7 +39,7 @@ export interface DataDirectory {
   readonly pki: string
   readonly database: string
   readonly node: string
-  readonly containerd: string
+  readonly nodes: string
   readonly pid: string
   readonly log: string
 }
@@ -55,7 +58,7 @@ export const dataDirectory = (root: string): DataDirectory => ({
   pki: join(root, 'pki'),
   database: join(root, 'store.db'),
   node: join(root, 'node'),
-  containerd: join(root, 'containerd'),
+  nodes: join(root, 'nodes'),
   pid: join(root, 'server.pid'),
   log: join(root, 'server.log'),
 })

@@ -1,11 +1,12 @@
 /** What the cluster has to know of the machine it starts on. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 
 /** Of 10.244.0.0/16, upstream's usual range. */
 const USUAL_POD_OCTET = 244
+const USUAL_MTU = 1500
 
 /** The address other machines reach this one by: the first global IPv4 one, or loopback when there is none. */
 export function nodeAddress(): string {
@@ -30,6 +31,26 @@ export function freePodCidr(clusterId: string): string {
   const others = Array.from({ length: 96 }, (_, index) => 128 + ((first + index) % 96))
   const octet = [USUAL_POD_OCTET, ...others].find((candidate) => !taken.has(candidate))
   return `10.${octet ?? USUAL_POD_OCTET}.0.0/16`
+}
+
+/** A range for the nodes of a cluster on one machine, found in the same way. */
+export function freeNodeCidr(clusterId: string): string {
+  const taken = new Set<string>()
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address } of addresses ?? []) taken.add(address.split('.').slice(0, 3).join('.'))
+  }
+  const first = Number.parseInt(clusterId, 16)
+  const candidates = Array.from({ length: 256 }, (_, index) => `172.30.${(first + index) % 256}`)
+  const prefix = candidates.find((candidate) => !taken.has(candidate))
+  if (prefix === undefined) throw new Error('172.30.0.0/16 is full: no range is left for the nodes of a cluster')
+  return `${prefix}.0/24`
+}
+
+/** What packets to the outside may measure: the MTU of the link that the default route goes through. */
+export function machineMtu(): number {
+  const routes = readFileSync('/proc/net/route', 'utf8').split('\n')
+  const link = routes.map((line) => line.split('\t')).find(([, destination]) => destination === '00000000')?.[0]
+  return link === undefined ? USUAL_MTU : Number(readFileSync(`/sys/class/net/${link}/mtu`, 'utf8'))
 }
 
 /** Whether a TCP port can be listened on, on all addresses. */

@@ -35,20 +35,41 @@ export const newServiceAccountKey = (): string =>
 
 const ADMIN: CertificateRequest = { commonName: 'kubernetes-admin', organizations: ['system:masters'], usage: 'client' }
 
+/** The certificate of this name in the directory: the one that is there while it is good, else a new one. */
+async function ensureLeaf(
+  clock: Clock,
+  directory: string,
+  authority: KeyPair,
+  name: string,
+  request: CertificateRequest,
+): Promise<KeyPair> {
+  const kept = readPair(directory, name)
+  if (kept && isStillGood(clock, kept, authority, request.hosts)) return kept
+  return writePair(directory, name, await issueCertificate(clock, authority, request))
+}
+
 /** `hosts` are the names and addresses by which clients reach the server. */
 export async function ensurePki(clock: Clock, directory: string, hosts: readonly string[]): Promise<Pki> {
   const authority = readPair(directory, 'ca') ?? writePair(directory, 'ca', await createAuthority(clock, 'kubernetes'))
-  const leaf = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
-    const kept = readPair(directory, name)
-    if (kept && isStillGood(clock, kept, authority, request.hosts)) return kept
-    return writePair(directory, name, await issueCertificate(clock, authority, request))
-  }
+  const leaf = (name: string, request: CertificateRequest) => ensureLeaf(clock, directory, authority, name, request)
   const server = await leaf('server', { commonName: 'kube-apiserver', usage: 'server', hosts })
   const admin = await leaf('admin', ADMIN)
   const keyFile = join(directory, 'service-account.key')
   if (!existsSync(keyFile)) writeFileAtomically(keyFile, newServiceAccountKey(), 0o600)
   return { authority, server, admin, serviceAccountKey: readFileSync(keyFile, 'utf8') }
 }
+
+/** As which a node calls the API. */
+export const ensureNodeClient = (clock: Clock, directory: string, { authority }: Pki, nodeName: string): Promise<KeyPair> =>
+  ensureLeaf(clock, directory, authority, `node-${nodeName}`, {
+    commonName: `system:node:${nodeName}`,
+    organizations: ['system:nodes'],
+    usage: 'client',
+  })
+
+/** As which the service proxies of nodes do. */
+export const ensureProxyClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>
+  ensureLeaf(clock, directory, authority, 'kube-proxy', { commonName: 'system:kube-proxy', usage: 'client' })
 
 /** The same for a cluster that keeps nothing on disk. */
 export async function temporaryPki(clock: Clock, hosts: readonly string[]): Promise<Pki> {

@@ -1,23 +1,46 @@
-/** Removes what a node with real containers has on this machine; the images and the volumes' directories stay with the state. */
+/** Removes what nodes with real containers have on this machine; the images and the volumes' directories stay with the state. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from '../base/runtime.ts'
+import { isNamespace, removeNodeSegment } from '../network/host/node-segment.ts'
 import { createNftables } from '../network/host/nftables.ts'
 import { teardownPodNetwork } from '../network/host/pod-network.ts'
 import { stopLeftContainerd } from '../node/cri/containerd.ts'
 import { createLinuxHost } from '../node/host/linux-host.ts'
 import { removeCgroup } from '../node/host/pod-cgroups.ts'
+import { endAgent } from './agent-process.ts'
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
-import { cgroupRoot, containerdOptions, podNetworkHost } from './real-node.ts'
-import { tableName } from './service-network.ts'
+import { clusterCgroup, nodeLayouts, nodeSegment, tableName, type NodeLayout } from './node-layout.ts'
+import { containerdOptions, podNetworkHost } from './real-node.ts'
 
-export async function removeRealNode(runtime: Runtime, directory: DataDirectory, record: ClusterRecord): Promise<void> {
-  await stopLeftContainerd(runtime, containerdOptions(directory))
-  await teardownPodNetwork(podNetworkHost(directory, record))
+export async function removeRealNodes(runtime: Runtime, directory: DataDirectory, record: ClusterRecord): Promise<void> {
+  const layouts = nodeLayouts(directory, record)
+  // An agent that still runs would start again what is stopped.
+  await Promise.all(layouts.map((layout) => (layout.netns === undefined ? undefined : endAgent(layout))))
+  await Promise.all(layouts.map((layout) => stopNode(runtime, layout)))
   const filter = createNftables()
-  await filter.removeTable('ip', tableName(record))
+  await filter.removeTable('ip', tableName(record.id))
   await filter.close()
+  const segment = nodeSegment(record)
+  if (segment) await removeNodeSegment(segment)
+  await removeCgroup(clusterCgroup(record))
+}
+
+async function stopNode(runtime: Runtime, layout: NodeLayout): Promise<void> {
+  await stopPods(runtime, layout)
+  // Of a node in a namespace, links and rules go with that.
+  if (layout.netns === undefined) await teardownPodNetwork(podNetworkHost(layout))
   // What belongs to pods does not outlive them; some of it is mounted.
-  const host = createLinuxHost({ dataDirectory: directory.node })
-  for (const name of ['pods', 'secrets', 'logs']) await host.removeTree(join(directory.node, name))
-  await removeCgroup(cgroupRoot(record))
+  const host = createLinuxHost({ dataDirectory: layout.directory })
+  for (const name of ['pods', 'secrets', 'logs', 'cni-state']) await host.removeTree(join(layout.directory, name))
+}
+
+/** Ends a node's pods and its containerd. One that has died is started once more, to take them down in order. */
+export async function stopPods(runtime: Runtime, layout: NodeLayout): Promise<void> {
+  if (!existsSync(layout.directory)) return
+  const isInNamespace = layout.netns !== undefined && (await isNamespace(layout.netns.split('/').at(-1)!))
+  await stopLeftContainerd(runtime, {
+    ...containerdOptions(layout),
+    ...(isInNamespace && layout.netns !== undefined ? { networkNamespace: layout.netns } : {}),
+  })
 }

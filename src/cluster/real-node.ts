@@ -1,94 +1,123 @@
 /**
- * This machine as a node with real containers: a containerd of the cluster's own, the pod network, the service proxy, DNS and the
- * node agent. What outlives the server process (containerd, pods, the bridge) is found and taken over at the next start; only
- * teardown.ts removes it.
+ * A node with real containers, every part on one page: a containerd of its own, the pod network, the service proxy, DNS and the node
+ * agent. It acts in the network namespace of the process that it runs in: the server's for the machine itself (all-in-one.ts), an
+ * agent's for every other node (agent.ts). What outlives the process (containerd, pods, the bridge) is found and taken over at the
+ * next start; only real-node-teardown.ts removes it.
  */
-import { hostname } from 'node:os'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
+import type { Node, Pod, Service } from '../api/generated/core/v1.ts'
 import type { Runtime } from '../base/runtime.ts'
-import { createNodeAgent } from '../node/agent.ts'
+import type { Client } from '../client/client.ts'
+import type { Informer } from '../client/informer.ts'
+import { createNodeAgent, type NodeAgent } from '../node/agent.ts'
 import { startContainerd, type Containerd, type ContainerdOptions } from '../node/cri/containerd.ts'
 import { ensurePauseImage, PAUSE_IMAGE } from '../node/cri/pause-image.ts'
 import { createLinuxHost } from '../node/host/linux-host.ts'
-import { planPodNetwork } from '../network/pod-network.ts'
-import { startPodNetwork, type PodNetworkHost } from '../network/host/pod-network.ts'
-import type { ControlPlane } from './control-plane.ts'
-import type { ClusterRecord, DataDirectory } from './data-directory.ts'
-import * as identities from './identities.ts'
-import type { Lifecycle } from './lifecycle.ts'
-import { startServiceNetwork } from './service-network.ts'
+import { startPodNetwork, type PodNetworkHost, type RunningPodNetwork } from '../network/host/pod-network.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { NodeLayout } from './node-layout.ts'
+import { followPodRoutes } from './pod-routes.ts'
+import { startServiceNetwork } from './service-network.ts'
 
 /** Where distributions and upstream put the CNI plugins. */
 const CNI_DIRECTORIES = ['/usr/lib/cni', '/opt/cni/bin']
 
 /** The cluster's own part of the registries: none is rewritten yet. */
-export const containerdOptions = (directory: DataDirectory): ContainerdOptions => ({
-  dataDirectory: directory.node,
+export const containerdOptions = (layout: NodeLayout): ContainerdOptions => ({
+  dataDirectory: layout.directory,
   sandboxImage: PAUSE_IMAGE,
   cniBinDirectories: CNI_DIRECTORIES.filter((path) => existsSync(path)),
 })
 
-/** The pods of a single node: the first /24 of the cluster's range, which the node IPAM controller finds taken. */
-export const nodePodCidr = (record: ClusterRecord): string => record.podCidr.replace(/\/\d+$/, '/24')
-
-export const podNetworkHost = (directory: DataDirectory, record: ClusterRecord): PodNetworkHost => ({
-  network: planPodNetwork({ id: record.id, podCidr: nodePodCidr(record) }),
-  configurationDirectory: join(directory.node, 'containerd', 'cni'),
-  stateDirectory: join(directory.node, 'cni-state'),
+export const podNetworkHost = (layout: NodeLayout): PodNetworkHost => ({
+  network: layout.podNetwork,
+  configurationDirectory: join(layout.directory, 'containerd', 'cni'),
+  stateDirectory: join(layout.directory, 'cni-state'),
 })
 
-/** Below this cgroup all pods of the cluster live. */
-export const cgroupRoot = (record: ClusterRecord): string => `/proa-${record.id}`
+/** What all nodes of a cluster are told alike. */
+export interface ClusterFacts {
+  readonly id: string
+  readonly podCidr: string
+  /** The cluster IP of DNS. */
+  readonly dnsAddress: string
+}
+
+/** By what a node sees the cluster. */
+export interface NodeSources {
+  /** As this node. */
+  readonly client: Client
+  readonly nodes: Informer<Node>
+  readonly services: Informer<Service>
+  readonly slices: Informer<EndpointSlice>
+  /** This node's pods at least, for their host ports. */
+  readonly pods: Informer<Pod>
+}
 
 export interface RealNodeOptions {
-  readonly directory: DataDirectory
-  readonly record: ClusterRecord
-  /** Of this machine, for others and for pods. */
-  readonly address: string
+  readonly layout: NodeLayout
+  readonly cluster: ClusterFacts
+  /** Where the node's DNS server listens on its bridge's address; 0 for any port that is free. */
+  readonly dnsPort: number
+  /** The node's resolv.conf, for pods and for names that are not of the cluster. Default: /etc/resolv.conf. */
+  readonly resolvConf?: string
+  /** Where the node's own API listens, when it does. */
+  readonly kubeletPort?: number
 }
 
 export interface PreparedNode {
   readonly containerd: Containerd
+  readonly podNetwork: RunningPodNetwork
+}
+
+export interface StartedNode {
+  readonly agent: NodeAgent
+  readonly dnsPort: number
 }
 
 /** What needs no API server: may run while that starts. */
-export async function prepareRealNode(runtime: Runtime, { directory, record }: RealNodeOptions): Promise<PreparedNode> {
-  await startPodNetwork(podNetworkHost(directory, record))
-  const containerd = await startContainerd(runtime, containerdOptions(directory))
+export async function prepareRealNode(runtime: Runtime, layout: NodeLayout): Promise<PreparedNode> {
+  const podNetwork = await startPodNetwork(podNetworkHost(layout))
+  const containerd = await startContainerd(runtime, containerdOptions(layout))
   await ensurePauseImage(runtime, containerd.cri, { socket: containerd.socket, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' })
-  return { containerd }
+  return { containerd, podNetwork }
 }
 
-/** Resolves when the node is registered and watches its pods. */
+/** Resolves when the services are in the packet filter; the agent is under way then. */
 export async function startRealNode(
   runtime: Runtime,
   lifecycle: Lifecycle,
-  plane: ControlPlane,
-  { containerd }: PreparedNode,
+  sources: NodeSources,
+  { containerd, podNetwork }: PreparedNode,
   options: RealNodeOptions,
-): Promise<void> {
-  const { record, directory, address } = options
-  const nodeName = hostname().toLowerCase()
-  await startServiceNetwork(runtime, lifecycle, plane, { record, nodeName, address, podNetwork: podNetworkHost(directory, record).network })
-  const agent = createNodeAgent(runtime, {
-    client: plane.client(identities.node(nodeName)),
-    containers: containerd.cri,
-    host: createLinuxHost({ dataDirectory: directory.node }),
-    nodeName,
-    addresses: [
-      { type: 'InternalIP', address },
-      { type: 'Hostname', address: nodeName },
-    ],
-    podCidr: nodePodCidr(record),
-    clusterDns: [record.dnsAddress],
-    clusterDomain: CLUSTER_DOMAIN,
-    dataDirectory: directory.node,
-    cgroupRoot: cgroupRoot(record),
-    services: plane.informers.of('v1/Service'),
+): Promise<StartedNode> {
+  const { layout, cluster } = options
+  lifecycle.start({
+    name: 'pod routes',
+    run: (signal) => followPodRoutes(runtime, sources.nodes, podNetwork, layout.name, signal),
   })
-  plane.connectNode(nodeName, agent.service)
+  const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
+  const agent = createNodeAgent(runtime, {
+    client: sources.client,
+    containers: containerd.cri,
+    host: createLinuxHost({ dataDirectory: layout.directory }),
+    nodeName: layout.name,
+    addresses: [
+      { type: 'InternalIP', address: layout.address },
+      { type: 'Hostname', address: layout.name },
+    ],
+    podCidr: layout.podNetwork.podCidr,
+    clusterDns: [cluster.dnsAddress],
+    clusterDomain: CLUSTER_DOMAIN,
+    dataDirectory: layout.directory,
+    cgroupRoot: layout.cgroupRoot,
+    services: sources.services,
+    ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
+    ...(options.kubeletPort === undefined ? {} : { kubeletPort: options.kubeletPort }),
+  })
   lifecycle.start({
     name: 'node agent',
     run: async (signal) => {
@@ -96,5 +125,5 @@ export async function startRealNode(
       containerd.cri.close()
     },
   })
-  await agent.ready
+  return { agent, dnsPort }
 }

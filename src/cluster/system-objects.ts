@@ -103,8 +103,13 @@ export async function ensureApiService(client: Client, api: ApiAddress): Promise
   })
 }
 
-/** The DNS service, and where its server listens. */
-export async function ensureDnsService(client: Client, clusterIp: string, listener: DnsListener): Promise<void> {
+/** The DNS service, and where its servers listen: those of the server's own process, and those of agents. */
+export async function ensureDnsService(
+  client: Client,
+  clusterIp: string,
+  { own, agents }: { readonly own: DnsListener; readonly agents: readonly DnsListener[] },
+): Promise<void> {
   await createIfMissing(client, 'v1/Service', dnsService(clusterIp))
-  await ensureEndpointSlice(client, dnsEndpoints([listener]))
+  await ensureEndpointSlice(client, dnsEndpoints([own]))
+  if (agents.length > 0) await ensureEndpointSlice(client, dnsEndpoints(agents, 'kube-dns-agents'))
 }

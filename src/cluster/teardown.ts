@@ -27,7 +27,7 @@ export async function takeDown(directory: DataDirectory, { deleteState, step }: 
   if (record?.runtime === 'containerd') {
     step('stopping containers, removing mounts, links and rules')
     const runtime = { clock: systemClock, random: systemRandom, log: createLog(printLine, 'error') }
-    await (await import('./real-node-teardown.ts')).removeRealNode(runtime, directory, record)
+    await (await import('./real-node-teardown.ts')).removeRealNodes(runtime, directory, record)
   }
   removePidFile(directory)
   if (deleteState) rmSync(directory.root, { recursive: true, force: true })

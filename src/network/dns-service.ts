@@ -30,16 +30,16 @@ export interface DnsListener {
   readonly nodeName?: string
 }
 
-/** One slice for servers on one port; several servers share the load. */
-export const dnsEndpoints = (listeners: readonly DnsListener[]): EndpointSlice => ({
+/** One slice for servers on one port. Pods ask the server of their own node, if it has one, else all share the load (KEP-3015). */
+export const dnsEndpoints = (listeners: readonly DnsListener[], name = 'kube-dns'): EndpointSlice => ({
   apiVersion: 'discovery.k8s.io/v1',
   kind: 'EndpointSlice',
-  metadata: { name: 'kube-dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/service-name': 'kube-dns' } },
+  metadata: { name, namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/service-name': 'kube-dns' } },
   addressType: 'IPv4',
   endpoints: listeners.map(({ address, nodeName }) => ({
     addresses: [address],
     conditions: { ready: true, serving: true, terminating: false },
-    ...(nodeName ? { nodeName } : {}),
+    ...(nodeName ? { nodeName, hints: { forNodes: [{ name: nodeName }] } } : {}),
   })),
   ports: ports.map(({ name, protocol }) => ({ name, protocol, port: listeners[0]?.port ?? 53 })),
 })

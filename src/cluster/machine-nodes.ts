@@ -1,0 +1,94 @@
+/**
+ * The nodes with real containers on the server's machine. The first is the machine itself and lives in the server's process. For each
+ * other, an agent is kept running in a network namespace, with credentials of its own.
+ */
+import type { Runtime } from '../base/runtime.ts'
+import { startNodeSegment, namespacePath } from '../network/host/node-segment.ts'
+import { endAgent, prepareAgent, superviseAgent } from './agent-process.ts'
+import type { ClusterRecord, DataDirectory } from './data-directory.ts'
+import { NODE_DNS_PORT, PROA_VERSION } from './defaults.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import { nodeLayouts, nodeSegment, type NodeLayout } from './node-layout.ts'
+import { ensureNodeClient, ensureProxyClient, type Pki } from './pki.ts'
+import { startRealNode, type ClusterFacts, type NodeSources, type PreparedNode } from './real-node.ts'
+import { stopPods } from './real-node-teardown.ts'
+import { ensureDnsService } from './system-objects.ts'
+import type { ControlPlane } from './control-plane.ts'
+import * as identities from './identities.ts'
+import type { DnsListener } from '../network/dns-service.ts'
+import type { UpOptions } from './launch.ts'
+
+export interface MachineNodesOptions {
+  readonly directory: DataDirectory
+  readonly record: ClusterRecord
+  readonly pki: Pki
+  readonly logLevel: UpOptions['logLevel']
+  /** The API server's URL as the nodes reach it. */
+  readonly server: string
+}
+
+/** Resolves when every agent is under way; they find the API server by themselves. */
+export async function startMachineNodes(runtime: Runtime, lifecycle: Lifecycle, options: MachineNodesOptions): Promise<void> {
+  const { directory, record, pki } = options
+  const segment = nodeSegment(record)
+  if (!segment) return
+  const layouts = inNamespaces(directory, record)
+  const made = await startNodeSegment(segment)
+  const proxy = await ensureProxyClient(runtime.clock, directory.pki, pki)
+  for (const layout of layouts) {
+    if (made.some((name) => namespacePath(name) === layout.netns)) {
+      // After a restart of the machine, or when somebody removed the namespace: what may still run is cut off.
+      await endAgent(layout)
+      await stopPods(runtime, layout)
+    }
+    await prepareAgent({
+      layout,
+      config: {
+        version: PROA_VERSION,
+        cluster: factsOf(record),
+        logLevel: options.logLevel,
+      },
+      server: options.server,
+      ca: pki.authority.cert,
+      node: await ensureNodeClient(runtime.clock, directory.pki, pki, layout.name),
+      proxy,
+    })
+    lifecycle.start({ name: `agent of ${layout.name}`, run: (signal) => superviseAgent(runtime, layout, signal) })
+  }
+}
+
+/** Starts the machine's own node; resolves when it is registered and watches its pods. */
+export async function startFirstNode(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  plane: ControlPlane,
+  prepared: PreparedNode,
+  { directory, record }: { readonly directory: DataDirectory; readonly record: ClusterRecord },
+): Promise<void> {
+  const layout = nodeLayouts(directory, record)[0]!
+  const { informers } = plane
+  const sources: NodeSources = {
+    client: plane.client(identities.node(layout.name)),
+    nodes: informers.of('v1/Node'),
+    services: informers.of('v1/Service'),
+    slices: informers.of('discovery.k8s.io/v1/EndpointSlice'),
+    pods: informers.of('v1/Pod'),
+  }
+  const { agent, dnsPort } = await startRealNode(runtime, lifecycle, sources, prepared, { layout, cluster: factsOf(record), dnsPort: 0 })
+  plane.connectNode(layout.name, agent.service)
+  const own = { address: dnsAddress(layout), port: dnsPort, nodeName: layout.name }
+  const agents = machineNodesDns(directory, record)
+  await ensureDnsService(plane.client(identities.administrator), record.dnsAddress, { own, agents })
+  await agent.ready
+}
+
+const factsOf = ({ id, podCidr, dnsAddress }: ClusterRecord): ClusterFacts => ({ id, podCidr, dnsAddress })
+
+const dnsAddress = ({ podNetwork }: NodeLayout): string => podNetwork.gateway.split('/')[0]!
+
+/** Where the DNS servers of the other nodes listen. */
+const machineNodesDns = (directory: DataDirectory, record: ClusterRecord): readonly DnsListener[] =>
+  inNamespaces(directory, record).map((layout) => ({ address: dnsAddress(layout), port: NODE_DNS_PORT, nodeName: layout.name }))
+
+const inNamespaces = (directory: DataDirectory, record: ClusterRecord): readonly NodeLayout[] =>
+  nodeLayouts(directory, record).filter(({ netns }) => netns !== undefined)
