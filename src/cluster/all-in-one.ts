@@ -157,16 +157,17 @@ async function beginWith(
   await serve(runtime, lifecycle, plane, directory, record, pki)
   await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
   report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })
+  let startedAgents: ReadonlyMap<string, number> | undefined
   if (prepared) {
     const node = await Promise.race([prepared, lifecycle.failed])
     await (await import('./machine-nodes.ts')).startFirstNode(runtime, lifecycle, plane, node, { directory, record })
-    await others
+    startedAgents = await others
   } else {
     await (
       await import('./simulated-nodes.ts')
     ).startSimulatedNodes(runtime, lifecycle, plane, { count: record.nodes, dnsAddress: record.dnsAddress })
   }
-  await nodesReady(plane, record.nodes)
+  await nodesReady(plane, record.nodes, startedAgents)
   report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
 }
 
@@ -254,14 +255,21 @@ async function serve(
   chmodSync(directory.kubeconfig, 0o600)
 }
 
-/** Resolves when this many nodes are Ready. */
-async function nodesReady(plane: ControlPlane, count: number): Promise<void> {
+/** Resolves when this many nodes are Ready, and have said so since their agent was started. */
+async function nodesReady(plane: ControlPlane, count: number, startedAgents?: ReadonlyMap<string, number>): Promise<void> {
   const nodes = plane.informers.of('v1/Node')
   await nodes.synced
+  // Conditions tell time in whole seconds.
+  const isSince = (name = '', heartbeat = ''): boolean => {
+    const startedAt = startedAgents?.get(name)
+    return startedAt === undefined || Date.parse(heartbeat) >= startedAt - (startedAt % 1000)
+  }
   await new Promise<void>((resolve) => {
     const look = () => {
       const ready = [...nodes.cache.values()].filter((node) =>
-        node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+        node.status?.conditions?.some(
+          (c) => c.type === 'Ready' && c.status === 'True' && isSince(node.metadata?.name, c.lastHeartbeatTime),
+        ),
       )
       if (ready.length >= count) resolve()
     }

@@ -4,7 +4,7 @@
  */
 import type { Runtime } from '../base/runtime.ts'
 import { startNodeSegment, namespacePath } from '../network/host/node-segment.ts'
-import { endAgent, prepareAgent, superviseAgent } from './agent-process.ts'
+import { endAgent, prepareAgent, runningAgent, superviseAgent } from './agent-process.ts'
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
 import { NODE_DNS_PORT, PROA_VERSION } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -27,11 +27,19 @@ export interface MachineNodesOptions {
   readonly server: string
 }
 
-/** Resolves when every agent is under way; they find the API server by themselves. */
-export async function startMachineNodes(runtime: Runtime, lifecycle: Lifecycle, options: MachineNodesOptions): Promise<void> {
+/**
+ * Resolves when every agent is under way; they find the API server by themselves. Tells when those were started that did not run before:
+ * what their Nodes said until then is out of date.
+ */
+export async function startMachineNodes(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  options: MachineNodesOptions,
+): Promise<ReadonlyMap<string, number>> {
   const { directory, record, pki } = options
+  const started = new Map<string, number>()
   const segment = nodeSegment(record)
-  if (!segment) return
+  if (!segment) return started
   const layouts = inNamespaces(directory, record)
   const made = await startNodeSegment(segment)
   const proxy = await ensureProxyClient(runtime.clock, directory.pki, pki)
@@ -53,8 +61,10 @@ export async function startMachineNodes(runtime: Runtime, lifecycle: Lifecycle, 
       node: await ensureNodeClient(runtime.clock, directory.pki, pki, layout.name),
       proxy,
     })
+    if (runningAgent(layout) === undefined) started.set(layout.name, runtime.clock.now())
     lifecycle.start({ name: `agent of ${layout.name}`, run: (signal) => superviseAgent(runtime, layout, signal) })
   }
+  return started
 }
 
 /** Starts the machine's own node; resolves when it is registered and watches its pods. */

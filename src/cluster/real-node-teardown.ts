@@ -16,7 +16,7 @@ import { containerdOptions, podNetworkHost } from './real-node.ts'
 export async function removeRealNodes(runtime: Runtime, directory: DataDirectory, record: ClusterRecord): Promise<void> {
   const layouts = nodeLayouts(directory, record)
   // An agent that still runs would start again what is stopped.
-  await Promise.all(layouts.map((layout) => (layout.netns === undefined ? undefined : endAgent(layout))))
+  await endAgents(directory, record)
   await Promise.all(layouts.map((layout) => stopNode(runtime, layout)))
   const filter = createNftables()
   await filter.removeTable('ip', tableName(record.id))
@@ -24,6 +24,12 @@ export async function removeRealNodes(runtime: Runtime, directory: DataDirectory
   const segment = nodeSegment(record)
   if (segment) await removeNodeSegment(segment)
   await removeCgroup(clusterCgroup(record))
+}
+
+/** A server that still runs may start them again a moment later. */
+export async function endAgents(directory: DataDirectory, record: ClusterRecord): Promise<void> {
+  const others = nodeLayouts(directory, record).filter(({ netns }) => netns !== undefined)
+  await Promise.all(others.map(endAgent))
 }
 
 async function stopNode(runtime: Runtime, layout: NodeLayout): Promise<void> {

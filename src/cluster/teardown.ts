@@ -18,16 +18,20 @@ export interface TakeDownOptions {
 const SERVER_GRACE_MS = 20_000
 
 export async function takeDown(directory: DataDirectory, { deleteState, step }: TakeDownOptions): Promise<void> {
+  const record = readRecord(directory)
+  const realNodes = record?.runtime === 'containerd' ? await import('./real-node-teardown.ts') : undefined
   const pid = runningServer(directory)
+  // At the same time: the server waits for what agents still ask of it.
+  const agentsEnded = record && realNodes?.endAgents(directory, record)
   if (pid !== undefined && pid !== process.pid) {
     step(`stopping the server (process ${pid})`)
     await endProcess(pid, SERVER_GRACE_MS)
   }
-  const record = readRecord(directory)
-  if (record?.runtime === 'containerd') {
+  await agentsEnded
+  if (record && realNodes) {
     step('stopping containers, removing mounts, links and rules')
     const runtime = { clock: systemClock, random: systemRandom, log: createLog(printLine, 'error') }
-    await (await import('./real-node-teardown.ts')).removeRealNodes(runtime, directory, record)
+    await realNodes.removeRealNodes(runtime, directory, record)
   }
   removePidFile(directory)
   if (deleteState) rmSync(directory.root, { recursive: true, force: true })

@@ -58,6 +58,8 @@ async function connect({ bridge, gateway, mtu }: NodeSegment, { namespace, link,
     await mustRun({}, ['ip', 'link', 'add', link, 'type', 'veth', 'peer', 'name', MEMBER_LINK, 'netns', namespace])
   }
   await mustRun({}, ['ip', 'link', 'set', link, 'master', bridge, 'mtu', `${mtu}`, 'up'])
+  // A node that asks the machine for a service may be led back to a pod of its own: a bridge sends nothing back where it came from.
+  await mustRun({}, ['ip', 'link', 'set', link, 'type', 'bridge_slave', 'hairpin', 'on'])
   const commands = [
     'link set lo up',
     `address replace ${address} dev ${MEMBER_LINK}`,
