@@ -11,6 +11,7 @@ import { createNodeIpamController } from './node-ipam/controller.ts'
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
 import { createPodGarbageCollector } from './pod-gc/controller.ts'
 import { replicaSetController, replicationController } from './replicaset/controller.ts'
+import { createResourceQuotaController } from './resourcequota/controller.ts'
 import { createRootCaController } from './root-ca/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
 import { statefulSetController } from './statefulset/controller.ts'
@@ -49,4 +50,5 @@ export const builtInControllers = ({
   createNodeLifecycleController(),
   createTaintEvictionController(),
   createPodGarbageCollector(),
+  createResourceQuotaController(),
 ]

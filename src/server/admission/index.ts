@@ -1,5 +1,5 @@
 /**
- * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet: ResourceQuota,
+ * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet:
  * PodSecurity, CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
  * PodTopologyLabels, NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies and webhooks are dynamic and come
  * from elsewhere; they see what the built-in plugins have made.
@@ -13,6 +13,7 @@ import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { nodeRestriction } from './node-restriction.ts'
 import { persistentVolumeClaimResize } from './persistent-volume-claim-resize.ts'
 import { priority } from './priority.ts'
+import { createResourceQuota } from './resource-quota.ts'
 import { runtimeClass } from './runtime-class.ts'
 import { serviceAccount } from './service-account.ts'
 import { storageObjectInUseProtection } from './storage-object-in-use-protection.ts'
@@ -24,7 +25,7 @@ export interface AdmissionOptions {
   readonly unreachableSeconds?: number
   /** Names of plugins to leave out. */
   readonly disabled?: readonly string[]
-  /** Admission policies and webhooks, called after the built-in plugins. */
+  /** Admission policies and webhooks, called after the built-in plugins, before what is used is charged. */
   readonly dynamic?: readonly AdmissionPlugin[]
 }
 
@@ -48,6 +49,8 @@ export function createAdmission({
     runtimeClass,
     defaultIngressClass,
     ...dynamic,
+    // Last: nothing is charged that another would refuse.
+    createResourceQuota(),
   ]
   return plugins.filter(({ name }) => !disabled.includes(name))
 }

@@ -1,7 +1,7 @@
 /** LimitRanges of a namespace: defaults for containers that ask for nothing, and bounds for what pods, containers and claims ask for. */
 import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod } from '../../api/generated/core/v1.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../admission.ts'
-import { podTotals, type ResourceList } from '../resources/pod-resources.ts'
+import { podTotals, type ResourceList } from '../../api/pod-resources.ts'
 import { canonicalQuantity, compareQuantities, toFloat } from '../../api/quantity.ts'
 import { containersOf, isPodWrite, isWriteOf, podOf } from './pods.ts'
 

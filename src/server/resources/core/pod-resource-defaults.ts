@@ -1,7 +1,7 @@
 /** Defaults of resources that a pod asks for as a whole (KEP-2837): only where it has begun to ask. */
 import type { PodSpec } from '../../../api/generated/core/v1.ts'
 import { withMissingEntries } from '../immutable.ts'
-import { containerTotals, isPodLevelResource, type ResourceList } from '../pod-resources.ts'
+import { containerTotals, isPodLevelResource, type ResourceList } from '../../../api/pod-resources.ts'
 
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
 

@@ -1,6 +1,6 @@
 /** What a pod asks for as a whole, from what its containers ask for (KEP-753 for sidecars, KEP-2837 for pod-level resources). */
-import type { Container, PodSpec } from '../../api/generated/core/v1.ts'
-import { addQuantities, compareQuantities } from '../../api/quantity.ts'
+import type { Container, PodSpec } from './generated/core/v1.ts'
+import { addQuantities, compareQuantities } from './quantity.ts'
 
 export type ResourceList = Readonly<Record<string, string>>
 type Side = 'requests' | 'limits'
