@@ -14,13 +14,16 @@ import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
 import { createAdmission } from '../server/admission/index.ts'
+import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
+import { createOutgoing } from '../server/http/outgoing.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
+import type { WebhookCall } from '../server/webhook-call.ts'
 import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { until, type Lifecycle } from './lifecycle.ts'
 import { servedPaths } from './served-paths.ts'
 import { ensureNamespaces, ensureNodeRights, ensureServiceCidr } from './system-objects.ts'
 
@@ -45,16 +48,23 @@ export interface ControlPlane {
   connectNode(name: string, service: NodeService): void
 }
 
+/** Loaded with the first webhook: most clusters have none, and tests that start hundreds of them should not pay for it. */
+const callWebhook: WebhookCall = async (target, body, timeoutMs) =>
+  (await import('../server/http/webhook-call.ts')).callWebhook(target, body, timeoutMs)
+
 /** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
 export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
   const nodes = new Map<string, NodeService>()
   const nodeConnector: NodeConnector = (name) => nodes.get(name)
+  const outgoing = createOutgoing(runtime)
+  lifecycle.start({ name: 'outgoing connections', run: (signal) => until(signal, async () => outgoing.close()) })
   const server = createApiServer(runtime, {
     store: options.store,
     infos,
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
-    admission: createAdmission(),
+    admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: callWebhook }) }),
     nodeConnector,
+    roads: { outgoing },
     paths: servedPaths(infos, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
   })

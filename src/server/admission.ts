@@ -57,6 +57,16 @@ export interface AdmissionAttributes {
   readonly user: UserInfo
   readonly dryRun: boolean
   readonly context: AdmissionContext
+  /** Given to `admit` of writes. */
+  readonly rounds?: AdmissionRounds
+}
+
+/** Mutating admission has a second round when what it calls out to changed the object: all plugins look at it once more. */
+export interface AdmissionRounds {
+  readonly isSecond: boolean
+  wantSecond(): void
+  /** What a plugin keeps from the first round for the second, by its name. */
+  readonly state: Map<string, unknown>
 }
 
 export interface AdmissionPlugin {

@@ -22,6 +22,7 @@ import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
+import type { ProxyRoads } from './outgoing.ts'
 import { createReader, createWriter } from './reader.ts'
 import { requestInfo, type RequestInfo } from './request-info.ts'
 import type { Resource } from './resource.ts'
@@ -37,8 +38,11 @@ export interface ApiServerOptions {
   readonly infos: readonly ResourceInfo[]
   /** What is particular to kinds; kinds without one follow the general rules. */
   readonly resources: readonly Resource[]
-  readonly admission: readonly AdmissionPlugin[]
+  /** Those that ask for more than the contract of admission gives get it here. */
+  readonly admission: readonly AdmissionPlugin[] | ((registry: ResourceRegistry, authorizer: Authorizer) => readonly AdmissionPlugin[])
   readonly nodeConnector: NodeConnector
+  /** How the proxy subresources leave this process. Absent: they answer 503. */
+  readonly roads?: ProxyRoads
   /** Absent: no service account tokens. */
   readonly tokenSigner?: TokenSigner
   /** Other kinds of bearer tokens: static ones, bootstrap tokens. */
@@ -83,17 +87,19 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const tokens = [...(options.tokenAuthenticators ?? []), ...(signer ? [createServiceAccountTokens(runtime.clock, signer, reader)] : [])]
   const rbac = createRbacAuthorizer(caches)
   const authorizer = options.authorizer ?? withNodeAuthorizer(caches, reader, rbac)
+  const plugins = typeof options.admission === 'function' ? options.admission(registry, authorizer) : options.admission
   const core: Core = {
     runtime,
     store,
     caches,
     registry,
-    admission: [...options.admission, createEscalationCheck(authorizer, rbac)],
+    admission: [...plugins, createEscalationCheck(authorizer, rbac)],
     authenticator: createAuthenticator(tokens, signer?.audiences ?? []),
     authorizer,
     reader,
     writer: createWriter(registry, store, caches),
     nodes: options.nodeConnector,
+    roads: options.roads,
     tokens: signer,
     metrics,
   }

@@ -6,7 +6,7 @@
 import type { KubeObject } from '../api/object.ts'
 import { failure, invalid, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
-import type { AdmissionAttributes, AdmissionOperation } from './admission.ts'
+import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
 import type { Call, Core } from './core.ts'
 import { deepEqual } from '../base/deep-equal.ts'
 import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
@@ -109,12 +109,21 @@ function attributesOf(core: Core, write: Write, object: KubeObject | undefined):
   }
 }
 
-/** Mutating admission: each plugin sees what the one before made. */
+/** Mutating admission: each plugin sees what the one before made; at most two rounds. */
 async function admit(core: Core, write: Write, object: KubeObject): Promise<KubeObject> {
-  let next = dedupOwners(object, (text) => void write.call.warnings.push(text))
+  const first = dedupOwners(object, (text) => void write.call.warnings.push(text))
+  if (write.isInternal) return first
+  let isWanted = false
+  const state = new Map<string, unknown>()
+  const next = await admitRound(core, write, first, { isSecond: false, wantSecond: () => (isWanted = true), state })
+  return isWanted ? admitRound(core, write, next, { isSecond: true, wantSecond: () => {}, state }) : next
+}
+
+async function admitRound(core: Core, write: Write, object: KubeObject, rounds: AdmissionRounds): Promise<KubeObject> {
+  let next = object
   for (const plugin of core.admission) {
-    if (!plugin.admit || write.isInternal) continue
-    const attributes = attributesOf(core, write, next)
+    if (!plugin.admit) continue
+    const attributes = { ...attributesOf(core, write, next), rounds }
     if (!plugin.handles(attributes)) continue
     const made = plugin.admit(attributes)
     const admitted = made instanceof Promise ? await made : made

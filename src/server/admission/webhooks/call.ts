@@ -1,0 +1,103 @@
+/** One call of one webhook: dry run, review, time-out and what its failure means, the same for mutating and validating ones. */
+import { uuid } from '../../../base/random.ts'
+import type { ResourceInfo } from '../../../api/schema.ts'
+import { badRequest, failure, type ApiError } from '../../../api/status.ts'
+import type { AdmissionAttributes } from '../../admission.ts'
+import { webhookTarget, type WebhookCall } from '../../webhook-call.ts'
+import { isExempt, matchNamespace, matchObject, matchRules, type Webhook } from './match.ts'
+import { readVerdict, refusalOf, reviewOf, reviewVersion, type Question, type Verdict } from './review.ts'
+import type { Versions } from './versions.ts'
+
+const DEFAULT_TIMEOUT_SECONDS = 10
+
+/** Decides a webhook's matchConditions; throws an Error when one cannot be evaluated. */
+export type ConditionCheck = (
+  webhook: Webhook,
+  question: Pick<Question, 'resource' | 'object' | 'oldObject'>,
+  attributes: AdmissionAttributes,
+) => boolean
+
+export interface Dispatch {
+  readonly versions: Versions
+  readonly call: WebhookCall
+  readonly conditions: ConditionCheck
+}
+
+/** Something between us and the webhook failed: its failurePolicy decides. */
+class CallFailure extends Error {}
+
+/** The resource as this webhook wants it; undefined when the webhook is not about the request. May refuse the request. */
+export function concerns({ versions, conditions }: Dispatch, webhook: Webhook, attributes: AdmissionAttributes): ResourceInfo | undefined {
+  if (isExempt(attributes)) return undefined
+  const resource = matchRules(webhook, attributes, () => versions.equivalents(attributes.resource))
+  if (!resource || !matchObject(webhook, attributes) || !matchNamespace(webhook, attributes)) return undefined
+  if (!webhook.matchConditions?.length) return resource
+  const object = versions.show(attributes.object, resource)
+  try {
+    return conditions(webhook, { resource, object, oldObject: versions.show(attributes.oldObject, resource) }, attributes)
+      ? resource
+      : undefined
+  } catch (error) {
+    if (webhook.failurePolicy === 'Ignore') return undefined
+    throw failure('Forbidden', error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Asks; undefined when it could not be asked and that is to be ignored. Throws the refusal of the webhook, or of its failure. */
+export async function ask(
+  { versions, call }: Dispatch,
+  webhook: Webhook,
+  resource: ResourceInfo,
+  attributes: AdmissionAttributes,
+  isMutating: boolean,
+): Promise<Verdict | undefined> {
+  if (attributes.dryRun && webhook.sideEffects !== 'None' && webhook.sideEffects !== 'NoneOnDryRun')
+    throw badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`)
+  let verdict: Verdict
+  try {
+    verdict = await exchange()
+  } catch (error) {
+    if (!(error instanceof CallFailure)) throw error
+    const { runtime } = attributes.context
+    const message = `failed calling webhook ${JSON.stringify(webhook.name)}: ${error.message}`
+    if (webhook.failurePolicy !== 'Ignore') throw internalError(message)
+    runtime.log.warn('a webhook failed and is ignored, as its failurePolicy says', { webhook: webhook.name, error: error.message })
+    return undefined
+  }
+  for (const text of verdict.warnings) attributes.context.warn(text)
+  if (!verdict.isAllowed) throw refusalOf(webhook.name, verdict.result)
+  return verdict
+
+  async function exchange(): Promise<Verdict> {
+    const { runtime, read } = attributes.context
+    const version = reviewVersion(webhook.admissionReviewVersions)
+    if (!version)
+      throw new CallFailure('could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)')
+    const question: Question = {
+      uid: uuid(runtime.random),
+      version,
+      resource,
+      object: versions.show(attributes.object, resource),
+      oldObject: versions.show(attributes.oldObject, resource),
+    }
+    const timeoutMs = (webhook.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000
+    let answer: unknown
+    try {
+      const target = webhookTarget(webhook.clientConfig, timeoutMs, read, runtime.random)
+      answer = await call(target, reviewOf(attributes, question), timeoutMs)
+    } catch (error) {
+      throw new CallFailure(`failed to call webhook: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+    try {
+      return readVerdict(answer, question, isMutating)
+    } catch (error) {
+      throw new CallFailure(`received invalid webhook response: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
+    }
+  }
+}
+
+export function internalError(message: string): ApiError {
+  return failure('InternalError', `Internal error occurred: ${message}`, { details: { causes: [{ message }] } })
+}

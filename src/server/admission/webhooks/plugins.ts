@@ -1,0 +1,146 @@
+/**
+ * MutatingAdmissionWebhook and ValidatingAdmissionWebhook. Mutating webhooks are asked one after the other, each about what the one
+ * before made; when one changed something, the whole of mutating admission has a second round, in which those webhooks are asked
+ * again that were asked before and have reinvocationPolicy IfNeeded. Validating ones are asked at once; the first refusal counts.
+ * Audit annotations of answers are not kept: there is no audit log.
+ */
+import type { MutatingWebhook, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
+import { applyJsonPatch } from '../../../api/json-patch.ts'
+import type { KubeObject } from '../../../api/object.ts'
+import type { ResourceInfo } from '../../../api/schema.ts'
+import { deepEqual } from '../../../base/deep-equal.ts'
+import type { AdmissionAttributes, AdmissionPlugin } from '../../admission.ts'
+import type { ResourceRegistry } from '../../resource-registry.ts'
+import type { WebhookCall } from '../../webhook-call.ts'
+import { ask, concerns, internalError, type ConditionCheck, type Dispatch } from './call.ts'
+import type { Webhook } from './match.ts'
+import { versionsOf } from './versions.ts'
+
+export interface WebhookAdmissionOptions {
+  readonly registry: ResourceRegistry
+  readonly call: WebhookCall
+  /** Default: a webhook that has matchConditions counts as failed, and its failurePolicy decides. */
+  readonly conditions?: ConditionCheck
+}
+
+export function createWebhookAdmission({ registry, call, conditions = cannotDecide }: WebhookAdmissionOptions): readonly AdmissionPlugin[] {
+  const dispatch: Dispatch = { versions: versionsOf(registry), call, conditions }
+  const mutating = webhooksOf<MutatingWebhook>(registry, 'mutatingwebhookconfigurations')
+  const validating = webhooksOf<ValidatingWebhook>(registry, 'validatingwebhookconfigurations')
+  return [
+    {
+      name: 'MutatingAdmissionWebhook',
+      handles: () => mutating().length > 0,
+      admit: (attributes) => mutate(dispatch, mutating(), attributes),
+    },
+    {
+      name: 'ValidatingAdmissionWebhook',
+      handles: () => validating().length > 0,
+      validate: (attributes) => validate(dispatch, validating(), attributes),
+    },
+  ]
+}
+
+const cannotDecide: ConditionCheck = ({ name }) => {
+  throw new Error(`this server does not evaluate the matchConditions of webhook ${JSON.stringify(name)}`)
+}
+
+interface Configured<W extends Webhook> {
+  /** Tells webhooks of the same name in different configurations apart. */
+  readonly id: string
+  readonly webhook: W
+}
+
+/** The webhooks of all configurations in the order of their names, kept until one of them changes. */
+function webhooksOf<W extends Webhook>(registry: ResourceRegistry, resource: string): () => readonly Configured<W>[] {
+  let known: readonly Configured<W>[] = []
+  let at = -1
+  return () => {
+    const cache = registry.find('admissionregistration.k8s.io', 'v1', resource)?.stored.cache
+    if (!cache || cache.lastChange === at) return known
+    at = cache.lastChange
+    const found: Configured<W>[] = []
+    cache.walk('', undefined, ({ object }, key) => {
+      for (const [i, webhook] of ((object.webhooks ?? []) as readonly W[]).entries())
+        found.push({ id: `${key}/${i}/${webhook.name}`, webhook })
+    })
+    return (known = found)
+  }
+}
+
+/** What the first round of a write leaves to the second. */
+interface Invoked {
+  /** Asked so far, and to be asked again when the object changed since. */
+  readonly reinvocable: Set<string>
+  readonly again: Set<string>
+  lastOutput: KubeObject | undefined
+}
+
+const PLUGIN = 'MutatingAdmissionWebhook'
+
+async function mutate(
+  dispatch: Dispatch,
+  webhooks: readonly Configured<MutatingWebhook>[],
+  attributes: AdmissionAttributes,
+): Promise<KubeObject | undefined> {
+  const { rounds } = attributes
+  const kept = rounds?.state.get(PLUGIN) as Invoked | undefined
+  const invoked: Invoked = kept ?? { reinvocable: new Set(), again: new Set(), lastOutput: undefined }
+  rounds?.state.set(PLUGIN, invoked)
+  const remember = () => {
+    for (const id of invoked.reinvocable) invoked.again.add(id)
+  }
+  // The built-in plugins of the second round changed something that the webhooks have not seen.
+  if (rounds?.isSecond && !isSame(invoked.lastOutput, attributes.object)) remember()
+  let next = attributes
+  for (const { id, webhook } of webhooks) {
+    if (rounds?.isSecond && !invoked.again.has(id)) continue
+    const resource = concerns(dispatch, webhook, next)
+    if (!resource) continue
+    const verdict = await ask(dispatch, webhook, resource, next, true)
+    const patched = verdict?.patch === undefined ? next.object : patch(dispatch, webhook, resource, next, verdict.patch)
+    if (!isSame(patched, next.object)) {
+      next = { ...next, object: patched }
+      remember()
+      rounds?.wantSecond()
+    }
+    if (webhook.reinvocationPolicy === 'IfNeeded') invoked.reinvocable.add(id)
+  }
+  invoked.lastOutput = next.object
+  return next.object
+}
+
+const isSame = (a: KubeObject | undefined, b: KubeObject | undefined): boolean => a === b || deepEqual(a, b)
+
+function patch(
+  { versions }: Dispatch,
+  { name }: Webhook,
+  resource: ResourceInfo,
+  { object }: AdmissionAttributes,
+  changes: Parameters<typeof applyJsonPatch>[1],
+): KubeObject | undefined {
+  if (Array.isArray(changes) && changes.length === 0) return object
+  const shown = versions.show(object, resource)
+  if (!shown)
+    throw internalError(
+      `admission webhook ${JSON.stringify(name)} attempted to modify the object, which is not supported for this operation`,
+    )
+  try {
+    return versions.store(applyJsonPatch(shown, changes), resource)
+  } catch (error) {
+    throw internalError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+async function validate(
+  dispatch: Dispatch,
+  webhooks: readonly Configured<ValidatingWebhook>[],
+  attributes: AdmissionAttributes,
+): Promise<void> {
+  const asked: Promise<unknown>[] = []
+  for (const { webhook } of webhooks) {
+    const resource = concerns(dispatch, webhook, attributes)
+    if (resource) asked.push(ask(dispatch, webhook, resource, attributes, false))
+  }
+  if (asked.length > 0) await Promise.all(asked)
+}
