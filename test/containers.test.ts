@@ -1,7 +1,6 @@
 /** Real containers as a person with kubectl meets them: logs, exec, port-forward, DNS, node ports, and nothing left afterwards. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -10,6 +9,7 @@ import { dataDirectory } from '../src/cluster/data-directory.ts'
 import { loadImageArchive } from '../src/cluster/images.ts'
 import { nodeAddress } from '../src/cluster/machine.ts'
 import { command, eventually, noContainers, noKubectl, proa, root, startCluster } from './harness.ts'
+import { leftovers } from './leftovers.ts'
 
 /** The body of a GET, or undefined while nobody answers. */
 function fetchText(url: string): Promise<string | undefined> {
@@ -23,28 +23,6 @@ function fetchText(url: string): Promise<string | undefined> {
     call.on('error', () => resolve(undefined))
     call.end()
   })
-}
-
-/** What a cluster of this id could leave on the machine. */
-function leftovers(id: string, dataDir: string): readonly string[] {
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n')
-  const cgroups = readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(`proa-${id}`))
-  const processes = readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false
-    const path = `/proc/${pid}/cmdline`
-    return existsSync(path) && readFileSync(path, 'utf8').includes(dataDir)
-  })
-  return [
-    ...mounts.filter((line) => line.includes(dataDir)),
-    ...cgroups,
-    ...processes,
-    ...execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' })
-      .split('\n')
-      .filter((line) => line.includes(`proa-${id}`)),
-    ...execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' })
-      .split('\n')
-      .filter((line) => line.includes(`proa-${id}`)),
-  ]
 }
 
 test('real containers through kubectl', { skip: noContainers() || noKubectl() }, async (t) => {

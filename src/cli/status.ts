@@ -6,6 +6,16 @@ import { runningServer } from '../cluster/process.ts'
 import { UserError } from '../cluster/user-error.ts'
 import { dataRootOf } from './up.ts'
 
+interface NodeHealth {
+  readonly name: string
+  readonly ready: boolean
+  /** InternalIP. */
+  readonly address?: string
+}
+
+/** More nodes than this are only counted. */
+const MAX_LISTED_NODES = 32
+
 interface Health {
   readonly name: string
   readonly state: 'up' | 'down'
@@ -14,7 +24,7 @@ interface Health {
   readonly port?: number
   readonly runtime?: string
   readonly memoryMb?: number
-  readonly nodes?: readonly { readonly name: string; readonly ready: boolean }[]
+  readonly nodes?: readonly NodeHealth[]
   readonly pods?: Readonly<Record<string, number>>
 }
 
@@ -47,7 +57,10 @@ async function healthOf(flags: { readonly name: string; readonly dataDir?: strin
       state: 'up',
       process: pid,
       memoryMb: residentMb(pid),
-      nodes: nodes.items.map((node) => ({ name: node.metadata?.name ?? '', ready: isReady(node) })),
+      nodes: nodes.items.map((node) => {
+        const address = node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address
+        return { name: node.metadata?.name ?? '', ready: isReady(node), ...(address === undefined ? {} : { address }) }
+      }),
       pods,
     }
   } finally {
@@ -70,6 +83,8 @@ export async function status(flags: { readonly name: string; readonly dataDir?: 
     rows.push(['server', `process ${health.process}, port ${health.port}, ${health.memoryMb} MiB`])
     const ready = health.nodes?.filter((node) => node.ready).length ?? 0
     rows.push(['nodes', `${ready} of ${health.nodes?.length ?? 0} Ready`])
+    const listed = health.nodes && health.nodes.length <= MAX_LISTED_NODES ? health.nodes : []
+    for (const node of listed) rows.push(['', `${node.name}  ${node.ready ? 'Ready' : 'not Ready'}  ${node.address ?? ''}`])
     rows.push([
       'pods',
       Object.entries(health.pods ?? {})

@@ -117,7 +117,7 @@ async function launch(layout: NodeLayout): Promise<number> {
   const log = openSync(agentFiles(layout.directory).log, 'a', 0o600)
   try {
     if (fstatSync(log).size > MAX_LOG_BYTES) ftruncateSync(log)
-    const child = spawn(program!, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', (error) => reject(new Error(`the agent of ${layout.name} cannot be started: ${error.message}`, { cause: error })))
