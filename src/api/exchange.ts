@@ -4,7 +4,7 @@
  */
 import type { ListMeta } from './generated/meta/v1.ts'
 import type { KubeObject } from './object.ts'
-import type { RemoteStreams } from './node-service.ts'
+import type { ByteDuplex, RemoteStreams } from './node-service.ts'
 
 export interface UserInfo {
   readonly name: string
@@ -22,9 +22,18 @@ export interface ApiRequest {
   readonly headers: Readonly<Record<string, string | undefined>>
   /** Bytes from the wire, or an object from the same process (treated as immutable). */
   readonly body?: { readonly bytes: Uint8Array } | { readonly object: KubeObject | readonly unknown[] }
+  /** Path and query as the wire had them, for those who pass them on; absent in the same process. */
+  readonly target?: string
+  /** In place of `body` where a body is passed on and not read: as it comes. */
+  readonly bodyStream?: AsyncIterable<Uint8Array>
+  /** Of the peer; absent in the same process. */
+  readonly remoteAddress?: string
   /** Aborts when the caller has gone. */
   readonly signal: AbortSignal
 }
+
+/** Header fields in order, with repetitions; names in lower case. */
+export type HeaderList = readonly (readonly [name: string, value: string])[]
 
 /** One revision of one object: the object and its JSON bytes, each made at most once and shared by all who want it. */
 export interface StoredObject {
@@ -74,6 +83,10 @@ export type ApiResponse = ResponseHeaders &
         readonly use: StreamUse
         serve(streams: RemoteStreams): Promise<void>
       }
+    /** What a server behind this one answered, passed on as it comes. */
+    | { readonly type: 'proxied'; readonly status: number; readonly fields: HeaderList; readonly body: AsyncIterable<Uint8Array> }
+    /** The connection is joined to one behind this server, which has switched protocols. */
+    | { readonly type: 'tunnel'; readonly status: 101; readonly fields: HeaderList; readonly connection: ByteDuplex }
   )
 
 /** What an upgraded connection is for, and so which channels it has. */

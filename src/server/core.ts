@@ -8,6 +8,7 @@ import type { Authorizer } from './authorization/authorizer.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
 import type { TokenSigner } from './authentication/tokens.ts'
 import type { Metrics } from './metrics.ts'
+import type { ProxyRoads } from './outgoing.ts'
 import type { Readable } from './read.ts'
 import type { RequestInfo } from './request-info.ts'
 import type { Reader } from './resource.ts'
@@ -21,6 +22,8 @@ export interface Core extends Readable {
   readonly reader: Reader
   readonly writer: InternalWriter
   readonly nodes: NodeConnector
+  /** To the programs behind pods, services and nodes. Absent: the proxy subresources answer that they cannot be reached. */
+  readonly roads: ProxyRoads | undefined
   /** Absent: service account tokens cannot be requested. */
   readonly tokens: TokenSigner | undefined
   readonly metrics: Metrics

@@ -47,7 +47,8 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
     const handler = findSubresource(served, info.subresource)
     if (!handler) throw pathNotFound()
     const answer = await handler(core, call)
-    return shaped(core, call, answer)
+    // What a program behind a proxy answers is between it and the client.
+    return answer.type === 'proxied' || answer.type === 'tunnel' ? answer : shaped(core, call, answer)
   }
   const verb = info.verb as Verb
   if (!served.info.verbs.includes(verb)) throw methodNotAllowed(served, verb, info.name)

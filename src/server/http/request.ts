@@ -21,18 +21,31 @@ export class HttpRequest implements ApiRequest {
   readonly query: URLSearchParams
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body?: { readonly bytes: Uint8Array }
+  readonly bodyStream?: AsyncIterable<Uint8Array>
+  readonly #request: WireRequest
   readonly #onGone: (callback: () => void) => void
   #abort: AbortController | undefined
 
-  constructor(request: WireRequest, bytes: Uint8Array | undefined, onGone: (callback: () => void) => void) {
+  /** `body`: the bytes, or the request itself where its body is passed on unread. */
+  constructor(request: WireRequest, body: Uint8Array | WireRequest | undefined, onGone: (callback: () => void) => void) {
     const url = request.url ?? '/'
     const mark = url.indexOf('?')
     this.method = request.method as ApiRequest['method']
     this.path = decodePath(mark < 0 ? url : url.slice(0, mark))
     this.query = mark < 0 ? NO_QUERY : new URLSearchParams(url.slice(mark + 1))
     this.headers = request.headers as Readonly<Record<string, string | undefined>>
-    if (bytes) this.body = { bytes }
+    if (body instanceof Uint8Array) this.body = { bytes: body }
+    else if (body) this.bodyStream = body
+    this.#request = request
     this.#onGone = onGone
+  }
+
+  get target(): string {
+    return this.#request.url ?? '/'
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#request.socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, '')
   }
 
   get signal(): AbortSignal {

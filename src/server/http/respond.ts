@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
-import type { ApiResponse, StoredObject, WatchEvent } from '../../api/exchange.ts'
+import type { ApiResponse, HeaderList, StoredObject, WatchEvent } from '../../api/exchange.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
 import { encodeAs, protobufFrame } from './encodings.ts'
 import type { WireRequest, WireResponse } from './request.ts'
@@ -56,12 +56,20 @@ export async function respond(exchange: Exchange, answer: ApiResponse): Promise<
       return sendWatch(exchange, answer.events, headers)
     case 'raw':
       return sendRaw(exchange, answer, headers)
-    case 'upgrade': {
-      const message = 'Upgrade request required'
-      const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason: 'BadRequest', code: 400 }
-      return send(exchange, 400, MEDIA_TYPES.json, Buffer.from(JSON.stringify(status)), headers)
-    }
+    case 'proxied':
+      return sendProxied(exchange, answer, headers)
+    case 'tunnel':
+      await answer.connection.writable.abort()
+      return sendUpgradeRequired(exchange, headers)
+    case 'upgrade':
+      return sendUpgradeRequired(exchange, headers)
   }
+}
+
+function sendUpgradeRequired(exchange: Exchange, headers: Headers): Promise<void> {
+  const message = 'Upgrade request required'
+  const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason: 'BadRequest', code: 400 }
+  return send(exchange, 400, MEDIA_TYPES.json, Buffer.from(JSON.stringify(status)), headers)
 }
 
 const asBuffer = (bytes: Uint8Array): Buffer =>
@@ -158,6 +166,26 @@ async function sendRaw(exchange: Exchange, answer: Extract<ApiResponse, { type: 
   flushHeaders(response)
   for await (const chunk of answer.body) if (!(await write(response, asBuffer(chunk)))) return
   response.end()
+}
+
+/** The program's own fields beside those that every answer has. When it breaks off, so does the answer: the client must see it. */
+async function sendProxied({ response }: Exchange, answer: Extract<ApiResponse, { type: 'proxied' }>, headers: Headers): Promise<void> {
+  try {
+    writeHead(response, answer.status, withFields(headers, answer.fields))
+    flushHeaders(response)
+    for await (const chunk of answer.body) if (!(await write(response, asBuffer(chunk)))) return
+    response.end()
+  } catch {
+    response.destroy()
+  }
+}
+
+/** Fields of the same name stand beside each other. */
+export function withFields(headers: Headers, fields: HeaderList): Headers {
+  const all: Record<string, string[]> = {}
+  for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = Array.isArray(value) ? [...value] : [String(value)]
+  for (const [name, value] of fields) (all[name] ??= []).push(value)
+  return Object.fromEntries(Object.entries(all).map(([name, values]) => [name, values.length === 1 ? values[0]! : values]))
 }
 
 function flushHeaders(response: WireResponse): void {

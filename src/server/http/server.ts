@@ -14,8 +14,10 @@ import { unauthorized } from '../authentication/authenticator.ts'
 import { wantsAggregated } from '../discovery.ts'
 import { MEDIA_TYPES, negotiate, notAcceptable, type Accepted } from '../negotiation.ts'
 import { Computed } from '../revision.ts'
+import { isProxyPath } from '../subresources/proxy.ts'
 import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
+import { joinTunnel } from './tunnel.ts'
 import { acceptUpgrade } from './upgrade.ts'
 import { serveOverWebSocket } from './websocket-read.ts'
 
@@ -142,9 +144,10 @@ const isIdle = (socket: Socket): boolean => {
   return !_httpMessage
 }
 
-/** Documents with forms of their own choose among them where they are made. */
+/** Documents with forms of their own choose among them where they are made; so do programs behind a proxy. */
 const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
   negotiate(headers.accept) !== undefined ||
+  isProxyPath(url) ||
   url.startsWith('/openapi') ||
   (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept) !== undefined)
 
@@ -161,8 +164,10 @@ async function answer(runtime: Runtime, api: ApiServer, request: WireRequest, re
     if (isBad) throw unauthorized()
     if (!isAcceptable(request)) throw notAcceptable()
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
-    const bytes = hasBody ? await readBody(request) : undefined
-    result = await api.handle(new HttpRequest(request, bytes, onGone), credentials)
+    const body = !hasBody ? undefined : isProxyPath(request.url ?? '') ? request : await readBody(request)
+    result = await api.handle(new HttpRequest(request, body, onGone), credentials)
+    // A body that was passed on, or refused to be, may still be on its way.
+    if (body === request && !request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
   } catch (error) {
     if (request.destroyed && !request.complete) return
     result = failed(runtime, error)
@@ -188,6 +193,7 @@ async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex,
   if (request.headers.upgrade?.toLowerCase() === 'websocket' && (result.type === 'watch' || result.type === 'raw')) {
     return serveOverWebSocket(request, socket, head, result)
   }
+  if (result.type === 'tunnel' || result.type === 'proxied') return joinTunnel(socket, head, result)
   if (result.type !== 'upgrade') return refuse(socket, result)
   const streams = await acceptUpgrade(request, socket, head, result.use)
   if (streams) await result.serve(streams)

@@ -6,13 +6,13 @@ import { bind } from './binding.ts'
 import { evict } from './eviction.ts'
 import { log } from './log.ts'
 import { part } from './part.ts'
+import { proxy } from './proxy.ts'
 import { scale } from './scale.ts'
 import { attach, exec, portForward } from './streams.ts'
 import { requestToken } from './token.ts'
 
 export type SubresourceHandler = (core: Core, call: ResourceCall) => Promise<ApiResponse>
 
-/** pods/proxy, services/proxy and nodes/proxy are not served: the server has no road to pod addresses. */
 const byName: Readonly<Record<string, SubresourceHandler>> = {
   'pods/binding': bind,
   'pods/eviction': evict,
@@ -20,6 +20,9 @@ const byName: Readonly<Record<string, SubresourceHandler>> = {
   'pods/exec': exec,
   'pods/attach': attach,
   'pods/portforward': portForward,
+  'pods/proxy': proxy,
+  'services/proxy': proxy,
+  'nodes/proxy': proxy,
   'pods/ephemeralcontainers': part,
   'pods/resize': part,
   'namespaces/finalize': part,

@@ -9,8 +9,8 @@ import type { ExecOutcome, NodeService, RemoteStreams } from '../../api/node-ser
 import { badRequest, invalid } from '../../api/status.ts'
 import { assert } from '../../base/assert.ts'
 import type { Core, ResourceCall } from '../core.ts'
-import { admitOnly } from '../pipeline.ts'
 import { isTrue } from '../request-info.ts'
+import { admitConnection } from './connect.ts'
 import { assignedNode, containerOf, podOf, refOf } from './pod-container.ts'
 import { checkVerb } from './verbs.ts'
 
@@ -32,24 +32,8 @@ function streamOptions(query: URLSearchParams): StreamOptions {
 }
 
 async function connect(core: Core, call: ResourceCall, kind: string, options: KubeObject): Promise<Pod> {
-  const { served, info, request } = call
   checkVerb(call)
-  if (request.query.has('dryRun')) throw badRequest('dryRun is not supported')
-  await admitOnly(
-    core,
-    {
-      call,
-      served,
-      subresource: info.subresource,
-      operation: 'CONNECT',
-      namespace: info.namespace,
-      name: info.name,
-      old: undefined,
-      isDryRun: false,
-      options: { kind, apiVersion: 'v1' },
-    },
-    { kind, apiVersion: 'v1', ...options },
-  )
+  await admitConnection(core, call, kind, options)
   return podOf(core, call)
 }
 

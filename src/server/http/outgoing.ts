@@ -1,0 +1,190 @@
+/**
+ * The sockets behind `Outgoing`: connections are kept and reused, dialing is bounded in time, their number is bounded. Errors are
+ * told in the words of Go's net package, which clients and people know from upstream.
+ */
+import { lookup } from 'node:dns/promises'
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https'
+import { isIP, type Socket } from 'node:net'
+import { Readable, pipeline, type Duplex } from 'node:stream'
+import type { HeaderList } from '../../api/exchange.ts'
+import type { Runtime } from '../../base/runtime.ts'
+import { readableFrom, writableTo } from '../../streaming/web-streams.ts'
+import type { Outgoing, OutgoingRequest, OutgoingResponse, UpgradeResult } from '../outgoing.ts'
+
+/** How long dialing may take, TLS included (Go's default of these transports). */
+const DIAL_TIMEOUT_MS = 30_000
+const MAX_CONNECTIONS_PER_HOST = 250
+const MAX_CONNECTIONS = 2000
+const MAX_IDLE_PER_HOST = 25
+/** Shorter than most servers keep an idle connection. */
+const IDLE_TIMEOUT_MS = 30_000
+const MAX_HEADER_BYTES = 256 * 1024
+/** Of an upgraded connection: the kernel finds out after this that a peer has gone. */
+const KEEP_ALIVE_MS = 30_000
+
+const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+export function createOutgoing(runtime: Runtime): Outgoing {
+  const limits = {
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS_PER_HOST,
+    maxTotalSockets: MAX_CONNECTIONS,
+    maxFreeSockets: MAX_IDLE_PER_HOST,
+    timeout: IDLE_TIMEOUT_MS,
+  }
+  const plain = new HttpAgent(limits)
+  const secure = new HttpsAgent(limits)
+
+  const begin = (asked: OutgoingRequest, agent: HttpAgent | HttpsAgent | false): ClientRequest => {
+    const begun = asked.tls ? httpsRequest({ ...optionsOf(asked), agent }) : httpRequest({ ...optionsOf(asked), agent })
+    boundDialing(runtime, begun, asked)
+    return begun
+  }
+
+  const once = (asked: OutgoingRequest): Promise<OutgoingResponse> =>
+    new Promise((resolve, reject) => {
+      const request = begin(asked, asked.tls ? secure : plain)
+      request.once('response', (answer) => resolve(responseOf(answer)))
+      request.on('error', (error) => reject(new DialError(asked, error, request.reusedSocket)))
+      write(request, asked.body)
+    })
+
+  return {
+    async send(asked) {
+      try {
+        return await once(asked)
+      } catch (error) {
+        // The server may close an idle connection in the moment in which we take it again.
+        if (error instanceof DialError && error.isStale && REPEATABLE.has(asked.method) && !asked.body) return once(asked)
+        throw error
+      }
+    },
+    upgrade: (asked) =>
+      new Promise<UpgradeResult>((resolve, reject) => {
+        const request = begin(asked, false)
+        request.once('upgrade', (answer, socket, head) => {
+          if (head.length > 0) socket.unshift(head)
+          resolve({ type: 'upgraded', headers: headersOf(answer), connection: connectionOf(socket) })
+        })
+        request.once('response', (answer) => resolve({ type: 'answered', response: responseOf(answer) }))
+        request.on('error', (error) => reject(new DialError(asked, error, false)))
+        write(request, asked.body)
+      }),
+    async resolve(host) {
+      try {
+        return (await lookup(host, { all: true })).map(({ address }) => address)
+      } catch (error) {
+        throw new Error(`lookup ${host}: ${isNodeError(error) && error.code === 'ENOTFOUND' ? 'no such host' : String(error)}`, {
+          cause: error,
+        })
+      }
+    },
+    close() {
+      plain.destroy()
+      secure.destroy()
+    },
+  }
+}
+
+function optionsOf({ host, port, tls, method, path, headers, signal }: OutgoingRequest): RequestOptions {
+  const fields: Record<string, string | string[]> = {}
+  for (const [name, value] of headers) {
+    const before = fields[name]
+    fields[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
+  }
+  return {
+    host,
+    port,
+    method,
+    path,
+    headers: fields,
+    setHost: fields.host === undefined,
+    signal,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    ...(tls
+      ? {
+          // An address is no server name (RFC 6066); "" sends none.
+          servername: tls.serverName ?? (isIP(host) ? '' : host),
+          rejectUnauthorized: !tls.isUnverified,
+          ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+          ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
+        }
+      : {}),
+  }
+}
+
+function boundDialing(runtime: Runtime, request: ClientRequest, { tls }: OutgoingRequest): void {
+  request.once('socket', (socket: Socket) => {
+    if (!socket.connecting && request.reusedSocket) return
+    const cancel = runtime.clock.setTimeout(
+      () => void request.destroy(Object.assign(new Error('i/o timeout'), { code: 'ETIMEDOUT' })),
+      DIAL_TIMEOUT_MS,
+    )
+    socket.once(tls ? 'secureConnect' : 'connect', cancel)
+    request.once('close', cancel)
+  })
+}
+
+function write(request: ClientRequest, body: OutgoingRequest['body']): void {
+  if (body === undefined) return void request.end()
+  // Node says neither of itself for methods that rarely have a body.
+  if (body instanceof Uint8Array) {
+    request.setHeader('content-length', body.length)
+    return void request.end(body)
+  }
+  if (!request.hasHeader('content-length')) request.setHeader('transfer-encoding', 'chunked')
+  // A body that breaks destroys the request, which then reports the error.
+  pipeline(Readable.from(body), request, () => undefined)
+}
+
+function headersOf({ rawHeaders }: IncomingMessage): HeaderList {
+  const list: [string, string][] = []
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) list.push([rawHeaders[i]!.toLowerCase(), rawHeaders[i + 1]!])
+  return list
+}
+
+const responseOf = (answer: IncomingMessage): OutgoingResponse => ({
+  status: answer.statusCode ?? 0,
+  headers: headersOf(answer),
+  body: answer,
+})
+
+function connectionOf(socket: Duplex): { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> } {
+  const { setTimeout: stopTimeout, setNoDelay, setKeepAlive } = socket as Socket
+  stopTimeout.call(socket, 0)
+  setNoDelay.call(socket, true)
+  setKeepAlive.call(socket, true, KEEP_ALIVE_MS)
+  return { readable: readableFrom(socket), writable: writableTo(socket) }
+}
+
+const isNodeError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'code' in error
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connect: connection refused',
+  EHOSTUNREACH: 'connect: no route to host',
+  ENETUNREACH: 'connect: network is unreachable',
+  ETIMEDOUT: 'i/o timeout',
+}
+
+/** Why a request came to nothing, as Go tells it. */
+class DialError extends Error {
+  override readonly name = 'DialError'
+  /** A kept connection was closed under our hands before anything was answered. */
+  readonly isStale: boolean
+
+  constructor(asked: OutgoingRequest, cause: NodeJS.ErrnoException, isReused: boolean) {
+    super(describe(asked, cause), { cause })
+    this.isStale = isReused && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE')
+  }
+}
+
+function describe({ host, port }: OutgoingRequest, error: NodeJS.ErrnoException): string {
+  const code = error.code ?? ''
+  const reason = REASONS[code]
+  if (reason) return `dial tcp ${isIP(host) === 6 ? `[${host}]` : host}:${port}: ${reason}`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${host}: no such host`
+  if (code === 'ECONNRESET') return error.message === 'socket hang up' ? 'EOF' : 'read: connection reset by peer'
+  if (error.name === 'AbortError') return 'context canceled'
+  return error.message
+}
