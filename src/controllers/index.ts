@@ -2,6 +2,7 @@
 import type { Controller } from './controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
+import { disruptionController } from './disruption/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
@@ -51,4 +52,5 @@ export const builtInControllers = ({
   createTaintEvictionController(),
   createPodGarbageCollector(),
   createResourceQuotaController(),
+  disruptionController,
 ]
