@@ -20,7 +20,7 @@ import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createOutgoing } from '../server/http/outgoing.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
-import type { WebhookCall } from '../server/webhook-call.ts'
+import { createWebhookCall } from '../server/webhook-call.ts'
 import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
@@ -48,10 +48,6 @@ export interface ControlPlane {
   connectNode(name: string, service: NodeService): void
 }
 
-/** Loaded with the first webhook: most clusters have none, and tests that start hundreds of them should not pay for it. */
-const callWebhook: WebhookCall = async (target, body, timeoutMs) =>
-  (await import('../server/http/webhook-call.ts')).callWebhook(target, body, timeoutMs)
-
 /** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
 export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
   const nodes = new Map<string, NodeService>()
@@ -62,7 +58,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     store: options.store,
     infos,
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
-    admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: callWebhook }) }),
+    admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: createWebhookCall(runtime, outgoing) }) }),
     nodeConnector,
     roads: { outgoing },
     paths: servedPaths(infos, options.serverAddress ?? ''),

@@ -1,12 +1,14 @@
 /**
- * Calls to webhooks (admission, conversion): what the core asks for, and where a call goes. The HTTP adapter makes the call
- * (http/webhook-call.ts).
+ * Calls to webhooks (admission, conversion): where a call goes, and what its answer or its failure means. Connections are
+ * `Outgoing`'s; the certificate is checked against the configured authority and the name in the URL, whatever address is called.
  */
 import type { WebhookClientConfig } from '../api/generated/admissionregistration/v1.ts'
 import type { KubeObject } from '../api/object.ts'
 import { failure, notFound } from '../api/status.ts'
 import type { Random } from '../base/random.ts'
 import { randomInt } from '../base/random.ts'
+import type { Runtime } from '../base/runtime.ts'
+import type { Outgoing } from './outgoing.ts'
 import type { Reader } from './resource.ts'
 
 export interface WebhookTarget {
@@ -22,6 +24,89 @@ export interface WebhookTarget {
 export type WebhookCall = (target: WebhookTarget, body: KubeObject, timeoutMs: number) => Promise<unknown>
 
 const DEFAULT_PORT = 443
+/** The largest answer that is read, as upstream's client. */
+const MAX_ANSWER_BYTES = 3 * 1024 * 1024
+/** Of an answer that is no Status, what an error shows. */
+const MAX_SHOWN = 2048
+
+export function createWebhookCall({ clock }: Runtime, outgoing: Outgoing): WebhookCall {
+  return async (target, body, timeoutMs) => {
+    const stop = new AbortController()
+    const cancel = clock.setTimeout(() => stop.abort(), timeoutMs)
+    let answer: { readonly status: number; readonly text: string }
+    try {
+      answer = await post(outgoing, target, body, stop.signal)
+    } catch (error) {
+      const why = stop.signal.aborted ? 'context deadline exceeded' : error instanceof Error ? error.message : String(error)
+      throw new Error(`Post ${JSON.stringify(target.url)}: ${why}`, { cause: error })
+    } finally {
+      cancel()
+    }
+    const { status, text } = answer
+    if (status < 200 || status >= 300) throw new Error(explain(status, text))
+    try {
+      return JSON.parse(text) as unknown
+    } catch (error) {
+      throw new Error(`couldn't parse the webhook's answer: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+  }
+}
+
+async function post(
+  outgoing: Outgoing,
+  { url, connectTo, caBundle }: WebhookTarget,
+  body: KubeObject,
+  signal: AbortSignal,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const { protocol, hostname, port, host, pathname, search } = new URL(url)
+  const serverName = hostname.replaceAll(/^\[|\]$/g, '')
+  const { status, body: bytes } = await outgoing.send({
+    host: connectTo?.host ?? serverName,
+    port: connectTo?.port ?? (Number(port) || DEFAULT_PORT),
+    ...(protocol === 'http:' ? {} : { tls: { serverName, ...(caBundle ? { ca: atob(caBundle) } : {}) } }),
+    method: 'POST',
+    path: pathname + search,
+    headers: [
+      ['host', host],
+      ['accept', 'application/json, */*'],
+      ['content-type', 'application/json'],
+      ['user-agent', 'kube-apiserver-admission'],
+    ],
+    body: new TextEncoder().encode(JSON.stringify(body)),
+    signal,
+  })
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  for await (const chunk of bytes) {
+    size += chunk.length
+    if (size > MAX_ANSWER_BYTES) throw new Error(`response body is larger than ${MAX_ANSWER_BYTES} bytes`)
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return { status, text: text + decoder.decode() }
+}
+
+/** As client-go explains an answer that is no success (NewGenericServerResponse); a Status in it speaks for itself. */
+function explain(status: number, text: string): string {
+  const own = statusMessage(text)
+  if (own) return own
+  if (status === 404) return 'the server could not find the requested resource'
+  if (status === 503) return 'the server is currently unable to handle the request'
+  if (status === 500)
+    return `an error on the server (${JSON.stringify(text.trim().slice(0, MAX_SHOWN))}) has prevented the request from succeeding`
+  return `the server responded with the status code ${status} but did not return more information`
+}
+
+function statusMessage(text: string): string | undefined {
+  if (!text.startsWith('{')) return undefined
+  try {
+    const parsed = JSON.parse(text) as { readonly kind?: unknown; readonly message?: unknown }
+    return parsed.kind === 'Status' && typeof parsed.message === 'string' && parsed.message ? parsed.message : undefined
+  } catch {
+    // Not JSON after all: explained by its code.
+    return undefined
+  }
+}
 
 /** Where a configuration leads now; throws when its service has no endpoint. */
 export function webhookTarget(config: WebhookClientConfig, timeoutMs: number, read: Reader, random: Random): WebhookTarget {

@@ -167,6 +167,15 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'i/o timeout',
 }
 
+const UNKNOWN_AUTHORITY = 'certificate signed by unknown authority'
+const UNTRUSTED: Readonly<Record<string, string>> = {
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  CERT_HAS_EXPIRED: 'certificate has expired or is not yet valid',
+}
+
 /** Why a request came to nothing, as Go tells it. */
 class DialError extends Error {
   override readonly name = 'DialError'
@@ -179,12 +188,15 @@ class DialError extends Error {
   }
 }
 
-function describe({ host, port }: OutgoingRequest, error: NodeJS.ErrnoException): string {
+function describe({ host, port, tls }: OutgoingRequest, error: NodeJS.ErrnoException): string {
   const code = error.code ?? ''
   const reason = REASONS[code]
   if (reason) return `dial tcp ${isIP(host) === 6 ? `[${host}]` : host}:${port}: ${reason}`
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${host}: no such host`
   if (code === 'ECONNRESET') return error.message === 'socket hang up' ? 'EOF' : 'read: connection reset by peer'
+  if (code in UNTRUSTED) return `tls: failed to verify certificate: x509: ${UNTRUSTED[code]}`
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return `tls: failed to verify certificate: x509: certificate is not valid for ${tls?.serverName ?? host}`
   if (error.name === 'AbortError') return 'context canceled'
   return error.message
 }

@@ -7,10 +7,15 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { WebhookTarget } from '../webhook-call.ts'
-import { callWebhook } from './webhook-call.ts'
+import { silentLog } from '../base/log.ts'
+import { systemClock, systemRandom } from '../base/system.ts'
+import { createOutgoing } from './http/outgoing.ts'
+import { createWebhookCall, type WebhookTarget } from './webhook-call.ts'
 
 const NAME = 'hook.default.svc'
+const runtime = { clock: systemClock, random: systemRandom, log: silentLog }
+const outgoing = createOutgoing(runtime)
+const callWebhook = createWebhookCall(runtime, outgoing)
 let server: Server
 let caBundle: string
 let target: WebhookTarget
@@ -52,6 +57,7 @@ before(async () => {
 })
 
 after(() => {
+  outgoing.close()
   server.closeAllConnections()
   server.close()
   rmSync(directory, { recursive: true })
