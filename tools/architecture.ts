@@ -25,8 +25,9 @@ export const folders: Readonly<Record<string, Folder>> = {
     isAdapter: true,
   },
   streaming: {
-    purpose: 'SPDY/3.1 and byte streams: what exec, attach and port-forward run over',
+    purpose: 'SPDY/3.1, WebSocket channels and byte streams: both ends of exec, attach and port-forward',
     imports: ['base', 'api'],
+    packages: ['ws'],
     isAdapter: true,
   },
   client: { purpose: 'typed client, informers, work queue, direct transport', imports: ['base', 'api'] },

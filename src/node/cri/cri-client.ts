@@ -8,7 +8,7 @@ import { containerStatusOf, containerSummaryOf, imageOf, sandboxStatusOf, sandbo
 import { criEvents } from './cri-events.ts'
 import type { WireCondition, WireContainer, WireContainerStatus, WireImage, WireSandbox, WireSandboxStatus } from './cri-messages.ts'
 import { containerMessage, resourcesMessage, sandboxMessage } from './cri-requests.ts'
-import { forwardPort, runCommand } from './cri-streaming.ts'
+import { forwardPortAt, runCommandAt } from './cri-streaming.ts'
 import { createGrpcCalls } from './grpc-calls.ts'
 
 /** A sandbox may wait for its network and its image longer than other calls. */
@@ -115,16 +115,16 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     async exec(id, command, tty, streams) {
       const wanted = { stdin: !!streams.stdin, stdout: !!streams.stdout, stderr: !!streams.stderr && !tty }
       const answer = await pods<{ url: string }>('Exec', { container_id: id, cmd: command, tty, ...wanted })
-      return runCommand(answer.url, tty, streams)
+      return runCommandAt(answer.url, tty, streams)
     },
     async attach(id, tty, streams) {
       const wanted = { stdin: !!streams.stdin, stdout: !!streams.stdout, stderr: !!streams.stderr && !tty }
       const answer = await pods<{ url: string }>('Attach', { container_id: id, tty, ...wanted })
-      return runCommand(answer.url, tty, streams)
+      return runCommandAt(answer.url, tty, streams)
     },
     async portForward(sandboxId, port, connection, signal) {
       const answer = await pods<{ url: string }>('PortForward', { pod_sandbox_id: sandboxId, port: [port] })
-      await forwardPort(answer.url, port, connection, signal)
+      await forwardPortAt(answer.url, port, connection, signal)
     },
 
     async listImages() {

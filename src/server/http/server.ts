@@ -18,7 +18,7 @@ import { isProxyPath } from '../subresources/proxy.ts'
 import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
 import { joinTunnel } from './tunnel.ts'
-import { acceptUpgrade } from './upgrade.ts'
+import { acceptUpgrade } from '../../streaming/upgrade.ts'
 import { serveOverWebSocket } from './websocket-read.ts'
 
 export interface HttpsServerOptions {

@@ -8,7 +8,7 @@ import { WebSocket } from 'ws'
 import type { StreamUse, WatchEvent } from '../../api/exchange.ts'
 import type { RemoteStreams } from '../../api/node-service.ts'
 import { SpdyConnection, type SpdyStream } from '../../streaming/spdy-connection.ts'
-import { acceptUpgrade } from './upgrade.ts'
+import { acceptUpgrade } from '../../streaming/upgrade.ts'
 import { serveOverWebSocket, type Readable } from './websocket-read.ts'
 
 type Command = Extract<RemoteStreams, { kind: 'exec' | 'attach' }>

@@ -6,8 +6,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { ApiResponse } from '../../api/exchange.ts'
-import { refuse } from './upgrade.ts'
-import { handshake, NORMAL_CLOSURE, requestedProtocols, unsupported } from './upgrade-websocket.ts'
+import { refuse } from '../../streaming/upgrade.ts'
+import { handshake, NORMAL_CLOSURE, requestedProtocols, unsupported } from '../../streaming/upgrade-websocket.ts'
 
 /** What may wait for a slow client before the source is made to wait. */
 const MAX_WAITING_BYTES = 256 * 1024

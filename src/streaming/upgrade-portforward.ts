@@ -3,9 +3,9 @@
  * The same serves SPDY tunnelled in a WebSocket. A connection that fails is reset; the session and its other connections go on.
  */
 import type { Duplex } from 'node:stream'
-import type { RemoteStreams } from '../../api/node-service.ts'
-import { SpdyConnection, type SpdyStream } from '../../streaming/spdy-connection.ts'
-import { readableFrom, writableTo } from '../../streaming/web-streams.ts'
+import type { RemoteStreams } from '../api/node-service.ts'
+import { SpdyConnection, type SpdyStream } from './spdy-connection.ts'
+import { readableFrom, writableTo } from './web-streams.ts'
 
 /** How long the second stream of a pair may take. */
 const PAIR_MS = 30_000

@@ -5,8 +5,8 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { StreamUse } from '../../api/exchange.ts'
-import type { RemoteStreams } from '../../api/node-service.ts'
+import type { StreamUse } from '../api/exchange.ts'
+import type { RemoteStreams } from '../api/node-service.ts'
 import { acceptSpdy } from './upgrade-spdy.ts'
 import { acceptWebSocket } from './upgrade-websocket.ts'
 

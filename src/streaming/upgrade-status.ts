@@ -2,8 +2,8 @@
  * How a remote command says how it ended: a Status on its error channel (protocol v4 and later), or just a text when it failed
  * (before v4). The words are upstream's (k8s.io/cri-streaming), clients take the exit code from the cause.
  */
-import type { Status } from '../../api/generated/meta/v1.ts'
-import type { ExecOutcome } from '../../api/node-service.ts'
+import type { Status } from '../api/generated/meta/v1.ts'
+import type { ExecOutcome } from '../api/node-service.ts'
 
 const FAILED_PHRASE = { exec: 'error executing command in container', attach: 'error attaching to container' } as const
 

@@ -1,6 +1,6 @@
 /** Sizes of the client's terminal: JSON objects one after the other, `{"Width":80,"Height":24}`, cut anywhere. */
 import type { Readable } from 'node:stream'
-import type { TerminalSize } from '../../api/node-service.ts'
+import type { TerminalSize } from '../api/node-service.ts'
 
 /** Longer than any size; what does not become an object within this is dropped. */
 const MAX_PENDING_CHARACTERS = 1024
