@@ -1,5 +1,6 @@
 /** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
 import type { Controller } from './controller.ts'
+import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
@@ -16,7 +17,13 @@ import { createResourceQuotaController } from './resourcequota/controller.ts'
 import { createRootCaController } from './root-ca/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
 import { statefulSetController } from './statefulset/controller.ts'
+import {
+  attributesClassProtectionController,
+  claimProtectionController,
+  volumeProtectionController,
+} from './storage-protection/controller.ts'
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
+import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts'
 
 export type { Controller } from './controller.ts'
 export type { RunControllersOptions } from './run.ts'
@@ -53,4 +60,9 @@ export const builtInControllers = ({
   createPodGarbageCollector(),
   createResourceQuotaController(),
   disruptionController,
+  claimProtectionController,
+  volumeProtectionController,
+  attributesClassProtectionController,
+  ttlAfterFinishedController,
+  clusterRoleAggregationController,
 ]
