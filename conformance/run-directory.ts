@@ -2,16 +2,19 @@
  * What a run leaves on disk: its plan, each outcome as soon as it is known, ginkgo's logs, JUnit. A run that was killed is continued
  * from it, and what a killed run left running is found by it: the marks of its processes and its cluster are written before they start.
  */
-import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Outcome } from './outcomes.ts'
 import { cacheRoot } from '../upstream/programs.ts'
+import { removeCluster } from './cluster.ts'
+import type { Outcome } from './outcomes.ts'
 
 export interface Plan {
   readonly tests: readonly string[]
   readonly selection: string
   readonly runtime: 'simulated' | 'containerd'
+  readonly nodes: number
+  /** What was judged: the commit at the run's start, and whether the tree differed from it. */
+  readonly commit: string
   readonly parallel: number
   readonly timeout: string
 }
@@ -34,7 +37,8 @@ interface Mark {
 
 const KEPT_RUNS = 20
 const runsRoot = join(cacheRoot, 'runs')
-const isUnfinished = (path: string): boolean => existsSync(join(path, 'plan.json')) && !existsSync(join(path, 'finished'))
+const planFile = (path: string): string => join(path, 'plan.json')
+const isUnfinished = (path: string): boolean => existsSync(planFile(path)) && !existsSync(join(path, 'finished'))
 const runs = (): string[] =>
   existsSync(runsRoot)
     ? readdirSync(runsRoot)
@@ -66,14 +70,14 @@ export function createRun(plan: Plan): RunDirectory {
   for (const old of runs().slice(0, -KEPT_RUNS)) rmSync(old, { recursive: true, force: true })
   const path = join(runsRoot, new Date().toISOString().replaceAll(':', '-'))
   mkdirSync(path, { recursive: true })
-  writeFileSync(join(path, 'plan.json'), JSON.stringify(plan))
+  writeFileSync(planFile(path), JSON.stringify(plan))
   return open(path, plan)
 }
 
 /** The newest run that did not come to its end. */
 export function continueRun(): RunDirectory | undefined {
   const path = runs().findLast(isUnfinished)
-  return path === undefined ? undefined : open(path, JSON.parse(readFileSync(join(path, 'plan.json'), 'utf8')) as Plan)
+  return path === undefined ? undefined : open(path, JSON.parse(readFileSync(planFile(path), 'utf8')) as Plan)
 }
 
 const markFile = (path: string): string => join(path, 'running.json')
@@ -86,21 +90,14 @@ function isOurs(pid: number, word: string): boolean {
   return existsSync(file) && readFileSync(file, 'utf8').includes(word)
 }
 
-export function removeCluster(proa: string, dataDir: string): void {
-  if (!existsSync(dataDir)) return
-  const result = spawnSync(proa, ['down', '--name', 'conformance', '--data-dir', dataDir, '--delete'], { encoding: 'utf8' })
-  if (result.status !== 0) throw new Error(`the cluster in ${dataDir} was not taken down: ${result.stderr}`)
-  rmSync(dataDir, { recursive: true, force: true })
-}
-
 /** Ends what runs that were killed (kill -9, power) left behind. */
-export function sweepLeftovers(proa: string, step: (text: string) => void): void {
+export async function sweepLeftovers(step: (text: string) => void): Promise<void> {
   for (const path of runs().filter((run) => existsSync(markFile(run)))) {
     const mark = JSON.parse(readFileSync(markFile(path), 'utf8')) as Mark
     if (isOurs(mark.runner, 'conformance/run.ts')) continue
     step(`removing what a killed run left: ${mark.clusterData}`)
     if (mark.suite !== undefined && isOurs(mark.suite, 'ginkgo')) process.kill(-mark.suite, 'SIGKILL')
-    removeCluster(proa, mark.clusterData)
+    await removeCluster(mark.clusterData)
     unmarkRunning(path)
   }
 }

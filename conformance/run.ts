@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
- * [--passing] [--slice N] [--timeout 1h] [--resume] [--write] [--list]`
+ * [--nodes N] [--passing] [--slice N] [--timeout 1h] [--resume] [--write] [--list]`
  *
  * Upstream's conformance tests against a fresh cluster of this checkout. Exit codes: 0 when no test of passing.txt failed or stayed
  * without an outcome, 1 when one did or the run could not be made, 2 for wrong usage, 130 when it was stopped.
@@ -14,19 +14,20 @@ import { isUserError, UserError } from '../src/cluster/user-error.ts'
 import { readCatalogue, selectTests, sliceFor, tiers } from './catalogue.ts'
 import type { ConformanceTest, Selection } from './catalogue.ts'
 import { findPrograms, RELEASE, suitePrograms } from '../upstream/programs.ts'
+import { loadImages, removeCluster, startCluster } from './cluster.ts'
+import { findImageArchive } from './images.ts'
 import { compareWithPassing, parsePassing, renderAreas, renderPassing, renderResults, renderTotals, totalsOf } from './report.ts'
-import { continueRun, createRun, markRunning, removeCluster, sweepLeftovers, unmarkRunning } from './run-directory.ts'
+import { continueRun, createRun, markRunning, sweepLeftovers, unmarkRunning } from './run-directory.ts'
 import type { Plan, RunDirectory } from './run-directory.ts'
 import { runSuite } from './suite.ts'
 
 const root = join(import.meta.dirname, '..')
-const proa = join(root, 'proa')
 const passingFile = join(import.meta.dirname, 'passing.txt')
 const resultsFile = join(import.meta.dirname, 'RESULTS.md')
 /** The tests mostly wait; a process needs 200 MB. */
 const PROCESSES_PER_CORE = 6
 const MOST_PROCESSES = 24
-const SIMULATED_NODES = 2
+const NODES = { simulated: 2, containerd: 1 } as const
 
 const step = (text: string) => process.stderr.write(`conformance: ${text}\n`)
 
@@ -39,6 +40,7 @@ function readFlags() {
         tier: { type: 'string' },
         parallel: { type: 'string' },
         runtime: { type: 'string', default: 'simulated' },
+        nodes: { type: 'string' },
         timeout: { type: 'string', default: '3h' },
         slice: { type: 'string' },
         passing: { type: 'boolean' },
@@ -108,6 +110,8 @@ function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
       ...said.filter((flag) => flags[flag] !== undefined).map((flag) => (flags[flag] === true ? flag : `${flag} ${flags[flag]}`)),
     ].join(', '),
     runtime,
+    nodes: flags.nodes === undefined ? NODES[runtime] : countOf('nodes', flags.nodes),
+    commit: commitOf(),
     parallel:
       flags.parallel === undefined
         ? Math.min(MOST_PROCESSES, availableParallelism() * PROCESSES_PER_CORE)
@@ -116,33 +120,39 @@ function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
   }
 }
 
-type Programs = Awaited<ReturnType<typeof findPrograms<(typeof suitePrograms)[number]>>>
+interface Needs {
+  readonly programs: Record<(typeof suitePrograms)[number], string>
+  /** An archive for nodes that run containers. */
+  readonly images?: string
+}
 
 /** Starts a cluster, runs what the run has no outcome of yet, and takes the cluster down, whatever happens between. */
-async function runTests(run: RunDirectory, programs: Programs, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
+async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): Promise<number | 'stopped' | 'complete'> {
   const tests = run.plan.tests.filter((name) => !run.outcomes.has(name))
   if (tests.length === 0) return 'complete'
-  const clusterData = mkdtempSync(join(tmpdir(), 'proa-conformance-'))
-  const mark = { runner: process.pid, clusterData }
+  const { runtime, nodes } = run.plan
+  const dataDir = mkdtempSync(join(tmpdir(), 'proa-conformance-'))
+  const mark = { runner: process.pid, clusterData: dataDir }
   markRunning(run.path, mark)
   try {
-    const nodes = run.plan.runtime === 'simulated' ? SIMULATED_NODES : 1
-    step(`starting a cluster of ${nodes} ${run.plan.runtime} node${nodes === 1 ? '' : 's'}`)
-    const flags = ['--name', 'conformance', '--data-dir', clusterData, '--runtime', run.plan.runtime, '--nodes', String(nodes), '--wait']
-    const up = spawnSync(proa, ['up', ...flags, '--log-level', 'warn'], { encoding: 'utf8' })
-    if (up.status !== 0) throw new UserError(`the cluster did not start: ${up.stderr}`)
+    step(`starting a cluster of ${nodes} ${runtime} node${nodes === 1 ? '' : 's'}`)
+    await startCluster({ runtime, nodes, dataDir, signal })
+    if (needs.images !== undefined && !signal.aborted) {
+      step('loading the images into the cluster')
+      await loadImages(needs.images, { dataDir, signal })
+    }
     if (signal.aborted) return 'stopped'
     const reportDirectory = join(run.path, 'reports', new Date().toISOString().replaceAll(':', '-'))
     mkdirSync(reportDirectory, { recursive: true })
     step(`running ${tests.length} tests in ${run.plan.parallel} processes; log: ${join(run.path, 'ginkgo.log')}`)
     let done = 0
     return await runSuite({
-      programs,
+      programs: needs.programs,
       tests,
       nodes,
       reportDirectory,
       signal,
-      kubeconfig: join(clusterData, 'kubeconfig'),
+      kubeconfig: join(dataDir, 'kubeconfig'),
       parallel: run.plan.parallel,
       timeout: run.plan.timeout,
       logFile: join(run.path, 'ginkgo.log'),
@@ -156,7 +166,8 @@ async function runTests(run: RunDirectory, programs: Programs, signal: AbortSign
       },
     })
   } finally {
-    removeCluster(proa, clusterData)
+    step('taking the cluster down')
+    await removeCluster(dataDir)
     unmarkRunning(run.path)
   }
 }
@@ -170,9 +181,9 @@ function report(run: RunDirectory, catalogue: readonly ConformanceTest[], isWrit
   const unseen = tests.filter(({ name }) => passing.has(name) && !run.outcomes.has(name))
   const facts = {
     date: new Date().toISOString().slice(0, 10),
-    commit: commitOf(),
+    commit: run.plan.commit,
     runtime: run.plan.runtime,
-    nodes: run.plan.runtime === 'simulated' ? SIMULATED_NODES : 1,
+    nodes: run.plan.nodes,
     selection: run.plan.selection,
     release: RELEASE,
   }
@@ -199,7 +210,7 @@ async function main(): Promise<number> {
     process.stdout.write(fresh.tests.map((name) => `${name}\n`).join(''))
     return 0
   }
-  sweepLeftovers(proa, step)
+  await sweepLeftovers(step)
   const continued = flags.resume ? continueRun() : undefined
   if (flags.resume && !continued) throw new UserError('there is no unfinished run to resume')
   if (!continued && fresh.tests.length === 0) throw usage('no test is selected')
@@ -211,9 +222,11 @@ async function main(): Promise<number> {
     })
   }
   const programs = await findPrograms(suitePrograms, step, stopping.signal)
+  const runtime = (continued?.plan ?? fresh).runtime
+  const images = runtime === 'containerd' ? await findImageArchive(step, stopping.signal) : undefined
   const run = continued ?? createRun(fresh)
   if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
-  const end = await runTests(run, programs, stopping.signal)
+  const end = await runTests(run, { programs, ...(images === undefined ? {} : { images }) }, stopping.signal)
   const hasHeld = report(run, catalogue, flags.write ?? false)
   if (end === 'stopped') return 130
   // Ginkgo ends early, with tests left, when its time is over or it crashed: then the run can be continued.

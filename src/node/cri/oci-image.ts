@@ -26,6 +26,7 @@ export interface ImageConfig {
   readonly WorkingDir?: string
   readonly ExposedPorts?: Readonly<Record<string, object>>
   readonly StopSignal?: string
+  readonly Labels?: Readonly<Record<string, string>>
 }
 
 export interface ImageSource {
@@ -34,6 +35,8 @@ export interface ImageSource {
   /** As Go names it. */
   readonly architecture: string
   readonly config: ImageConfig
+  /** Below `files`, the lowest first. Images that name the same array share its layer. */
+  readonly lowerLayers?: readonly (readonly ImageFile[])[]
   /** Paths without a leading slash. Folders that are not named are made. */
   readonly files: readonly ImageFile[]
 }
@@ -56,20 +59,28 @@ export async function buildImageArchive(images: readonly ImageSource[]): Promise
   }
   const addJson = (mediaType: string, value: object) => addBlob(mediaType, Buffer.from(JSON.stringify(value)))
 
+  const packed = new Map<readonly ImageFile[], Descriptor>()
+  const addLayer = async (files: readonly ImageFile[]): Promise<Descriptor> => {
+    // Not compressed: an archive is made where it is used.
+    const layer = packed.get(files) ?? addBlob('application/vnd.oci.image.layer.v1.tar', await layerTar(files))
+    packed.set(files, layer)
+    return layer
+  }
+
   const manifests: object[] = []
   for (const image of images) {
     const platform = { architecture: image.architecture, os: 'linux' }
-    // Not compressed: an archive is made where it is used.
-    const layer = addBlob('application/vnd.oci.image.layer.v1.tar', await layerTar(image.files))
+    const layers: Descriptor[] = []
+    for (const files of [...(image.lowerLayers ?? []), image.files]) layers.push(await addLayer(files))
     const config = addJson('application/vnd.oci.image.config.v1+json', {
       created: CREATED,
       ...platform,
       config: image.config,
-      rootfs: { type: 'layers', diff_ids: [layer.digest] },
-      history: [{ created: CREATED, created_by: 'proa' }],
+      rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
+      history: layers.map(() => ({ created: CREATED, created_by: 'proa' })),
     })
     const mediaType = 'application/vnd.oci.image.manifest.v1+json'
-    const manifest = addJson(mediaType, { schemaVersion: 2, mediaType, config, layers: [layer] })
+    const manifest = addJson(mediaType, { schemaVersion: 2, mediaType, config, layers })
     const annotations = { 'io.containerd.image.name': image.name, 'org.opencontainers.image.ref.name': image.name.split(':').at(-1)! }
     manifests.push({ ...manifest, platform, annotations })
   }
