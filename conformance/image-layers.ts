@@ -14,7 +14,8 @@ import type { LayerName } from './image-table.ts'
 
 /** The sets of Debian packages that layers are made of. Each is unpacked, with all that it needs, into a directory of its own. */
 export const packageSets = {
-  base: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'netcat-openbsd', 'iproute2'],
+  // libc-bin has getent, by which tests look into /etc/hosts.
+  base: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'],
   busybox: ['busybox-static'],
   nginx: ['nginx'],
 } as const

@@ -74,10 +74,12 @@ export function createRun(plan: Plan): RunDirectory {
   return open(path, plan)
 }
 
-/** The newest run that did not come to its end. */
+/** The newest run that did not come to its end. One that another version of the runner planned cannot be continued. */
 export function continueRun(): RunDirectory | undefined {
   const path = runs().findLast(isUnfinished)
-  return path === undefined ? undefined : open(path, JSON.parse(readFileSync(planFile(path), 'utf8')) as Plan)
+  if (path === undefined) return undefined
+  const plan = JSON.parse(readFileSync(planFile(path), 'utf8')) as Partial<Plan>
+  return plan.commit === undefined || plan.nodes === undefined ? undefined : open(path, plan as Plan)
 }
 
 const markFile = (path: string): string => join(path, 'running.json')
