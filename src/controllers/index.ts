@@ -1,6 +1,7 @@
 /** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
 import type { Controller } from './controller.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
+import { cronJobController } from './cronjob/controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
@@ -63,6 +64,7 @@ export const builtInControllers = ({
   claimProtectionController,
   volumeProtectionController,
   attributesClassProtectionController,
+  cronJobController,
   ttlAfterFinishedController,
   clusterRoleAggregationController,
 ]

@@ -8,7 +8,7 @@ import { templateWarnings } from '../core/pod-warnings.ts'
 import { timeSince } from '../duration.ts'
 import { changeField, withDefaults } from '../immutable.ts'
 import { checkNotNegative, checkRequiredOneOf, invalid, required, type FieldErrors } from '../rules.ts'
-import { scheduleProblem } from './cron-schedule.ts'
+import { scheduleProblem } from '../../../api/cron-schedule.ts'
 import { validateJobSpec } from './job-validation.ts'
 
 /** A job's name is the cron job's and eleven more characters, and labels pods. */
