@@ -86,6 +86,8 @@ export interface ResourceInfo {
   readonly group: string
   readonly version: string
   readonly kind: string
+  /** The kind of lists of it. Default: the kind with "List" behind it. */
+  readonly listKind?: string
   /** The plural that paths use: "pods". */
   readonly resource: string
   readonly singular: string
@@ -97,6 +99,8 @@ export interface ResourceInfo {
   /** The name of its type in the schema; undefined for a custom resource without a schema. */
   readonly type: string | undefined
 }
+
+export const listKindOf = ({ kind, listKind }: Pick<ResourceInfo, 'kind' | 'listKind'>): string => listKind ?? `${kind}List`
 
 /** "v1" or "apps/v1". */
 export const apiVersionOf = (gv: { readonly group: string; readonly version: string }): string =>

@@ -61,7 +61,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: createWebhookCall(runtime, outgoing) }) }),
     nodeConnector,
     roads: { outgoing },
-    paths: servedPaths(infos, options.serverAddress ?? ''),
+    paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
   })
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: user.name })

@@ -20,6 +20,8 @@ import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
+import { createDefinitions } from './custom-resources/definitions.ts'
+import type { ValidationRules } from './custom-resources/validation-rules.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
 import type { ProxyRoads } from './outgoing.ts'
@@ -49,6 +51,8 @@ export interface ApiServerOptions {
   readonly tokenAuthenticators?: readonly TokenAuthenticator[]
   /** Default: nodes by what runs on them, all others by RBAC over the roles and bindings that are stored. */
   readonly authorizer?: Authorizer
+  /** The engine of CEL rules in CustomResourceDefinitions. */
+  readonly validationRules?: ValidationRules
   /** Discovery, OpenAPI and other paths that are no resources. */
   readonly paths?: readonly PathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler[])
   readonly housekeeping?: HousekeepingOptions
@@ -103,6 +107,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     tokens: signer,
     metrics,
   }
+  const definitions = createDefinitions(core, options.validationRules)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
@@ -159,7 +164,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
           caches.endWatches()
         }
         signal.addEventListener('abort', stop, { once: true })
-        await Promise.race([feed, runHousekeeping(core, options.housekeeping ?? {}, signal)])
+        await Promise.race([feed, definitions.run(signal), runHousekeeping(core, options.housekeeping ?? {}, signal)])
         await feed
       } catch (error) {
         begun.reject(error)

@@ -29,6 +29,8 @@ export interface CreateOptions {
 export async function createObject(core: Core, call: ResourceCall, object: KubeObject, { options, isDryRun: dry }: CreateOptions) {
   const { served } = call
   const { group, resource } = served.info
+  const refusal = served.stored.definition.refuseCreate?.(object.metadata?.name ?? '')
+  if (refusal) throw refusal
   const isNamed = Boolean(object.metadata?.name) || !object.metadata?.generateName
   // A namespace is admitted as if it were in itself.
   const namespace = group === '' && resource === 'namespaces' ? (object.metadata?.name ?? '') : (object.metadata?.namespace ?? '')

@@ -5,6 +5,7 @@
 import { timestamp } from '../base/clock.ts'
 import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
+import { listKindOf } from '../api/schema.ts'
 import { conflict, isApiError, modifiedConflict, notFound } from '../api/status.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
 import { parseListOptions, select } from './list-options.ts'
@@ -62,7 +63,7 @@ export async function removeCollection(core: Core, call: ResourceCall): Promise<
   }
   const metadata = { resourceVersion: String(page.revision) }
   const items = page.items.map((item) => item.in(served.view))
-  return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: `${served.info.kind}List`, metadata, items }
+  return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
 }
 
 export async function deleteObject(
@@ -116,6 +117,8 @@ export function planDeletion(
   options: DeleteOptions,
 ): DeletionPlan {
   if (isNamespace(stored)) return planNamespaceDeletion(timestamp(runtime.clock), object, options)
+  const first = stored.definition.markForDeletion?.(object, timestamp(runtime.clock))
+  if (first) return { type: 'mark', object: first }
   const requested = options.gracePeriodSeconds === undefined ? undefined : options.gracePeriodSeconds < 0 ? 1 : options.gracePeriodSeconds
   const graceful = planGrace(runtime.clock.now(), stored, object, requested)
   if (graceful === 'pending') return { type: 'pending' }
@@ -231,6 +234,19 @@ async function erase(core: Core, stored: StoredKind, old: Revision, isDry: boole
   return { revision: old.at(outcome.revision), isGone: true }
 }
 
+/** Deletes what the server itself wants gone (the objects of a definition that goes): nobody is asked, finalizers hold. */
+export async function deleteUnasked(core: Core, stored: StoredKind, key: string): Promise<void> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const old = stored.cache.get(key)
+    if (!old || old.object.metadata?.deletionTimestamp !== undefined) return
+    const plan = planDeletion(core, stored, old.object, {})
+    if (plan.type === 'pending') return
+    const done = plan.type === 'gone' ? await eraseOrLeave(core, stored, old) : await mark(core, stored, old, plan.object, false)
+    if (done) return
+    await core.caches.caughtUp(core.store.revision)
+  }
+}
+
 /** After an update: an object that is being deleted and has lost its last finalizer goes. */
 export async function deleteFinalized(core: Core, call: ResourceCall, before: Revision, now: Revision, isDry: boolean): Promise<Revision> {
   const { stored } = call.served
@@ -242,10 +258,11 @@ export async function deleteFinalized(core: Core, call: ResourceCall, before: Re
 }
 
 /** Someone else may have deleted or changed it since: then it is theirs to finish. */
-async function eraseOrLeave(core: Core, stored: StoredKind, now: Revision): Promise<void> {
+async function eraseOrLeave(core: Core, stored: StoredKind, now: Revision): Promise<Deleted | undefined> {
   try {
-    await erase(core, stored, now, false)
+    return await erase(core, stored, now, false)
   } catch (error) {
     if (!isApiError(error, 'NotFound')) throw error
+    return { revision: now, isGone: true }
   }
 }

@@ -17,7 +17,7 @@ export interface KindRules {
   /** Fills the defaults of the schema. */
   defaults(object: KubeObject): KubeObject
   /** What the schema of a custom resource requires. Built-in kinds have their own rules instead (Resource.validate), as upstream. */
-  validate?(object: KubeObject): readonly FieldError[]
+  validate?(object: KubeObject, old?: KubeObject, subresource?: string): readonly FieldError[]
   /** Absent where strategic merge patches are not supported: custom resources. */
   strategicMerge?(current: KubeObject, patch: KubeObject): KubeObject
 }

@@ -148,7 +148,7 @@ function fieldCheck(served: ServedResource, { field, operator, value }: FieldReq
 function fieldReader(served: ServedResource, field: string): (object: Parameters<Predicate>[0]) => string {
   if (field === 'metadata.name') return (object) => object.metadata?.name ?? ''
   if (field === 'metadata.namespace' && served.stored.isNamespaced) return (object) => object.metadata?.namespace ?? ''
-  const reader = served.stored.definition.fieldSelectors?.[storedLabel(served, field)]
+  const reader = (served.custom ?? served.stored.definition).fieldSelectors?.[storedLabel(served, field)]
   if (reader) return reader
   throw badRequest(served.stored.isCustom ? `field label not supported: ${field}` : unsupportedField(served, field))
 }

@@ -10,6 +10,7 @@ import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from '.
 import type { Call, Core } from './core.ts'
 import { deepEqual } from '../base/deep-equal.ts'
 import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
+import type { KindRules } from './kind-rules.ts'
 import type { Claim, WriteContext } from './resource.ts'
 import type { ServedResource, StoredKind } from './resource-registry.ts'
 import { validateObjectMeta, validateObjectMetaUpdate } from './resources/object-meta.ts'
@@ -44,8 +45,9 @@ export type Outcome =
 const MAX_VALUE_BYTES = 1.5 * 1024 * 1024
 
 /** Takes a decoded object (in the stored version) all the way into the store. */
-export async function store(core: Core, write: Write, decoded: KubeObject): Promise<Outcome> {
-  const { old } = write
+export async function store(core: Core, given: Write, decoded: KubeObject): Promise<Outcome> {
+  const { old } = given
+  const write = old ? { ...given, old: asServed(given.served, old) } : given
   let next = applyDefaults(write, decoded)
   next = await admit(core, write, next)
   next = applyDefaults(write, next)
@@ -55,7 +57,7 @@ export async function store(core: Core, write: Write, decoded: KubeObject): Prom
   const undo = await admitValidating(core, write, next)
   try {
     const claimed = claim(core, write, next)
-    next = claimed.object
+    next = write.served.custom?.forStorage(claimed.object) ?? claimed.object
     if (
       old &&
       deepEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) &&
@@ -80,10 +82,17 @@ export async function store(core: Core, write: Write, decoded: KubeObject): Prom
 
 const isEqualBody = (a: KubeObject, b: KubeObject): boolean => deepEqual({ ...a, metadata: undefined }, { ...b, metadata: undefined })
 
+/** A custom resource is judged by the version that it was asked for in, a built-in one by the version that is stored. */
+const rulesFor = ({ custom, rules, stored }: ServedResource): KindRules => (custom ? rules : stored.rules)
+
+/** What is stored of a custom resource as its schema is now: it may have been stored under an older one. */
+const asServed = ({ custom }: ServedResource, old: Revision): Revision =>
+  custom ? old.as(custom.toStored(custom.fromStored(old.object))) : old
+
 /** The schema's defaults, then the kind's own. */
 function applyDefaults({ served }: Write, object: KubeObject): KubeObject {
-  const { rules, definition } = served.stored
-  const defaulted = rules.defaults(object)
+  const { definition } = served.stored
+  const defaulted = rulesFor(served).defaults(object)
   return definition.setDefaults ? definition.setDefaults(defaulted) : defaulted
 }
 
@@ -198,13 +207,13 @@ export const writeContext = (core: Core, write: Pick<Write, 'call' | 'subresourc
 /** The shape that the schema gives, then the kind's own rules; the errors of both in one answer. */
 function validate(write: Write, object: KubeObject): void {
   const { stored } = write.served
-  const { definition, rules } = stored
+  const { definition } = stored
   const old = write.old?.object
   const { nameFormat } = definition
   const meta = old
     ? validateObjectMetaUpdate(object.metadata, old.metadata)
     : validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced, ...(nameFormat ? { nameFormat } : {}) })
-  const shape = rules.validate?.(object) ?? []
+  const shape = rulesFor(write.served).validate?.(object, old, write.subresource || undefined) ?? []
   const errors: FieldError[] = [...meta, ...shape]
   // The kind's own rules read the object as a whole one: they run when its shape is right.
   if (shape.length === 0) errors.push(...ownErrors(write, object, old))
@@ -215,7 +224,7 @@ function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject,
   const { definition } = served.stored
   // What the server itself changes (a binding, an eviction) the subresource's handler has checked.
   if (isInternal) return []
-  if (!old) return definition.validate?.(next) ?? []
+  if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next) ?? [])]
   if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
   return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined) ?? [])]
 }
@@ -231,8 +240,8 @@ function unique(errors: readonly FieldError[]): readonly FieldError[] {
   })
 }
 
-function warn({ call, served, subresource }: Write, object: KubeObject): void {
-  if (subresource === '') call.warnings.push(...(served.stored.definition.warnings?.(object) ?? []))
+function warn({ call, served, subresource, old }: Write, object: KubeObject): void {
+  if (subresource === '') call.warnings.push(...(served.stored.definition.warnings?.(object, old?.object) ?? []))
 }
 
 /** Validating admission. What it returns gives back what plugins took in advance, for a write that comes to nothing. */

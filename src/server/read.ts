@@ -6,6 +6,7 @@
 import type { ApiResponse, StoredObject, WatchEvent } from '../api/exchange.ts'
 import type { ListMeta } from '../api/generated/meta/v1.ts'
 import type { KubeObject } from '../api/object.ts'
+import { listKindOf } from '../api/schema.ts'
 import { ApiError, badRequest, failure, isApiError, notFound } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store } from '../store/store.ts'
@@ -75,7 +76,7 @@ export async function list(
     ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
   }
   const items: readonly StoredObject[] = view.convert ? page.items.map((item) => item.in(view)) : page.items
-  return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: `${served.info.kind}List`, metadata, items }
+  return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
 }
 
 /** The selected revisions themselves, for a collection delete. */

@@ -6,7 +6,8 @@ import type { KubeObject } from '../api/object.ts'
 import { apiVersionOf, kindNameOf, type ResourceInfo, type SubresourceInfo } from '../api/schema.ts'
 import { assert } from '../base/assert.ts'
 import type { KindRules } from './kind-rules.ts'
-import type { Resource } from './resource.ts'
+import type { PublishedSchema } from './custom-resources/published-schema.ts'
+import type { Column, Resource } from './resource.ts'
 import type { View } from './revision.ts'
 import type { ResourceCache, WatchCaches } from './watch-cache.ts'
 
@@ -37,11 +38,33 @@ export interface ServedResource {
   readonly rules: KindRules
   readonly subresources: ReadonlyMap<string, SubresourceInfo>
   toStored(object: KubeObject): KubeObject
+  readonly custom: CustomVersion | undefined
+}
+
+/** What is particular to a version of a custom resource; of built-in kinds all of it is the same in every version. */
+export interface CustomVersion {
+  /** Served to nobody, but stored. */
+  readonly isHidden: boolean
+  /** How discovery tells of it, where that differs: a kind that is going lets nothing new be made. */
+  readonly discovered?: ResourceInfo
+  /** An object of the store as this version shows it; the same object where it is just so. */
+  fromStored(object: KubeObject): KubeObject
+  /** An object of this version, named as the stored version is. */
+  toStored(object: KubeObject): KubeObject
+  /** Runs last before the commit: without what the stored version does not know. */
+  forStorage(object: KubeObject): KubeObject
+  readonly columns: readonly Column[]
+  readonly fieldSelectors: Readonly<Record<string, (object: KubeObject) => string>>
+  readonly scale?: NonNullable<Resource['scale']>
+  /** For a Warning header of every answer: the version is deprecated. */
+  readonly warning?: string
+  readonly published: PublishedSchema
 }
 
 export interface ServedVersion {
   readonly info: ResourceInfo
   readonly rules: KindRules
+  readonly custom?: CustomVersion
 }
 
 export interface ResourceRegistry {
@@ -49,11 +72,13 @@ export interface ResourceRegistry {
   /** By kind: "apps/v1/Deployment". */
   ofKind(kindName: string): ServedResource | undefined
   hasGroupVersion(group: string, version: string): boolean
+  /** By group and resource, also when no version of it is served. */
+  stored(group: string, resource: string): StoredKind | undefined
   /** One for each group and resource. */
   all(): Iterable<StoredKind>
   served(): Iterable<ServedResource>
   /** Adds a resource with all the versions (also of other groups) that it is served in, or replaces it. */
-  add(definition: Resource, versions: readonly ServedVersion[], options?: { readonly isCustom?: boolean }): void
+  add(definition: Resource, versions: readonly ServedVersion[]): void
   remove(group: string, resource: string): void
   /** Is called after each change of what is served. */
   onChange(listener: () => void): void
@@ -88,9 +113,10 @@ export function createResourceRegistry(caches: WatchCaches): ResourceRegistry {
     find: (group, version, resource) => byPath.get(gvr(group, version, resource)),
     ofKind: (kindName) => byKind.get(kindName),
     hasGroupVersion: (group, version) => groupVersions.has(`${group}/${version}`),
+    stored: (group, resource) => stored.get(`${group}/${resource}`),
     all: () => stored.values(),
     served: () => byPath.values(),
-    add(definition, versions, options = {}) {
+    add(definition, versions) {
       const storage = versions.find(({ info }) => info.group === definition.group && info.version === definition.version) ?? versions[0]
       assert(storage, `${definition.kind} is served in no version`)
       const { group, resource } = storage.info
@@ -105,11 +131,13 @@ export function createResourceRegistry(caches: WatchCaches): ResourceRegistry {
         cache: caches.of(group, resource),
         prefix: `/registry/${group || 'core'}/${resource}/`,
         rules: storage.rules,
-        isCustom: options.isCustom ?? false,
+        isCustom: storage.custom !== undefined,
       }
       stored.set(`${group}/${resource}`, kind)
-      for (const { info, rules } of versions) {
-        const served = serve(kind, info, rules)
+      for (const version of versions) {
+        if (version.custom?.isHidden) continue
+        const { info } = version
+        const served = version.custom ? serveCustom(kind, version, version.custom) : serve(kind, info, version.rules)
         byPath.set(gvr(info.group, info.version, info.resource), served)
         byKind.set(kindNameOf(info), served)
       }
@@ -143,8 +171,27 @@ function serve(stored: StoredKind, info: ResourceInfo, rules: KindRules): Served
     view: isStored ? { apiVersion } : { apiVersion, convert },
     partialView: { apiVersion: 'meta.k8s.io/v1', convert: partialMetadata },
     rules,
-    subresources: new Map(info.subresources.map((subresource) => [subresource.name, subresource])),
+    subresources: subresourcesOf(info),
     toStored: isStored ? (object) => object : toStored,
+    custom: undefined,
+  }
+}
+
+const subresourcesOf = (info: ResourceInfo): ReadonlyMap<string, SubresourceInfo> =>
+  new Map(info.subresources.map((subresource) => [subresource.name, subresource]))
+
+function serveCustom(stored: StoredKind, { info, rules }: ServedVersion, custom: CustomVersion): ServedResource {
+  const apiVersion = apiVersionOf(info)
+  return {
+    info,
+    stored,
+    apiVersion,
+    view: { apiVersion, convert: custom.fromStored },
+    partialView: { apiVersion: 'meta.k8s.io/v1', convert: partialMetadata },
+    rules,
+    subresources: subresourcesOf(info),
+    toStored: custom.toStored,
+    custom,
   }
 }
 

@@ -13,8 +13,10 @@ import type { Runtime } from '../base/runtime.ts'
 export interface Column<T = KubeObject> {
   readonly name: string
   readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date'
-  readonly format?: 'name'
+  readonly format?: string
   readonly wide?: true
+  /** Of a custom resource's column; `wide` ones of built-in kinds have 1. */
+  readonly priority?: number
   readonly description: string
   cell(object: T, nowMs: number): string | number | boolean | null
 }
@@ -73,11 +75,15 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** `subresource` is undefined for the object itself; status goes to validateStatusUpdate where there is one. */
   validateUpdate?(next: T, old: T, subresource?: string): readonly FieldError[]
   validateStatusUpdate?(next: T, old: T): readonly FieldError[]
-  /** Texts for Warning headers. */
-  warnings?(object: T): readonly string[]
+  /** Texts for Warning headers; `old` is undefined for a create. */
+  warnings?(object: T, old?: T): readonly string[]
 
   /** Takes what must be unique in the cluster and writes it into the object. Runs last, after validation. */
   claim?(next: T, old: T | undefined, context: WriteContext): { readonly object: T; readonly claim: Claim } | ApiError
+  /** Why nothing new may be made now. */
+  refuseCreate?(name: string): ApiError
+  /** What a first delete makes of the object, past options and finalizers; undefined: deletion goes its usual way. */
+  markForDeletion?(object: T, now: string): T | undefined
   /** Runs after an object is gone, to give back claims. */
   afterDelete?(object: T): void
 
@@ -89,7 +95,10 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** The scale subresource. Replicas are spec.replicas and status.replicas unless a custom resource says otherwise. */
   readonly scale?: {
     selector(object: T): string
-    replicas?(object: T): number
+    /** Undefined where a custom resource has no value: then there is nothing to scale. */
+    replicas?(object: T): number | undefined
+    /** How errors name where a custom resource keeps its replicas. */
+    readonly specReplicasPath?: string
     statusReplicas?(object: T): number
     withReplicas?(object: T, replicas: number): T
   }

@@ -82,9 +82,16 @@ export class Revision implements StoredObject {
     if (!view.convert) return this
     const known = this.#views?.get(view)
     if (known) return known
-    const made = new Computed(view.convert(this.object))
+    const converted = view.convert(this.object)
+    // A custom resource that is stored as it is shown.
+    const made = converted === this.object ? this : new Computed(converted)
     ;(this.#views ??= new Map()).set(view, made)
     return made
+  }
+
+  /** The same revision shown as another object: what it is by a newer schema. */
+  as(object: KubeObject): Revision {
+    return object === this.#object ? this : new Revision(this.key, this.revision, this.#value, object)
   }
 
   /** The same value told at a later revision: what a DELETED event carries. */

@@ -74,6 +74,7 @@ export class ResourceCache {
   /** Watchers that select one value of the indexed field. */
   readonly #byField = new Map<string, Set<Watcher>>()
   #index: { readonly path: string; readonly value: (object: KubeObject) => string; readonly keys: Map<string, Set<string>> } | undefined
+  readonly #observers: ((change: CacheChange | undefined) => void)[] = []
 
   constructor(group: string, resource: string, feed: { readonly revision: number }) {
     this.group = group
@@ -110,6 +111,14 @@ export class ResourceCache {
 
   walk(prefix: string, after: string | undefined, visit: (item: Revision, key: string) => boolean | void): void {
     this.#items.walk(prefix, after, visit)
+  }
+
+  /**
+   * Calls back within each change, before the writer is answered and watchers hear of it, and with undefined when everything was
+   * read anew. The listener must not throw.
+   */
+  observe(listener: (change: CacheChange | undefined) => void): void {
+    this.#observers.push(listener)
   }
 
   /** Declares a field that is often selected by equality (spec.nodeName of pods): lists and watches of one value become cheap. */
@@ -197,6 +206,11 @@ export class ResourceCache {
     if (this.#index) this.#reindex(item.key, undefined, item)
   }
 
+  /** For the feed alone: everything is there. */
+  loaded(): void {
+    for (const observer of this.#observers) observer(undefined)
+  }
+
   /** For the feed alone: forgets everything, ends every watch. */
   reset(revision: number): void {
     for (const key of this.#byKey.keys()) this.#items.delete(key)
@@ -237,6 +251,7 @@ export class ResourceCache {
     const fields = this.#index && this.#reindex(key, previous, current)
     const change = new CacheChange(event.revision, key, current, previous)
     this.#remember(change)
+    for (const observer of this.#observers) observer(change)
     this.#tell(this.#watchers.get(''), change, touched)
     this.#tell(this.#watchers.get(key), change, touched)
     const slash = key.indexOf('/')
@@ -350,6 +365,7 @@ export class WatchCaches {
       after = page.entries.at(-1)?.key
       if (!page.more) break
     }
+    for (const cache of [...this.#caches.values()]) cache.loaded()
     this.#settle()
   }
 

@@ -2,9 +2,10 @@
  * The OpenAPI documents: Swagger 2.0 of everything, and an OpenAPI 3.0 document a group version. Built from the schema table and the
  * resources that are served; custom resources bring schemas of their own.
  */
-import { apiVersionOf, type GroupVersionKind, type ResourceInfo } from '../../api/schema.ts'
+import { apiVersionOf, listKindOf, type GroupVersionKind, type ResourceInfo } from '../../api/schema.ts'
 import { groupVersionsOf } from '../../api/resources.ts'
 import { typeNameOfKind } from '../../api/schema-table.ts'
+import type { PublishedSchema } from '../custom-resources/published-schema.ts'
 import { pathsOf, type Operation } from './operations.ts'
 import { METADATA_TEXT, SchemaWriter, type Describe, type Dialect, type OpenApiObject } from './schema-writer.ts'
 
@@ -12,8 +13,8 @@ export interface OpenApiSource {
   readonly resources: readonly ResourceInfo[]
   /** Texts for types and fields of built-in kinds. */
   readonly describe?: Describe | undefined
-  /** The published schema of a custom resource, in the dialect; undefined when it has none. */
-  customSchema?(info: ResourceInfo, dialect: Dialect): OpenApiObject | undefined
+  /** What is published of a custom resource; undefined for built-in ones. */
+  customSchema?(info: ResourceInfo): PublishedSchema | undefined
   readonly title: string
   readonly version: string
 }
@@ -56,6 +57,10 @@ const PARAMETER_TYPES: Readonly<Record<string, string>> = {
 export const customTypeName = ({ group, version, kind }: GroupVersionKind): string =>
   [...group.split('.').toReversed(), version, kind].join('.')
 
+const groupVersionKinds = ({ group, kind, version }: GroupVersionKind): OpenApiObject => ({
+  'x-kubernetes-group-version-kind': [{ group, kind, version }],
+})
+
 class DocumentBuilder {
   readonly #dialect: Dialect
   readonly #source: OpenApiSource
@@ -94,16 +99,22 @@ class DocumentBuilder {
   #kind(kind: GroupVersionKind, info: ResourceInfo): OpenApiObject {
     const typeName = typeNameOfKind(kind)
     if (typeName) return this.#writer.type(typeName)
-    const schema = this.#source.customSchema?.(info, this.#dialect) ?? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
-    return this.#writer.add(customTypeName(kind), this.#customRoot(schema, kind, 'meta/v1.ObjectMeta'))
+    const published = this.#source.customSchema?.(info)
+    const schema = published?.schema(this.#dialect, this.#metadata('meta/v1.ObjectMeta'))
+    // Of a kind without a published schema nothing is said, so that clients take any field.
+    const root = schema ? this.#customRoot(schema, kind, 'meta/v1.ObjectMeta') : { type: 'object', ...groupVersionKinds(kind) }
+    return this.#writer.add(customTypeName(kind), { ...root, ...published?.extensions })
   }
 
   #list(info: ResourceInfo): OpenApiObject {
-    const listKind = { group: info.group, version: info.version, kind: `${info.kind}List` }
+    const listKind = { group: info.group, version: info.version, kind: listKindOf(info) }
     const typeName = typeNameOfKind(listKind)
     if (typeName) return this.#writer.type(typeName)
-    const schema = { type: 'object', required: ['items'], properties: { items: { type: 'array', items: this.#kind(info, info) } } }
-    return this.#writer.add(customTypeName(listKind), this.#customRoot(schema, listKind, 'meta/v1.ListMeta'))
+    const description = `A list of ${info.resource}.`
+    const items = { description, type: 'array', items: this.#kind(info, info) }
+    const schema = { description: `${listKind.kind} is a list of ${info.kind}`, type: 'object', required: ['items'], properties: { items } }
+    const root = this.#customRoot(schema, listKind, 'meta/v1.ListMeta')
+    return this.#writer.add(customTypeName(listKind), { ...root, ...this.#source.customSchema?.(info)?.extensions })
   }
 
   /** A custom schema with what every object has. */
@@ -112,7 +123,6 @@ class DocumentBuilder {
       const description = this.#source.describe?.('core/v1.Pod', field)
       return description ? { description } : {}
     }
-    const metadata = this.#writer.type(metadataType)
     return {
       ...schema,
       type: 'object',
@@ -120,10 +130,15 @@ class DocumentBuilder {
         ...(schema.properties as OpenApiObject | undefined),
         apiVersion: { ...describe('apiVersion'), type: 'string' },
         kind: { ...describe('kind'), type: 'string' },
-        metadata: { description: METADATA_TEXT, ...(this.#dialect === 'v2' ? metadata : { allOf: [metadata] }) },
+        metadata: this.#metadata(metadataType),
       },
-      'x-kubernetes-group-version-kind': [{ group: kind.group, kind: kind.kind, version: kind.version }],
+      ...groupVersionKinds(kind),
     }
+  }
+
+  #metadata(type: string): OpenApiObject {
+    const metadata = this.#writer.type(type)
+    return { description: METADATA_TEXT, ...(this.#dialect === 'v2' ? metadata : { allOf: [metadata] }) }
   }
 
   #answer({ answer, kind }: Operation, info: ResourceInfo): OpenApiObject {

@@ -97,7 +97,7 @@ test('a custom resource brings its schema', () => {
   const custom: OpenApiSource = {
     ...source,
     resources: [...resources, widgets],
-    customSchema: () => ({ type: 'object', properties: { spec: { type: 'string' } } }),
+    customSchema: () => ({ schema: () => ({ type: 'object', properties: { spec: { type: 'string' } } }), extensions: {} }),
   }
   const document = openApiV3(custom, 'apis/example.com/v1')
   for (const ref of references(document)) assert.ok(resolve(document, ref), ref)

@@ -2,7 +2,7 @@
 import { groupVersionsOf } from '../../api/resources.ts'
 import type { ResourceInfo } from '../../api/schema.ts'
 import { failure } from '../../api/status.ts'
-import { answerDocument, contentHash, DocumentCache, jsonDocument } from '../documents.ts'
+import { answerDocument, contentHash, DocumentCache, jsonDocument, type CachedDocument } from '../documents.ts'
 import type { PathHandler } from '../router.ts'
 import { documentName, openApiV2, openApiV3, type OpenApiSource } from './documents.ts'
 
@@ -21,22 +21,43 @@ function acceptsJson(accept: string | undefined): boolean {
 
 export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
   const cache = new DocumentCache()
-  options.onChange(() => cache.clear())
+  const documents = new DocumentCache()
+  options.onChange(() => {
+    cache.clear()
+    hashes = undefined
+  })
   const source = (): OpenApiSource => ({ ...options, resources: [...options.resources()] })
 
   /** Changes when the document does, without the cost of making it. */
   const hashOf = (name: string, all: OpenApiSource): string => {
     const own = all.resources.filter((info) => documentName(info) === name)
-    const schemas = own.map((info) => (info.type === undefined ? options.customSchema?.(info, 'v3') : info.type))
+    const schemas = own.map(
+      (info) => info.type ?? [options.customSchema?.(info)?.schema('v3', {}), options.customSchema?.(info)?.extensions],
+    )
     return contentHash(encoder.encode(JSON.stringify([options.version, own, schemas])))
   }
 
-  const index = (): object => {
+  /** What the index said last of each document, until something changes. */
+  let hashes: ReadonlyMap<string, string> | undefined
+  const allHashes = (): ReadonlyMap<string, string> => {
+    if (hashes) return hashes
     const all = source()
-    const names = groupVersionsOf(all.resources).map(documentName)
-    return {
-      paths: Object.fromEntries(names.map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(name, all)}` }])),
-    }
+    hashes = new Map(groupVersionsOf(all.resources).map((version) => [documentName(version), hashOf(documentName(version), all)]))
+    return hashes
+  }
+
+  const index = (): object => ({
+    paths: Object.fromEntries(Array.from(allHashes(), ([name, hash]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }])),
+  })
+
+  /** Kept by its hash: a change of one group version leaves the documents of the others as they are. */
+  const groupVersion = (name: string): CachedDocument | undefined => {
+    const hash = allHashes().get(name)
+    if (hash === undefined) return undefined
+    return documents.get(`${name} ${hash}`, () => {
+      const made = openApiV3(source(), name)
+      return made && jsonDocument(made)
+    })
   }
 
   return (_core, { request }) => {
@@ -49,10 +70,7 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
         : path === '/openapi/v3'
           ? cache.get('v3', () => jsonDocument(index()))
           : path.startsWith('/openapi/v3/')
-            ? cache.get(name, () => {
-                const made = openApiV3(source(), name)
-                return made && jsonDocument(made)
-              })
+            ? groupVersion(name)
             : undefined
     if (!document) return undefined
     if (!acceptsJson(request.headers.accept))

@@ -2,7 +2,7 @@
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Scale } from '../../api/generated/autoscaling/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { badRequest, conflict, invalid } from '../../api/status.ts'
+import { badRequest, conflict, failure, invalid } from '../../api/status.ts'
 import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { writeOptions } from '../options.ts'
@@ -25,7 +25,10 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
       info.name,
       request.query.get('resourceVersion') ?? '',
     )
-    return { type: 'object', status: 200, stored: new Computed(scaleOf(call, found.object)) }
+    const shown = scaleOf(call, found.object)
+    if (shown.spec?.replicas !== undefined) return { type: 'object', status: 200, stored: new Computed(shown) }
+    const path = JSON.stringify(scaleHooks(call)?.specReplicasPath)
+    throw failure('InternalError', `Internal error occurred: the spec replicas field ${path} does not exist`)
   }
   const rules = rulesOf(SCALE)
   const options = writeOptions(info.verb === 'update' ? 'UpdateOptions' : 'PatchOptions', request.query)
@@ -34,6 +37,9 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
   const make = (old: KubeObject): KubeObject => {
     const next = wanted(scaleOf(call, old))
     checkScale(call, next, old)
+    const { specReplicasPath } = scaleHooks(call) ?? {}
+    if (specReplicasPath !== undefined && next.spec?.replicas === undefined)
+      throw badRequest(`the spec replicas field ${JSON.stringify(specReplicasPath)} cannot be empty`)
     last = next
     const { resourceVersion } = next.metadata ?? {}
     return withReplicas(call, resourceVersion ? { ...old, metadata: { ...old.metadata, resourceVersion } } : old, next.spec?.replicas ?? 0)
@@ -67,9 +73,13 @@ function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeO
   throw invalid('autoscaling', 'Scale', info.name, [{ type: 'FieldValueInvalid', field: 'spec.replicas', detail }])
 }
 
+/** Each version of a custom resource has paths of its own. */
+const scaleHooks = ({ served }: Pick<ResourceCall, 'served'>) => (served.custom ?? served.stored.definition).scale
+
 function scaleOf({ served }: ResourceCall, object: KubeObject): KubeObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata!
-  const paths = served.stored.definition.scale
+  const paths = scaleHooks({ served })
+  const replicas = paths?.replicas ? paths.replicas(object) : (object.spec?.replicas ?? 0)
   const selector = paths?.selector(object) ?? ''
   const made = {
     kind: 'Scale',
@@ -81,7 +91,7 @@ function scaleOf({ served }: ResourceCall, object: KubeObject): KubeObject {
       resourceVersion: resourceVersion!,
       creationTimestamp: creationTimestamp!,
     },
-    spec: { replicas: paths?.replicas ? paths.replicas(object) : (object.spec?.replicas ?? 0) },
+    spec: replicas === undefined ? {} : { replicas },
     status: {
       replicas: paths?.statusReplicas ? paths.statusReplicas(object) : (object.status?.replicas ?? 0),
       ...(selector ? { selector } : {}),
@@ -91,6 +101,6 @@ function scaleOf({ served }: ResourceCall, object: KubeObject): KubeObject {
 }
 
 function withReplicas({ served }: ResourceCall, object: KubeObject, replicas: number): KubeObject {
-  const set = served.stored.definition.scale?.withReplicas
+  const set = scaleHooks({ served })?.withReplicas
   return set ? set(object, replicas) : { ...object, spec: { ...object.spec, replicas } }
 }
