@@ -2,6 +2,7 @@
  * What the pipeline asks of a kind's schema: one interface for the built-in kinds, whose rules come from the generated tables, and
  * for custom resources, whose rules come from their definitions.
  */
+import type { ApplyType } from '../api/apply/schema.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { FieldError } from '../api/status.ts'
 
@@ -20,4 +21,6 @@ export interface KindRules {
   validate?(object: KubeObject, old?: KubeObject, subresource?: string): readonly FieldError[]
   /** Absent where strategic merge patches are not supported: custom resources. */
   strategicMerge?(current: KubeObject, patch: KubeObject): KubeObject
+  /** How server-side apply sees the kind, root included; the same value each time. Absent: deduced from the values. */
+  applyType?(): ApplyType
 }
