@@ -15,6 +15,7 @@ export interface ConformanceTest {
   readonly tier: Tier
   /** Ginkgo runs these alone, after the others. */
   readonly isSerial: boolean
+  /** Upstream calls it slow, or it was seen to take more than a minute. */
   readonly isSlow: boolean
   /** In upstream's test/e2e. */
   readonly file: string

@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
- * [--nodes N] [--passing] [--slice N] [--timeout 1h] [--resume] [--write] [--list]`
+ * [--nodes N] [--passing] [--slice N] [--timeout 1h] [--build-within 15m] [--resume] [--write] [--list]`
  *
  * Upstream's conformance tests against a fresh cluster of this checkout. Exit codes: 0 when no test of passing.txt failed or stayed
  * without an outcome, 1 when one did or the run could not be made, 2 for wrong usage, 130 when it was stopped.
@@ -44,6 +44,7 @@ function readFlags() {
         timeout: { type: 'string', default: '3h' },
         slice: { type: 'string' },
         passing: { type: 'boolean' },
+        'build-within': { type: 'string' },
         'skip-slow': { type: 'boolean' },
         resume: { type: 'boolean' },
         write: { type: 'boolean' },
@@ -71,6 +72,14 @@ function countOf(flag: string, value: string): number {
   return count
 }
 
+const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const
+
+function millisecondsOf(flag: string, value: string): number {
+  const [, count, unit] = /^(\d+)([smh])$/.exec(value) ?? []
+  if (unit !== 's' && unit !== 'm' && unit !== 'h') throw usage(`--${flag} is a time such as 90s, 15m or 1h, not ${value}`)
+  return Number(count) * UNIT_MS[unit]
+}
+
 function patternOf(text: string): RegExp {
   try {
     return new RegExp(text)
@@ -91,27 +100,26 @@ const readPassing = (): string[] => (existsSync(passingFile) ? parsePassing(read
 function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
   const runtime = oneOf('runtime', flags.runtime, ['simulated', 'containerd'])
   const tier = oneOf('tier', flags.tier ?? (runtime === 'simulated' ? 'fake-nodes' : 'all'), [...tiers, 'all'])
-  const passing = readPassing()
-  const only =
-    flags.slice !== undefined ? sliceFor(commitOf(), passing, countOf('slice', flags.slice)) : flags.passing ? passing : undefined
   const selection: Selection = {
     tier,
     ...(flags.focus === undefined ? {} : { focus: patternOf(flags.focus) }),
     ...(flags.areas === undefined ? {} : { areas: flags.areas.split(',').map((area) => area.trim()) }),
-    ...(only === undefined ? {} : { only: new Set(only) }),
+    ...(flags.passing || flags.slice !== undefined ? { only: new Set(readPassing()) } : {}),
     ...(flags['skip-slow'] ? { skipSlow: true } : {}),
   }
-  const tests = selectTests(catalogue, selection)
+  const selected = selectTests(catalogue, selection).map(({ name }) => name)
+  const commit = commitOf()
+  const tests = flags.slice === undefined ? selected : sliceFor(commit, selected, countOf('slice', flags.slice))
   const said = ['focus', 'areas', 'slice', 'passing', 'skip-slow'] as const
   return {
-    tests: tests.map(({ name }) => name),
+    tests,
     selection: [
       `tier ${tier}`,
       ...said.filter((flag) => flags[flag] !== undefined).map((flag) => (flags[flag] === true ? flag : `${flag} ${flags[flag]}`)),
     ].join(', '),
     runtime,
     nodes: flags.nodes === undefined ? NODES[runtime] : countOf('nodes', flags.nodes),
-    commit: commitOf(),
+    commit,
     parallel:
       flags.parallel === undefined
         ? Math.min(MOST_PROCESSES, availableParallelism() * PROCESSES_PER_CORE)
@@ -124,6 +132,24 @@ interface Needs {
   readonly programs: Record<(typeof suitePrograms)[number], string>
   /** An archive for nodes that run containers. */
   readonly images?: string
+}
+
+/**
+ * With a time within which all must be had, nothing when it is not: a machine without Go, or with little time, still lands changes.
+ * What was compiled by then is kept by the Go client, so the next run begins there.
+ */
+async function findNeeds(runtime: Plan['runtime'], buildWithin: string | undefined, stopped: AbortSignal): Promise<Needs | undefined> {
+  const limit = buildWithin === undefined ? undefined : AbortSignal.timeout(millisecondsOf('build-within', buildWithin))
+  const signal = limit ? AbortSignal.any([stopped, limit]) : stopped
+  try {
+    const programs = await findPrograms(suitePrograms, step, signal)
+    return runtime === 'containerd' ? { programs, images: await findImageArchive(step, signal) } : { programs }
+  } catch (error) {
+    if (!limit || stopped.aborted || !isUserError(error)) throw error
+    const reason = limit.aborted ? `the programs were not built within ${buildWithin}; the next run goes on from there` : error.message
+    step(`SKIPPED, no test of upstream ran: ${reason}`)
+    return undefined
+  }
 }
 
 /** Starts a cluster, runs what the run has no outcome of yet, and takes the cluster down, whatever happens between. */
@@ -221,12 +247,11 @@ async function main(): Promise<number> {
       stopping.abort()
     })
   }
-  const programs = await findPrograms(suitePrograms, step, stopping.signal)
-  const runtime = (continued?.plan ?? fresh).runtime
-  const images = runtime === 'containerd' ? await findImageArchive(step, stopping.signal) : undefined
+  const needs = await findNeeds((continued?.plan ?? fresh).runtime, flags['build-within'], stopping.signal)
+  if (!needs) return 0
   const run = continued ?? createRun(fresh)
   if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
-  const end = await runTests(run, { programs, ...(images === undefined ? {} : { images }) }, stopping.signal)
+  const end = await runTests(run, needs, stopping.signal)
   const hasHeld = report(run, catalogue, flags.write ?? false)
   if (end === 'stopped') return 130
   // Ginkgo ends early, with tests left, when its time is over or it crashed: then the run can be continued.
