@@ -7,6 +7,7 @@ import { deploymentController } from './deployment/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
+import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
 import { createJobController } from './job/controller.ts'
 import { createNamespaceController } from './namespace/controller.ts'
@@ -55,6 +56,7 @@ export const builtInControllers = ({
   createJobController(),
   endpointSliceController,
   endpointsController,
+  endpointSliceMirroringController,
   createNodeIpamController(podCidr, nodeCidrPrefix),
   createNodeLifecycleController(),
   createTaintEvictionController(),
