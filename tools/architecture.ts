@@ -15,9 +15,18 @@ export interface Folder {
 export const folders: Readonly<Record<string, Folder>> = {
   base: { purpose: 'clock, chance, log, queues: knows no word of Kubernetes', imports: [] },
   api: { purpose: 'what an object is: schema, types, quantities, selectors, patches, codecs', imports: ['base'], packages: ['yaml'] },
+  cel: {
+    purpose: 'the Common Expression Language with the libraries of Kubernetes: parser, type checker, evaluator',
+    imports: ['base', 'api'],
+    packages: ['re2js', 'ipaddr.js'],
+  },
   store: { purpose: 'the revisioned store; memory', imports: ['base'] },
   'store/sqlite': { purpose: 'the durable store', imports: ['base', 'store'], isAdapter: true },
-  server: { purpose: 'the API server: pipeline, access, watch cache, resources', imports: ['base', 'api', 'store'] },
+  server: {
+    purpose: 'the API server: pipeline, access, watch cache, resources',
+    imports: ['base', 'api', 'store', 'cel'],
+    packages: ['@bufbuild/re2'],
+  },
   'server/http': {
     purpose: 'sockets, TLS, upgrades, tokens',
     imports: ['base', 'api', 'server', 'streaming'],
@@ -35,6 +44,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   controllers: { purpose: 'a folder a control loop', imports: ['base', 'api', 'client'] },
   scheduler: { purpose: 'queue, snapshot, framework, plugins', imports: ['base', 'api', 'client'] },
   node: { purpose: 'the node agent over the interfaces it declares; simulated runtime', imports: ['base', 'api', 'client'] },
+  'node/http': { purpose: "the node's own HTTPS API", imports: ['base', 'api', 'node', 'streaming'], isAdapter: true },
   'node/cri': {
     purpose: 'containerd by CRI',
     imports: ['base', 'api', 'node', 'streaming'],
