@@ -9,6 +9,8 @@ import { apiVersionOf, type ResourceInfo } from '../api/schema.ts'
 import { failure, isApiError, type ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store } from '../store/store.ts'
+import { runAvailability } from './aggregation/availability.ts'
+import { createRegistrations } from './aggregation/registrations.ts'
 import type { AdmissionPlugin } from './admission.ts'
 import { createAuthenticator, withAuthenticated, type Credentials, type TokenAuthenticator } from './authentication/authenticator.ts'
 import { impersonate } from './authentication/impersonation.ts'
@@ -106,6 +108,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     roads: options.roads,
     tokens: signer,
     metrics,
+    aggregated: createRegistrations({ registry }),
   }
   const definitions = createDefinitions(core, options.validationRules)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
@@ -164,7 +167,12 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
           caches.endWatches()
         }
         signal.addEventListener('abort', stop, { once: true })
-        await Promise.race([feed, definitions.run(signal), runHousekeeping(core, options.housekeeping ?? {}, signal)])
+        await Promise.race([
+          feed,
+          definitions.run(signal),
+          runAvailability(core, signal),
+          runHousekeeping(core, options.housekeeping ?? {}, signal),
+        ])
         await feed
       } catch (error) {
         begun.reject(error)

@@ -7,6 +7,7 @@ import type { AdmissionPlugin, InternalWriter } from './admission.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
 import type { TokenSigner } from './authentication/tokens.ts'
+import type { Registrations } from './aggregation/registrations.ts'
 import type { Metrics } from './metrics.ts'
 import type { ProxyRoads } from './outgoing.ts'
 import type { Readable } from './read.ts'
@@ -27,6 +28,8 @@ export interface Core extends Readable {
   /** Absent: service account tokens cannot be requested. */
   readonly tokens: TokenSigner | undefined
   readonly metrics: Metrics
+  /** Group versions that other servers serve. */
+  readonly aggregated: Registrations
   /** Calls the server itself past authentication, as this user (evictions and the like delete by it). */
 }
 

@@ -56,11 +56,13 @@ export interface Outgoing {
   close(): void
 }
 
-/** What the proxy subresources need. */
+/** What the proxy subresources and the aggregation layer need. */
 export interface ProxyRoads {
   readonly outgoing: Outgoing
   /** How this server shows itself to kubelets, and what it trusts there. Absent: without a certificate, trusting any. */
   readonly kubeletTls?: OutgoingTls
+  /** How it shows itself to aggregated API servers. Absent: without a certificate. */
+  readonly aggregatorTls?: Pick<OutgoingTls, 'cert' | 'key'>
   /** Lets requests go to this machine itself. Only tests, whose backends live on loopback, may say so. */
   readonly allowsLoopback?: true
 }

@@ -5,6 +5,7 @@
 import type { ApiResponse } from '../api/exchange.ts'
 import { failure, qualifiedResource, type ApiError } from '../api/status.ts'
 import type { Verb } from '../api/schema.ts'
+import { forwardToServer } from './aggregation/forward.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
 import { create } from './create.ts'
 import { remove, removeCollection } from './delete.ts'
@@ -25,6 +26,8 @@ export type PathHandler = (core: Core, call: Call) => ApiResponse | undefined | 
 
 export async function route(core: Core, call: Call, paths: readonly PathHandler[]): Promise<ApiResponse> {
   const { info } = call
+  const elsewhere = core.aggregated.find(info.path)
+  if (elsewhere) return forwardToServer(core, call, elsewhere)
   const served = info.isResource ? core.registry.find(info.group, info.version, info.resource) : undefined
   if (served) return routeResource(core, { ...call, served })
   for (const handler of paths) {

@@ -66,6 +66,26 @@ export async function proxy(core: Core, call: ResourceCall): Promise<ApiResponse
   return passOn(answer, base, request.method)
 }
 
+/**
+ * Sends a request on to a server that is itself an API server: the same path, nothing rewritten, with `identity` in place of the
+ * caller's credentials.
+ */
+export async function forward(
+  roads: ProxyRoads,
+  target: ProxyTarget,
+  request: ApiRequest,
+  path: string,
+  identity: HeaderList,
+): Promise<ApiResponse> {
+  if (isUpgrade(request)) return tunnel(roads, target, request, path, identity)
+  const base: LinkBase = { prefix: '', targetHost: hostOf(target), requestHost: hostHeader(request) }
+  const headers = [...forwardedHeaders(request, base, path), ...identity]
+  const answer = await roads.outgoing.send(outgoing(target, request, path, headers)).catch((error: unknown) => {
+    throw unreachable(messageOf(error))
+  })
+  return { type: 'proxied', status: answer.status, fields: fieldsOf(answer), body: answer.body }
+}
+
 /** What follows ".../proxy", decoded and cleaned; "" when not even a slash does. */
 function pathBehind(whole: string, rest: string): string {
   if (rest === '') return whole.endsWith('/') ? '/' : ''
@@ -140,9 +160,14 @@ function outgoing(target: ProxyTarget, request: ApiRequest, path: string, header
   return { ...target, method, path: (escapePath(path) || '/') + queryOf(request), headers, signal, ...(sent ? { body: sent } : {}) }
 }
 
+/** The answer's headers without those of its connection, and without those that would speak for this server. */
+function fieldsOf({ headers }: OutgoingResponse): HeaderList {
+  const named = new Set(all(headers, 'connection').flatMap((value) => value.split(',').map((name) => name.trim().toLowerCase())))
+  return headers.filter(([name]) => !HOP_BY_HOP.has(name) && !named.has(name) && !CORS.has(name))
+}
+
 function passOn(answer: OutgoingResponse, base: LinkBase, method: string): ApiResponse {
-  const named = new Set(all(answer.headers, 'connection').flatMap((value) => value.split(',').map((name) => name.trim().toLowerCase())))
-  const fields = answer.headers.filter(([name]) => !HOP_BY_HOP.has(name) && !named.has(name) && !CORS.has(name))
+  const fields = fieldsOf(answer)
   const { status, body } = answer
   const location = fields.some(([name, value]) => name === 'location' && value !== '')
   if (location) {
@@ -206,8 +231,14 @@ function bytesOf(text: string): Uint8Array {
 }
 
 /** WebSockets and the like: the handshake goes on as it is, then bytes flow both ways. */
-async function tunnel(roads: ProxyRoads, target: ProxyTarget, request: ApiRequest, path: string): Promise<ApiResponse> {
-  const headers = ownHeaders(request, () => false)
+async function tunnel(
+  roads: ProxyRoads,
+  target: ProxyTarget,
+  request: ApiRequest,
+  path: string,
+  identity: HeaderList = [],
+): Promise<ApiResponse> {
+  const headers = [...ownHeaders(request, () => false), ...identity]
   const result = await roads.outgoing.upgrade(outgoing(target, request, path, headers)).catch((error: unknown) => {
     throw failure('InternalError', `error dialing backend: ${messageOf(error)}`)
   })

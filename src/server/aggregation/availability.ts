@@ -1,0 +1,142 @@
+/**
+ * Keeps the Available condition of APIServices true to the servers behind them (kube-aggregator's available controller): looked at
+ * when a registration, its service or its endpoints change, and in between now and then. Those that this server serves itself are
+ * always available.
+ */
+import type { APIService, APIServiceCondition } from '../../api/generated/apiregistration/v1.ts'
+import { assert } from '../../base/assert.ts'
+import { timestamp } from '../../base/clock.ts'
+import type { Core } from '../core.ts'
+import { backendOf, userHeaders } from './registrations.ts'
+
+/** Between two looks at a server that nothing was heard of. */
+const RECHECK_MS = 30_000
+/** Between two looks at a server that does not answer yet. */
+const RETRY_MS = 1_000
+const CHECK_TIMEOUT_MS = 5_000
+const LOCAL = { status: 'True', reason: 'Local', message: 'Local APIServices are always available' }
+const AGGREGATOR = { name: 'system:kube-aggregator', groups: ['system:masters'] }
+
+type Finding = Pick<APIServiceCondition, 'status' | 'reason' | 'message'>
+type KnownCore = Pick<Core, 'registry' | 'reader' | 'writer' | 'runtime' | 'roads'>
+
+/** Runs until the signal aborts. */
+export async function runAvailability(core: KnownCore, signal: AbortSignal): Promise<void> {
+  const { clock } = core.runtime
+  const lastChecked = new Map<string, { readonly state: string; readonly atMs: number; readonly isGood: boolean }>()
+  while (!signal.aborted) {
+    const since = core.registry.find('apiregistration.k8s.io', 'v1', 'apiservices')?.stored.cache.lastChange ?? 0
+    const services = core.reader.list('apiregistration.k8s.io/v1/APIService')
+    for (const service of services) {
+      const name = service.metadata?.name ?? ''
+      const state = stateOf(core, service)
+      const last = lastChecked.get(name)
+      const isDue = !last || last.state !== state || clock.monotonic() - last.atMs >= (last.isGood ? RECHECK_MS : RETRY_MS)
+      if (!isDue) continue
+      const finding = service.spec?.service ? await check(core, service, signal) : LOCAL
+      if (signal.aborted) return
+      lastChecked.set(name, { state, atMs: clock.monotonic(), isGood: finding.status === 'True' })
+      await record(core, name, finding)
+    }
+    for (const name of lastChecked.keys()) if (!services.some(({ metadata }) => metadata?.name === name)) lastChecked.delete(name)
+    await changed(
+      core,
+      since,
+      services.some(({ spec }) => spec?.service),
+      signal,
+    )
+  }
+}
+
+/** What the answer of a check depends on, besides the server itself. */
+function stateOf({ reader }: KnownCore, { metadata, spec }: APIService): string {
+  const { namespace = '', name = '' } = spec?.service ?? {}
+  const service = reader.get('v1/Service', namespace, name)
+  const slices = reader
+    .list('discovery.k8s.io/v1/EndpointSlice', namespace)
+    .filter((slice) => slice.metadata?.labels?.['kubernetes.io/service-name'] === name)
+  return [metadata?.uid, metadata?.generation, ...[service, ...slices].map((object) => object?.metadata?.resourceVersion)].join(' ')
+}
+
+/**
+ * Resolves when it is time to look again: when an APIService changes, and soon when one leads to another server. `since` is the
+ * state of the cache that was looked at.
+ */
+async function changed({ runtime, registry }: KnownCore, since: number, isBusy: boolean, signal: AbortSignal): Promise<void> {
+  const served = registry.find('apiregistration.k8s.io', 'v1', 'apiservices')
+  assert(served, 'APIServices are served')
+  const { cache } = served.stored
+  if (cache.lastChange !== since || signal.aborted) return
+  const watcher = cache.watch({ prefix: '' }, undefined, served.view, {})
+  const end = () => watcher.end()
+  const cancel = isBusy ? runtime.clock.setTimeout(end, RETRY_MS) : undefined
+  signal.addEventListener('abort', end, { once: true })
+  await watcher[Symbol.asyncIterator]().next()
+  watcher.end()
+  cancel?.()
+  signal.removeEventListener('abort', end)
+}
+
+async function check(core: KnownCore, service: APIService, signal: AbortSignal): Promise<Finding> {
+  const { namespace = '', name = '', port = 443 } = service.spec?.service ?? {}
+  const no = (reason: string, message: string): Finding => ({ status: 'False', reason, message })
+  const found = core.reader.get('v1/Service', namespace, name)
+  if (!found) return no('ServiceNotFound', `service/${name} in ${JSON.stringify(namespace)} is not present`)
+  const servicePort = found.spec?.ports?.find((candidate) => candidate.port === port)
+  if (found.spec?.type !== 'ExternalName' && !servicePort)
+    return no('ServicePortError', `service/${name} in ${JSON.stringify(namespace)} is not listening on port ${port}`)
+  let backend
+  try {
+    backend = backendOf(core, service)
+  } catch {
+    // No endpoint is a finding, not a failure.
+    const where = `endpointslices for service/${name} in ${JSON.stringify(namespace)}`
+    return no('MissingEndpoints', `${where} have no addresses with port name ${JSON.stringify(servicePort?.name ?? '')}`)
+  }
+  const path = `/apis/${service.spec?.group}/${service.spec?.version}`
+  const trouble = await discoveryTrouble(core, backend, path, signal)
+  const url = `https://${backend.host}:${backend.port}${path}`
+  if (trouble) return no('FailedDiscoveryCheck', `failing or missing response from ${url}: ${trouble}`)
+  return { status: 'True', reason: 'Passed', message: 'all checks passed' }
+}
+
+/** Why the server does not tell what it serves; undefined when it does. */
+async function discoveryTrouble(
+  { roads, runtime }: KnownCore,
+  backend: ReturnType<typeof backendOf>,
+  path: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!roads) return 'this server makes no connections'
+  const stop = new AbortController()
+  const cancel = runtime.clock.setTimeout(() => stop.abort(), CHECK_TIMEOUT_MS)
+  try {
+    const answer = await roads.outgoing.send({
+      ...backend,
+      method: 'GET',
+      path,
+      headers: [['accept', 'application/json'], ...userHeaders(AGGREGATOR)],
+      signal: AbortSignal.any([signal, stop.signal]),
+    })
+    for await (const _chunk of answer.body) if (stop.signal.aborted) break
+    if (answer.status >= 200 && answer.status < 300) return undefined
+    return `bad status from https://${backend.host}:${backend.port}${path}: ${answer.status}`
+  } catch (error) {
+    const why = stop.signal.aborted ? 'context deadline exceeded' : error instanceof Error ? error.message : String(error)
+    return `Get "https://${backend.host}:${backend.port}${path}": ${why}`
+  } finally {
+    cancel()
+  }
+}
+
+/** Writes what changed; the time of a condition tells since when it has been so. */
+async function record({ writer, runtime }: KnownCore, name: string, finding: Finding): Promise<void> {
+  await writer.update('apiregistration.k8s.io/v1/APIService', undefined, name, (current) => {
+    const conditions = current.status?.conditions ?? []
+    const old = conditions.find(({ type }) => type === 'Available')
+    if (old && old.status === finding.status && old.reason === finding.reason && old.message === finding.message) return current
+    const lastTransitionTime = old?.status === finding.status ? old.lastTransitionTime : timestamp(runtime.clock)
+    const available: APIServiceCondition = { type: 'Available', ...finding, ...(lastTransitionTime ? { lastTransitionTime } : {}) }
+    return { ...current, status: { ...current.status, conditions: [...conditions.filter((other) => other !== old), available] } }
+  })
+}

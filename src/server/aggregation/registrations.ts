@@ -1,0 +1,71 @@
+/**
+ * Which group versions other API servers serve: those whose APIService names a service (kube-aggregator). Read from the cache, kept
+ * until an APIService changes; without any, a request costs one comparison of numbers.
+ */
+import type { UserInfo } from '../../api/exchange.ts'
+import type { APIService } from '../../api/generated/apiregistration/v1.ts'
+import type { Core } from '../core.ts'
+import { endpointOf } from '../webhook-call.ts'
+import type { OutgoingTls } from '../outgoing.ts'
+
+const GROUP = 'apiregistration.k8s.io'
+const DEFAULT_PORT = 443
+
+export interface Registrations {
+  /** The APIService of a path below /apis/GROUP/VERSION, when another server serves it. */
+  find(path: string): APIService | undefined
+  all(): Iterable<APIService>
+}
+
+export function createRegistrations({ registry }: Pick<Core, 'registry'>): Registrations {
+  let known: ReadonlyMap<string, APIService> = new Map()
+  let at = -1
+  const current = (): ReadonlyMap<string, APIService> => {
+    const cache = registry.find(GROUP, 'v1', 'apiservices')?.stored.cache
+    if (!cache || cache.lastChange === at) return known
+    at = cache.lastChange
+    const found = new Map<string, APIService>()
+    cache.walk('', undefined, ({ object }) => {
+      const service = object as APIService
+      if (service.spec?.service) found.set(`${service.spec.group}/${service.spec.version}`, service)
+    })
+    return (known = found)
+  }
+  return {
+    find(path) {
+      const services = current()
+      if (services.size === 0 || !path.startsWith('/apis/')) return undefined
+      const [group, version] = path.slice('/apis/'.length).split('/', 2)
+      return version ? services.get(`${group}/${version}`) : undefined
+    },
+    all: () => current().values(),
+  }
+}
+
+/** Whether the last check found that the server behind it answers. */
+export const isAvailable = ({ status }: APIService): boolean =>
+  status?.conditions?.some(({ type, status: value }) => type === 'Available' && value === 'True') ?? false
+
+export interface Backend {
+  readonly host: string
+  readonly port: number
+  readonly tls: OutgoingTls
+}
+
+/** An endpoint of the service behind a registration, and how its certificate is checked; throws when there is none. */
+export function backendOf(core: Pick<Core, 'reader' | 'runtime' | 'roads'>, { spec }: APIService): Backend {
+  const { name = '', namespace = '', port = DEFAULT_PORT } = spec?.service ?? {}
+  const trust = spec?.insecureSkipTLSVerify ? ({ isUnverified: true } as const) : spec?.caBundle ? { ca: atob(spec.caBundle) } : {}
+  const tls = { ...core.roads?.aggregatorTls, serverName: `${name}.${namespace}.svc`, ...trust }
+  return { ...endpointOf(core.reader, core.runtime.random, namespace, name, port), tls }
+}
+
+/** By these a server behind us knows the user, whom we have authenticated (requestheader authentication). */
+export function userHeaders({ name, uid, groups, extra = {} }: UserInfo): [string, string][] {
+  const headers: [string, string][] = [['x-remote-user', name]]
+  if (uid) headers.push(['x-remote-uid', uid])
+  for (const group of groups) headers.push(['x-remote-group', group])
+  for (const [key, values] of Object.entries(extra))
+    for (const value of values) headers.push([`x-remote-extra-${encodeURIComponent(key).toLowerCase()}`, value])
+  return headers
+}
