@@ -89,6 +89,21 @@ test('two real nodes', { skip: noContainers() || noKubectl() }, async (t) => {
     assert.match(stdout, new RegExp(`${second.name} .*${second.address}`))
   })
 
+  await t.test('logs, commands and proxies reach a node and its pods in another process', async () => {
+    const [, onSecond] = pods
+    const name = onSecond!.metadata!.name!
+    assert.equal(await kubectl('exec', name, '--', 'sh', '-c', 'echo $HOSTNAME'), `${name}\n`)
+    assert.equal((await cluster.tryKubectl(['exec', name, '--', 'sh', '-c', 'exit 3'])).code, 3)
+    assert.equal((await cluster.tryKubectl(['logs', name])).code, 0)
+    const answer = await kubectl('get', '--raw', `/api/v1/namespaces/default/pods/${name}:8080/proxy/`)
+    assert.match(answer, new RegExp(name))
+    const { items } = JSON.parse(await kubectl('get', '--raw', `/api/v1/nodes/${second.name}/proxy/pods`))
+    assert.deepEqual(
+      items.map(({ metadata }: Pod) => metadata?.name),
+      [name],
+    )
+  })
+
   await t.test('pods, cluster IP and node ports answer from everywhere', async () => {
     const { spec } = await client.get('v1/Service', { namespace: 'default', name: 'web' })
     const places: readonly Place[] = [

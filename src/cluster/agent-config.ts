@@ -19,12 +19,19 @@ export interface AgentConfig {
   readonly kubeconfig: string
   /** The same as system:kube-proxy, for what nodes may not read. */
   readonly proxyKubeconfig: string
+  /** Of the node's own API: its certificate and key, and the authority of its clients. */
+  readonly kubeletCert: string
+  readonly kubeletKey: string
+  readonly clientCa: string
 }
 
 export interface AgentFiles {
   readonly config: string
   readonly kubeconfig: string
   readonly proxyKubeconfig: string
+  readonly kubeletCert: string
+  readonly kubeletKey: string
+  readonly clientCa: string
   readonly log: string
 }
 
@@ -32,6 +39,9 @@ export const agentFiles = (directory: string): AgentFiles => ({
   config: join(directory, 'agent.json'),
   kubeconfig: join(directory, 'kubelet.kubeconfig'),
   proxyKubeconfig: join(directory, 'kube-proxy.kubeconfig'),
+  kubeletCert: join(directory, 'kubelet.crt'),
+  kubeletKey: join(directory, 'kubelet.key'),
+  clientCa: join(directory, 'ca.crt'),
   log: join(directory, 'agent.log'),
 })
 

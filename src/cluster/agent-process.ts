@@ -19,13 +19,15 @@ import { endProcess, startTicks } from './process.ts'
 
 export interface AgentOptions {
   readonly layout: NodeLayout
-  readonly config: Omit<AgentConfig, 'kubeconfig' | 'proxyKubeconfig' | 'layout'>
+  readonly config: Pick<AgentConfig, 'version' | 'cluster' | 'logLevel'>
   /** The API server's URL as the node reaches it. */
   readonly server: string
   /** PEM of the cluster's authority. */
   readonly ca: string
   readonly node: KeyPair
   readonly proxy: KeyPair
+  /** Of the node's own API. */
+  readonly kubelet: KeyPair
 }
 
 /** What an agent gets to stop its parts: no more than a moment, as its containers go on. */
@@ -72,10 +74,14 @@ export async function prepareAgent(options: AgentOptions): Promise<void> {
   const files = agentFiles(layout.directory)
   mkdirSync(layout.directory, { recursive: true, mode: 0o711 })
   const kubeconfig = (name: string, pair: KeyPair): string => formatKubeconfig(createKubeconfig({ name, server, ca, ...pair }))
-  const config: AgentConfig = { ...options.config, layout, kubeconfig: files.kubeconfig, proxyKubeconfig: files.proxyKubeconfig }
+  const { log: _log, config: _config, ...credentials } = files
+  const config: AgentConfig = { ...options.config, layout, ...credentials }
   const texts: readonly (readonly [string, string])[] = [
     [files.kubeconfig, kubeconfig(`system:node:${layout.name}`, options.node)],
     [files.proxyKubeconfig, kubeconfig('system:kube-proxy', options.proxy)],
+    [files.kubeletKey, options.kubelet.key],
+    [files.kubeletCert, options.kubelet.cert],
+    [files.clientCa, ca],
     [files.config, `${JSON.stringify(config, null, 2)}\n`],
   ]
   const changed = texts.filter(([path, text]) => !existsSync(path) || readFileSync(path, 'utf8') !== text)

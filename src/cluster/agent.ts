@@ -56,6 +56,11 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, config: AgentConfig
     cluster,
     dnsPort: NODE_DNS_PORT,
     resolvConf: resolvConf(),
+    kubelet: {
+      cert: readFileSync(config.kubeletCert, 'utf8'),
+      key: readFileSync(config.kubeletKey, 'utf8'),
+      clientCa: readFileSync(config.clientCa, 'utf8'),
+    },
   })
   await agent.ready
   runtime.log.info('the node is registered and watches its pods')

@@ -39,7 +39,7 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { firstAddress, nodeLayouts } from './node-layout.ts'
-import { ensurePki, serverHosts, type Pki } from './pki.ts'
+import { ensureKubeletClient, ensurePki, serverHosts, type Pki } from './pki.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService } from './system-objects.ts'
@@ -148,6 +148,7 @@ async function beginWith(
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
+    kubeletTls: { ...(await ensureKubeletClient(runtime.clock, directory.pki, pki)), ca: pki.authority.cert },
     tokenSigner: createTokenSigner({
       issuer: SERVICE_ACCOUNT_ISSUER,
       audiences: [SERVICE_ACCOUNT_ISSUER],
@@ -160,7 +161,7 @@ async function beginWith(
   let startedAgents: ReadonlyMap<string, number> | undefined
   if (prepared) {
     const node = await Promise.race([prepared, lifecycle.failed])
-    await (await import('./machine-nodes.ts')).startFirstNode(runtime, lifecycle, plane, node, { directory, record })
+    await (await import('./machine-nodes.ts')).startFirstNode(runtime, lifecycle, plane, node, { directory, record, pki })
     startedAgents = await others
   } else {
     await (

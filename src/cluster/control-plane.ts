@@ -18,9 +18,12 @@ import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createOutgoing } from '../server/http/outgoing.ts'
+import { createRemoteNode } from '../server/http/remote-node.ts'
+import type { OutgoingTls } from '../server/outgoing.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
 import { createWebhookCall } from '../server/webhook-call.ts'
+import { kubeletAddress } from '../server/subresources/proxy-target.ts'
 import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
@@ -34,6 +37,8 @@ export interface ControlPlaneOptions {
   readonly rootCa: string
   readonly podCidr: string
   readonly serviceCidr: string
+  /** How the API server shows itself to nodes that are not in its process, and what it trusts there. Absent: it reaches none of them. */
+  readonly kubeletTls?: OutgoingTls
   /** "host:port", as discovery tells it. */
   readonly serverAddress?: string
 }
@@ -44,15 +49,21 @@ export interface ControlPlane {
   client(user: UserInfo): Client
   /** Of the controllers and the scheduler; nodes in the same process may share them. */
   readonly informers: Informers
-  /** Tells the API server how to reach a node, for logs, exec, attach and port-forward. */
+  /** Tells the API server of a node in this process, for logs, exec, attach and port-forward; all others are reached by their HTTPS API. */
   connectNode(name: string, service: NodeService): void
 }
 
 /** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
 export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
   const nodes = new Map<string, NodeService>()
-  const nodeConnector: NodeConnector = (name) => nodes.get(name)
   const outgoing = createOutgoing(runtime)
+  const { kubeletTls } = options
+  const remoteNode: NodeConnector = (name) => {
+    const node = server.core.reader.get('v1/Node', undefined, name)
+    const address = node && kubeletAddress(node)
+    return address && kubeletTls && createRemoteNode(runtime, address, { outgoing, tls: kubeletTls })
+  }
+  const nodeConnector: NodeConnector = (name) => nodes.get(name) ?? remoteNode(name)
   lifecycle.start({ name: 'outgoing connections', run: (signal) => until(signal, async () => outgoing.close()) })
   const server = createApiServer(runtime, {
     store: options.store,
@@ -60,7 +71,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
     admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: createWebhookCall(runtime, outgoing) }) }),
     nodeConnector,
-    roads: { outgoing },
+    roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}) },
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
   })

@@ -17,4 +17,7 @@ export const serviceAccount = (namespace: string, name: string): UserInfo => ({
 /** The account of a controller, as upstream names it: "deployment-controller". */
 export const controllerAccount = (component: string): UserInfo => serviceAccount('kube-system', component)
 
+/** As whom the API server calls the nodes' own API, which lets in nobody else. */
+export const KUBELET_CLIENT = 'kube-apiserver-kubelet-client'
+
 export const node = (nodeName: string): UserInfo => ({ name: `system:node:${nodeName}`, groups: ['system:nodes'] })

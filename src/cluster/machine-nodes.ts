@@ -9,7 +9,7 @@ import type { ClusterRecord, DataDirectory } from './data-directory.ts'
 import { NODE_DNS_PORT, PROA_VERSION } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { nodeLayouts, nodeSegment, type NodeLayout } from './node-layout.ts'
-import { ensureNodeClient, ensureProxyClient, type Pki } from './pki.ts'
+import { ensureNodeClient, ensureNodeServer, ensureProxyClient, type Pki } from './pki.ts'
 import { startRealNode, type ClusterFacts, type NodeSources, type PreparedNode } from './real-node.ts'
 import { stopPods } from './real-node-teardown.ts'
 import { ensureDnsService } from './system-objects.ts'
@@ -60,6 +60,7 @@ export async function startMachineNodes(
       ca: pki.authority.cert,
       node: await ensureNodeClient(runtime.clock, directory.pki, pki, layout.name),
       proxy,
+      kubelet: await ensureNodeServer(runtime.clock, directory.pki, pki, layout.name, layout.address),
     })
     if (runningAgent(layout) === undefined) started.set(layout.name, runtime.clock.now())
     lifecycle.start({ name: `agent of ${layout.name}`, run: (signal) => superviseAgent(runtime, layout, signal) })
@@ -73,7 +74,7 @@ export async function startFirstNode(
   lifecycle: Lifecycle,
   plane: ControlPlane,
   prepared: PreparedNode,
-  { directory, record }: { readonly directory: DataDirectory; readonly record: ClusterRecord },
+  { directory, record, pki }: { readonly directory: DataDirectory; readonly record: ClusterRecord; readonly pki: Pki },
 ): Promise<void> {
   const layout = nodeLayouts(directory, record)[0]!
   const { informers } = plane
@@ -84,7 +85,13 @@ export async function startFirstNode(
     slices: informers.of('discovery.k8s.io/v1/EndpointSlice'),
     pods: informers.of('v1/Pod'),
   }
-  const { agent, dnsPort } = await startRealNode(runtime, lifecycle, sources, prepared, { layout, cluster: factsOf(record), dnsPort: 0 })
+  const kubelet = await ensureNodeServer(runtime.clock, directory.pki, pki, layout.name, layout.address)
+  const { agent, dnsPort } = await startRealNode(runtime, lifecycle, sources, prepared, {
+    layout,
+    cluster: factsOf(record),
+    dnsPort: 0,
+    kubelet: { ...kubelet, clientCa: pki.authority.cert },
+  })
   plane.connectNode(layout.name, agent.service)
   const own = { address: dnsAddress(layout), port: dnsPort, nodeName: layout.name }
   const agents = machineNodesDns(directory, record)

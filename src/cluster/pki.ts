@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { createAuthority, issueCertificate, isStillGood, type CertificateRequest, type KeyPair } from './certificates.ts'
 import { writeFileAtomically } from './data-directory.ts'
+import { KUBELET_CLIENT } from './identities.ts'
 
 export interface Pki {
   readonly authority: KeyPair
@@ -66,6 +67,25 @@ export const ensureNodeClient = (clock: Clock, directory: string, { authority }:
     organizations: ['system:nodes'],
     usage: 'client',
   })
+
+/** By which a node's own API is known. */
+export const ensureNodeServer = (
+  clock: Clock,
+  directory: string,
+  { authority }: Pki,
+  nodeName: string,
+  address: string,
+): Promise<KeyPair> =>
+  ensureLeaf(clock, directory, authority, `node-${nodeName}-server`, {
+    commonName: `system:node:${nodeName}`,
+    organizations: ['system:nodes'],
+    usage: 'server',
+    hosts: [nodeName, address],
+  })
+
+/** As which the API server calls the nodes. */
+export const ensureKubeletClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>
+  ensureLeaf(clock, directory, authority, 'kubelet-client', { commonName: KUBELET_CLIENT, usage: 'client' })
 
 /** As which the service proxies of nodes do. */
 export const ensureProxyClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>

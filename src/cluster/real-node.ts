@@ -20,6 +20,8 @@ import { CLUSTER_DOMAIN } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { NodeLayout } from './node-layout.ts'
 import { followPodRoutes } from './pod-routes.ts'
+import type { KeyPair } from './certificates.ts'
+import { startKubelet } from './kubelet.ts'
 import { startServiceNetwork } from './service-network.ts'
 
 /** Where distributions and upstream put the CNI plugins. */
@@ -64,8 +66,8 @@ export interface RealNodeOptions {
   readonly dnsPort: number
   /** The node's resolv.conf, for pods and for names that are not of the cluster. Default: /etc/resolv.conf. */
   readonly resolvConf?: string
-  /** Where the node's own API listens, when it does. */
-  readonly kubeletPort?: number
+  /** By which the node's own API is known, and the PEM of the authority whose clients it believes. */
+  readonly kubelet: KeyPair & { readonly clientCa: string }
 }
 
 export interface PreparedNode {
@@ -100,7 +102,9 @@ export async function startRealNode(
     run: (signal) => followPodRoutes(runtime, sources.nodes, podNetwork, layout.name, signal),
   })
   const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
-  const agent = createNodeAgent(runtime, {
+  // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
+  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent.service)
+  const agent: NodeAgent = createNodeAgent(runtime, {
     client: sources.client,
     containers: containerd.cri,
     host: createLinuxHost({ dataDirectory: layout.directory }),
@@ -116,7 +120,7 @@ export async function startRealNode(
     cgroupRoot: layout.cgroupRoot,
     services: sources.services,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
-    ...(options.kubeletPort === undefined ? {} : { kubeletPort: options.kubeletPort }),
+    kubeletPort: kubelet.port,
   })
   lifecycle.start({
     name: 'node agent',

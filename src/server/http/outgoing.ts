@@ -5,7 +5,7 @@
 import { lookup } from 'node:dns/promises'
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https'
-import { isIP, type Socket } from 'node:net'
+import { isIP, Socket } from 'node:net'
 import { Readable, pipeline, type Duplex } from 'node:stream'
 import type { HeaderList } from '../../api/exchange.ts'
 import type { Runtime } from '../../base/runtime.ts'
@@ -36,15 +36,9 @@ export function createOutgoing(runtime: Runtime): Outgoing {
   const plain = new HttpAgent(limits)
   const secure = new HttpsAgent(limits)
 
-  const begin = (asked: OutgoingRequest, agent: HttpAgent | HttpsAgent | false): ClientRequest => {
-    const begun = asked.tls ? httpsRequest({ ...optionsOf(asked), agent }) : httpRequest({ ...optionsOf(asked), agent })
-    boundDialing(runtime, begun, asked)
-    return begun
-  }
-
   const once = (asked: OutgoingRequest): Promise<OutgoingResponse> =>
     new Promise((resolve, reject) => {
-      const request = begin(asked, asked.tls ? secure : plain)
+      const request = begin(runtime, asked, asked.tls ? secure : plain)
       request.once('response', (answer) => resolve(responseOf(answer)))
       request.on('error', (error) => reject(new DialError(asked, error, request.reusedSocket)))
       write(request, asked.body)
@@ -60,17 +54,15 @@ export function createOutgoing(runtime: Runtime): Outgoing {
         throw error
       }
     },
-    upgrade: (asked) =>
-      new Promise<UpgradeResult>((resolve, reject) => {
-        const request = begin(asked, false)
-        request.once('upgrade', (answer, socket, head) => {
-          if (head.length > 0) socket.unshift(head)
-          resolve({ type: 'upgraded', headers: headersOf(answer), connection: connectionOf(socket) })
-        })
-        request.once('response', (answer) => resolve({ type: 'answered', response: responseOf(answer) }))
-        request.on('error', (error) => reject(new DialError(asked, error, false)))
-        write(request, asked.body)
-      }),
+    async upgrade(asked) {
+      const result = await dialUpgraded(runtime, asked)
+      if (result.type === 'answered') return result
+      return {
+        type: 'upgraded',
+        headers: result.headers,
+        connection: { readable: readableFrom(result.socket), writable: writableTo(result.socket) },
+      }
+    },
     async resolve(host) {
       try {
         return (await lookup(host, { all: true })).map(({ address }) => address)
@@ -85,6 +77,30 @@ export function createOutgoing(runtime: Runtime): Outgoing {
       secure.destroy()
     },
   }
+}
+
+function begin(runtime: Runtime, asked: OutgoingRequest, agent: HttpAgent | HttpsAgent | false): ClientRequest {
+  const begun = asked.tls ? httpsRequest({ ...optionsOf(asked), agent }) : httpRequest({ ...optionsOf(asked), agent })
+  boundDialing(runtime, begun, asked)
+  return begun
+}
+
+export type Upgraded =
+  | { readonly type: 'upgraded'; readonly headers: HeaderList; readonly socket: Duplex }
+  | Extract<UpgradeResult, { type: 'answered' }>
+
+/** `Outgoing.upgrade` for adapters: the socket itself. */
+export function dialUpgraded(runtime: Runtime, asked: OutgoingRequest): Promise<Upgraded> {
+  return new Promise((resolve, reject) => {
+    const request = begin(runtime, asked, false)
+    request.once('upgrade', (answer, socket, head) => {
+      if (head.length > 0) socket.unshift(head)
+      resolve({ type: 'upgraded', headers: headersOf(answer), socket: tuned(socket) })
+    })
+    request.once('response', (answer) => resolve({ type: 'answered', response: responseOf(answer) }))
+    request.on('error', (error) => reject(new DialError(asked, error, false)))
+    write(request, asked.body)
+  })
 }
 
 function optionsOf({ host, port, tls, method, path, headers, signal }: OutgoingRequest): RequestOptions {
@@ -150,12 +166,13 @@ const responseOf = (answer: IncomingMessage): OutgoingResponse => ({
   body: answer,
 })
 
-function connectionOf(socket: Duplex): { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> } {
-  const { setTimeout: stopTimeout, setNoDelay, setKeepAlive } = socket as Socket
-  stopTimeout.call(socket, 0)
-  setNoDelay.call(socket, true)
-  setKeepAlive.call(socket, true, KEEP_ALIVE_MS)
-  return { readable: readableFrom(socket), writable: writableTo(socket) }
+function tuned(socket: Duplex): Duplex {
+  if (socket instanceof Socket) {
+    socket.setTimeout(0)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
+  }
+  return socket
 }
 
 const isNodeError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'code' in error

@@ -112,13 +112,26 @@ function isPodAddress(core: Core, namespace: string, { ip, targetRef }: NonNulla
 async function nodeTarget(core: Core, call: ResourceCall, roads: ProxyRoads): Promise<ProxyTarget> {
   const id = parseId('node', call.info.name)
   const node: Node = await objectOf(core, call, id.name)
-  const known = node.status?.addresses ?? []
-  const host = NODE_ADDRESSES.flatMap((type) => known.filter((one) => one.type === type))[0]?.address
-  if (host === undefined) throw failure('InternalError', `no preferred addresses found; known addresses: ${JSON.stringify(known)}`)
+  const host = nodeHost(node)
+  if (host === undefined)
+    throw failure('InternalError', `no preferred addresses found; known addresses: ${JSON.stringify(node.status?.addresses ?? [])}`)
   for (const address of isAddress(host) ? [host] : await resolved(roads, host)) checkAddress(address, roads)
   const kubeletPort = String(node.status?.daemonEndpoints?.kubeletEndpoint?.Port || DEFAULT_KUBELET_PORT)
   if (id.port === '' || id.port === kubeletPort) return { host, port: Number(kubeletPort), tls: roads.kubeletTls ?? UNVERIFIED }
   return target(id.scheme, host, id.port)
+}
+
+/** By which address a node is spoken to. */
+function nodeHost({ status }: Node): string | undefined {
+  const known = status?.addresses ?? []
+  return NODE_ADDRESSES.flatMap((type) => known.filter((one) => one.type === type))[0]?.address
+}
+
+/** Where the node's own API listens; undefined when it has none. */
+export function kubeletAddress(node: Node): { readonly host: string; readonly port: number } | undefined {
+  const host = nodeHost(node)
+  const port = node.status?.daemonEndpoints?.kubeletEndpoint?.Port
+  return host === undefined || !port ? undefined : { host, port }
 }
 
 async function resolved({ outgoing }: ProxyRoads, host: string): Promise<readonly string[]> {

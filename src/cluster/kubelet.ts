@@ -1,0 +1,45 @@
+/** The node's own HTTPS API (node/http) as a part of a real node: where it listens, and what it shows of the node. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { NodeService } from '../api/node-service.ts'
+import type { Runtime } from '../base/runtime.ts'
+import { createKubeletServer, type KubeletServer, type KubeletServerOptions } from '../node/http/kubelet-server.ts'
+import { CLUSTER_DOMAIN } from './defaults.ts'
+import { KUBELET_CLIENT } from './identities.ts'
+import { until, type Lifecycle } from './lifecycle.ts'
+import type { NodeSources, RealNodeOptions } from './real-node.ts'
+
+/** Upstream's. Where another cluster of the machine has it, any that is free: the Node object tells which. */
+const KUBELET_PORT = 10250
+
+export async function startKubelet(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  { pods }: NodeSources,
+  { layout, cluster, kubelet }: RealNodeOptions,
+  service: () => NodeService,
+): Promise<KubeletServer> {
+  const logsDirectory = join(layout.directory, 'logs')
+  mkdirSync(logsDirectory, { recursive: true })
+  const options: Omit<KubeletServerOptions, 'port'> = {
+    ...kubelet,
+    service,
+    pods: () => [...pods.cache.values()].filter(({ spec }) => spec?.nodeName === layout.name),
+    host: '0.0.0.0',
+    clients: [KUBELET_CLIENT],
+    logsDirectory,
+    configuration: {
+      kind: 'KubeletConfiguration',
+      apiVersion: 'kubelet.config.k8s.io/v1beta1',
+      clusterDomain: CLUSTER_DOMAIN,
+      clusterDNS: [cluster.dnsAddress],
+      podCIDR: layout.podNetwork.podCidr,
+    },
+  }
+  const server = await createKubeletServer(runtime, { ...options, port: KUBELET_PORT }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    return createKubeletServer(runtime, { ...options, port: 0 })
+  })
+  lifecycle.start({ name: 'node API', run: (signal) => until(signal, () => server.close()) })
+  return server
+}

@@ -1,0 +1,186 @@
+/**
+ * The node's own API, as upstream's kubelet has it: how the API server reaches a node that is not in its process, and what
+ * nodes/NAME/proxy leads to. Over TLS; every request must come over a connection with a certificate of the cluster's authority and of
+ * a name that is let in, health checks too. One such name is the API server's: what it asks has been authorised there.
+ */
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import type { Pod } from '../../api/generated/core/v1.ts'
+import type { NodeService } from '../../api/node-service.ts'
+import { isApiError } from '../../api/status.ts'
+import type { Runtime } from '../../base/runtime.ts'
+import { serveLogFile } from './log-files.ts'
+import { containerLogs } from './container-logs.ts'
+import { serveStream } from './kubelet-streams.ts'
+
+export interface KubeletServerOptions {
+  /** Asked for at each request: it may be there later than the server. */
+  service(): NodeService
+  /** Those that are bound to this node. */
+  pods(): readonly Pod[]
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** PEM. */
+  readonly key: string
+  readonly cert: string
+  /** PEM of the authority whose client certificates count. */
+  readonly clientCa: string
+  /** The common names of clients that are let in. */
+  readonly clients: readonly string[]
+  /** What /logs/ shows. */
+  readonly logsDirectory: string
+  /** What /configz shows: fields of a KubeletConfiguration. */
+  readonly configuration: object
+}
+
+export interface KubeletServer {
+  readonly port: number
+  close(): Promise<void>
+}
+
+const MAX_HEADER_BYTES = 64 * 1024
+const MAX_CONNECTIONS = 2000
+const HEADERS_TIMEOUT_MS = 30_000
+const HANDSHAKE_TIMEOUT_MS = 10_000
+const KEEP_ALIVE_MS = 120_000
+
+const TEXT = 'text/plain; charset=utf-8'
+
+export async function createKubeletServer(runtime: Runtime, options: KubeletServerOptions): Promise<KubeletServer> {
+  const { key, cert, clientCa } = options
+  const server = createServer({
+    key,
+    cert,
+    ca: clientCa,
+    requestCert: true,
+    // Whoever has no certificate is told so, in the terms of HTTP.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    noDelay: true,
+  })
+  server.maxConnections = MAX_CONNECTIONS
+  const upgraded = new Set<Duplex>()
+
+  server.on('request', (request, response) => {
+    answer(options, request, response).catch((error: unknown) => {
+      if (response.headersSent) return void response.destroy()
+      const code = isApiError(error) ? error.code : 500
+      if (!isApiError(error)) runtime.log.error('a request to the node failed', { path: pathOf(request), error: String(error) })
+      sendText(response, code, error instanceof Error ? error.message : String(error))
+    })
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+    socket.on('error', () => socket.destroy())
+    const refused = refusalOf(options, request)
+    const served = refused ? refuse(socket, refused.code, refused.text) : upgrade(options, request, socket, head)
+    served.catch((error: unknown) => {
+      runtime.log.warn('an upgraded connection to the node failed', { path: pathOf(request), error: String(error) })
+      socket.destroy()
+    })
+  })
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeAllConnections()
+      for (const socket of upgraded) socket.destroy()
+      await closed
+    },
+  }
+}
+
+const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0]!
+
+/** Who may not come in, and why. */
+function refusalOf(
+  { clients }: KubeletServerOptions,
+  request: IncomingMessage,
+): { readonly code: number; readonly text: string } | undefined {
+  const socket = request.socket as TLSSocket
+  const name = socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined
+  if (typeof name !== 'string') return { code: 401, text: 'Unauthorized' }
+  if (clients.includes(name)) return undefined
+  const verb = request.method === 'GET' || request.method === 'HEAD' ? 'get' : 'create'
+  return { code: 403, text: `Forbidden (user=${name}, verb=${verb}, resource=nodes, subresource(s)=[proxy])\n` }
+}
+
+async function answer(options: KubeletServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const refused = refusalOf(options, request)
+  if (refused) return sendText(response, refused.code, refused.text)
+  const [, first = '', ...rest] = decodePath(pathOf(request)).split('/')
+  if (request.method !== 'GET' && request.method !== 'HEAD') return sendText(response, 405, '405: Method Not Allowed')
+  switch (first) {
+    case 'healthz':
+      return sendText(response, 200, 'ok')
+    case 'pods':
+      return sendJson(response, { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: options.pods() })
+    case 'configz':
+      return sendJson(response, { kubeletconfig: options.configuration })
+    case 'containerLogs':
+      return containerLogs(options, rest, request, response)
+    case 'logs':
+      return serveLogFile(options.logsDirectory, rest, response)
+    case 'exec':
+    case 'attach':
+    case 'portForward':
+      return sendText(response, 400, 'Upgrade request required')
+    default:
+      return sendText(response, 404, '404 page not found\n')
+  }
+}
+
+/** Parts are told apart before they are decoded elsewhere too: names have no slashes. */
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    // Nothing has such a name.
+    return '/'
+  }
+}
+
+async function upgrade(options: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  const [, first = '', ...rest] = decodePath(pathOf(request)).split('/')
+  if (first === 'exec' || first === 'attach' || first === 'portForward') {
+    try {
+      return await serveStream(options, first, rest, request, socket, head)
+    } catch (error) {
+      // After the upgrade there is nobody to tell: the caller ends the connection.
+      if (!isApiError(error)) throw error
+      return refuse(socket, error.code, error.message)
+    }
+  }
+  return refuse(socket, 404, '404 page not found\n')
+}
+
+export function sendText(response: ServerResponse, code: number, text: string): void {
+  response.writeHead(code, { 'Content-Type': TEXT, 'Content-Length': Buffer.byteLength(text) }).end(text)
+}
+
+function sendJson(response: ServerResponse, value: object): void {
+  const bytes = Buffer.from(JSON.stringify(value))
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': bytes.length }).end(bytes)
+}
+
+async function refuse(socket: Duplex, code: number, text: string): Promise<void> {
+  const head = `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\nContent-Type: ${TEXT}\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
+  socket.end(`${head}Connection: close\r\n\r\n${text}`)
+}

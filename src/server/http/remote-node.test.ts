@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { request as send } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Pod } from '../../api/generated/core/v1.ts'
+import type { ExecStreams, LogOptions, NodeService, PodRef } from '../../api/node-service.ts'
+import { badRequest } from '../../api/status.ts'
+import { silentLog } from '../../base/log.ts'
+import { seededRandom } from '../../base/random.ts'
+import { systemClock } from '../../base/system.ts'
+import { createAuthority, issueCertificate, type KeyPair } from '../../cluster/certificates.ts'
+import { createKubeletServer, type KubeletServer } from '../../node/http/kubelet-server.ts'
+import { createOutgoing } from './outgoing.ts'
+import { createRemoteNode } from './remote-node.ts'
+
+const runtime = { clock: systemClock, random: seededRandom(1), log: silentLog }
+const pod: PodRef = { namespace: 'default', name: 'a', uid: 'u-1' }
+const pods = [{ metadata: { ...pod }, spec: { containers: [] } }] as unknown as Pod[]
+const encoder = new TextEncoder()
+const signal = new AbortController().signal
+const directory = mkdtempSync(join(tmpdir(), 'proa-kubelet-'))
+const outgoing = createOutgoing(runtime)
+const seen: LogOptions[] = []
+
+/** A container that echoes: what it reads it writes, and it ends as its command says. */
+const service: NodeService = {
+  async logs(asked, options) {
+    assert.deepEqual(asked, pod)
+    seen.push(options)
+    if (options.container === 'none') throw badRequest('container "none" in pod "a" is not available')
+    return (async function* () {
+      yield encoder.encode('one\n')
+      yield encoder.encode('two\n')
+    })()
+  },
+  async exec(asked, { container, command, tty }, { stdin, stdout, stderr, resize }) {
+    assert.deepEqual([asked, container], [pod, 'c'])
+    if (stdin && stdout) await stdin.pipeTo(stdout)
+    if (tty && resize) assert.deepEqual((await resize.getReader().read()).value, { width: 80, height: 24 })
+    if (stderr) {
+      const writer = stderr.getWriter()
+      await writer.write(encoder.encode('oops'))
+      await writer.close()
+    }
+    return { exitCode: Number(command[1]) }
+  },
+  async attach() {
+    return { error: 'nothing runs' }
+  },
+  async portForward(_pod, port, { readable, writable }) {
+    if (port === 1) throw new Error('connection refused')
+    await readable.pipeTo(writable)
+  },
+}
+
+let server: KubeletServer
+let authority: KeyPair
+let client: KeyPair
+let other: KeyPair
+
+before(async () => {
+  authority = await createAuthority(runtime.clock, 'test')
+  const own = await issueCertificate(runtime.clock, authority, { commonName: 'system:node:n', usage: 'server', hosts: ['127.0.0.1'] })
+  client = await issueCertificate(runtime.clock, authority, { commonName: 'api', usage: 'client' })
+  other = await issueCertificate(runtime.clock, authority, { commonName: 'other', usage: 'client' })
+  const logs = join(directory, 'logs')
+  mkdirSync(join(logs, 'pods'), { recursive: true })
+  writeFileSync(join(logs, 'pods', 'a&b.log'), 'written')
+  writeFileSync(join(directory, 'secret'), 'secret')
+  symlinkSync(join(directory, 'secret'), join(logs, 'out'))
+  server = await createKubeletServer(runtime, {
+    service: () => service,
+    pods: () => pods,
+    host: '127.0.0.1',
+    port: 0,
+    ...own,
+    clientCa: authority.cert,
+    clients: ['api'],
+    logsDirectory: logs,
+    configuration: { clusterDomain: 'cluster.local' },
+  })
+})
+
+after(async () => {
+  outgoing.close()
+  await server.close()
+  rmSync(directory, { recursive: true })
+})
+
+const node = (pair: KeyPair = client, ca = authority.cert): NodeService =>
+  createRemoteNode(runtime, { host: '127.0.0.1', port: server.port }, { outgoing, tls: { ...pair, ca } })
+
+function get(path: string, pair?: KeyPair): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    send({ host: '127.0.0.1', port: server.port, path, ca: authority.cert, agent: false, ...pair }, (answer) => {
+      let text = ''
+      answer.on('data', (chunk) => (text += chunk))
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
+    })
+      .on('error', reject)
+      .end()
+  })
+}
+
+async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of chunks) text += decoder.decode(chunk, { stream: true })
+  return text
+}
+
+const source = (text: string) => new Blob([text]).stream() as ReadableStream<Uint8Array>
+
+function collector(): { readonly stream: WritableStream<Uint8Array>; text(): string } {
+  const chunks: Uint8Array[] = []
+  return { stream: new WritableStream({ write: (chunk) => void chunks.push(chunk.slice()) }), text: () => Buffer.concat(chunks).toString() }
+}
+
+test('logs come with their options; a refusal comes with its code', async () => {
+  assert.equal(await textOf(await node().logs(pod, { container: 'c', follow: true, tailLines: 5, stream: 'Stdout' }, signal)), 'one\ntwo\n')
+  assert.deepEqual(seen.at(-1), { container: 'c', follow: true, previous: false, timestamps: false, stream: 'Stdout', tailLines: 5 })
+  await assert.rejects(node().logs(pod, { container: 'none' }, signal), {
+    code: 400,
+    message: 'container "none" in pod "a" is not available',
+  })
+  await assert.rejects(node().logs({ ...pod, name: 'b' }, { container: 'c' }, signal), { code: 404, message: 'pod "b" does not exist' })
+})
+
+test('a command: large input and output, stderr, exit codes, a terminal', async () => {
+  const text = 'x'.repeat(2_000_000)
+  const [out, err] = [collector(), collector()]
+  const streams: ExecStreams = { stdin: source(text), stdout: out.stream, stderr: err.stream, signal }
+  assert.deepEqual(await node().exec(pod, { container: 'c', command: ['exit', '3'], tty: false }, streams), { exitCode: 3 })
+  assert.ok(out.text() === text)
+  assert.equal(err.text(), 'oops')
+  const resize = new ReadableStream({ start: (controller) => controller.enqueue({ width: 80, height: 24 }) })
+  const terminal = { stdout: collector().stream, resize, signal }
+  assert.deepEqual(await node().exec(pod, { container: 'c', command: ['exit', '0'], tty: true }, terminal), { exitCode: 0 })
+  const attached = await node().attach(pod, { container: 'c', tty: false }, { stdout: collector().stream, signal })
+  assert.deepEqual(attached, { error: 'nothing runs' })
+  await assert.rejects(
+    node().exec({ ...pod, uid: 'u-2' }, { container: 'c', command: ['x'], tty: false }, { stdout: out.stream, signal }),
+    {
+      code: 404,
+      message: 'pod does not exist',
+    },
+  )
+})
+
+test('a forwarded port, and one that nobody listens at', async () => {
+  const out = collector()
+  await node().portForward(pod, 80, { readable: source('ping'), writable: out.stream }, signal)
+  assert.equal(out.text(), 'ping')
+  await assert.rejects(node().portForward(pod, 1, { readable: source(''), writable: collector().stream }, signal), /connection refused/)
+})
+
+test('only those that are let in come in, and only to the right server', async () => {
+  assert.deepEqual(await get('/healthz'), { status: 401, text: 'Unauthorized' })
+  assert.equal((await get('/pods', other)).status, 403)
+  await assert.rejects(node(other).logs(pod, { container: 'c' }, signal), { message: /Forbidden \(user=other, verb=get/ })
+  await assert.rejects(node(other).exec(pod, { container: 'c', command: ['x'], tty: false }, { stdout: collector().stream, signal }), {
+    message: /Forbidden \(user=other, verb=create/,
+  })
+  const stranger = await createAuthority(runtime.clock, 'stranger')
+  await assert.rejects(node(client, stranger.cert).logs(pod, { container: 'c' }, signal), {
+    code: 500,
+    message: /^error dialing backend: /,
+  })
+})
+
+test('health, pods, configuration and log files', async () => {
+  assert.deepEqual(await get('/healthz', client), { status: 200, text: 'ok' })
+  assert.equal(JSON.parse((await get('/pods', client)).text).items[0].metadata.name, 'a')
+  assert.deepEqual(JSON.parse((await get('/configz', client)).text), { kubeletconfig: { clusterDomain: 'cluster.local' } })
+  assert.match((await get('/logs/', client)).text, /<a href="pods\/">pods\/<\/a>/)
+  assert.match((await get('/logs/pods/', client)).text, /<a href="a&amp;b.log">a&amp;b.log<\/a>|<a href="a&b.log">a&amp;b.log<\/a>/)
+  assert.deepEqual(await get('/logs/pods/a%26b.log', client), { status: 200, text: 'written' })
+  for (const path of ['/logs/out', '/logs/../secret', '/logs/%2e%2e/secret', '/logs/none', '/logs/pods/a%00', '/elsewhere'])
+    assert.equal((await get(path, client)).status, 404, path)
+})

@@ -1,0 +1,97 @@
+/**
+ * A node that is not in this process, over its own HTTPS API (node/http): the paths and parameters are those by which upstream's API
+ * server asks a kubelet. A command's streams go over SPDY/3.1, whatever the client at our other end speaks.
+ */
+import type { ByteDuplex, ExecOutcome, ExecStreams, NodeService, PodRef } from '../../api/node-service.ts'
+import { failure, STATUS_CODES, type ApiError, type StatusReason } from '../../api/status.ts'
+import type { Runtime } from '../../base/runtime.ts'
+import { COMMAND_PROTOCOL, FORWARD_PROTOCOL, forwardPort, readText, runCommand } from '../../streaming/remote-command.ts'
+import { SpdyConnection } from '../../streaming/spdy-connection.ts'
+import type { HeaderList } from '../../api/exchange.ts'
+import type { Outgoing, OutgoingRequest, OutgoingResponse, OutgoingTls } from '../outgoing.ts'
+import { dialUpgraded } from './outgoing.ts'
+
+export interface NodeAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface RemoteNodeOptions {
+  readonly outgoing: Outgoing
+  readonly tls: OutgoingTls
+}
+
+export function createRemoteNode(runtime: Runtime, address: NodeAddress, { outgoing, tls }: RemoteNodeOptions): NodeService {
+  const asked = (method: string, path: string, headers: HeaderList, signal: AbortSignal): OutgoingRequest => ({
+    ...address,
+    tls,
+    method,
+    path,
+    headers,
+    signal,
+  })
+
+  async function connect(path: string, protocol: string, signal: AbortSignal): Promise<SpdyConnection> {
+    const headers: HeaderList = [
+      ['connection', 'Upgrade'],
+      ['upgrade', 'SPDY/3.1'],
+      ['x-stream-protocol-version', protocol],
+    ]
+    const result = await dialUpgraded(runtime, asked('POST', path, headers, signal)).catch(unreachable)
+    if (result.type === 'answered') throw await refusal(result.response)
+    return new SpdyConnection(result.socket, { role: 'client', head: Buffer.alloc(0) })
+  }
+
+  async function command(path: string, query: URLSearchParams, tty: boolean, streams: ExecStreams): Promise<ExecOutcome> {
+    for (const [name, isAsked] of [
+      ['input', streams.stdin],
+      ['output', streams.stdout],
+      ['error', streams.stderr],
+      ['tty', tty],
+    ] as const)
+      if (isAsked) query.set(name, '1')
+    const connection = await connect(`${path}?${query.toString()}`, COMMAND_PROTOCOL, streams.signal)
+    return runCommand(connection, tty, streams)
+  }
+
+  return {
+    async logs(pod, { container, ...options }, signal) {
+      const query = new URLSearchParams()
+      for (const [name, value] of Object.entries(options)) if (value !== undefined && value !== false) query.set(name, String(value))
+      const path = `/containerLogs/${placeOf(pod)}/${encodeURIComponent(container)}?${query.toString()}`
+      const answer = await outgoing.send(asked('GET', path, [], signal)).catch(unreachable)
+      if (answer.status !== 200) throw await refusal(answer)
+      return answer.body
+    },
+    exec: (pod, { container, command: words, tty }, streams) =>
+      command(`/exec/${podAnd(pod, container)}`, new URLSearchParams(words.map((word) => ['command', word])), tty, streams),
+    attach: (pod, { container, tty }, streams) => command(`/attach/${podAnd(pod, container)}`, new URLSearchParams(), tty, streams),
+    async portForward(pod: PodRef, port: number, data: ByteDuplex, signal: AbortSignal) {
+      const connection = await connect(`/portForward/${placeOf(pod)}/${encodeURIComponent(pod.uid)}`, FORWARD_PROTOCOL, signal)
+      const message = await forwardPort(connection, port, data)
+      if (message !== '') throw failure('InternalError', message)
+    },
+  }
+}
+
+const placeOf = ({ namespace, name }: PodRef): string => `${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`
+
+/** With the uid: the name may be another pod's by now. */
+const podAnd = (pod: PodRef, container: string): string => `${placeOf(pod)}/${encodeURIComponent(pod.uid)}/${encodeURIComponent(container)}`
+
+function unreachable(error: unknown): never {
+  throw failure('InternalError', `error dialing backend: ${error instanceof Error ? error.message : String(error)}`)
+}
+
+/** What the node said against it, with its code. */
+async function refusal({ status, body }: OutgoingResponse): Promise<ApiError> {
+  const text = (await readText(body)).trim()
+  return failure(REASONS.get(status) ?? 'InternalError', text || `the node answered with ${status}`, { code: status < 400 ? 500 : status })
+}
+
+const REASONS: ReadonlyMap<number, StatusReason> = new Map(
+  (['BadRequest', 'NotFound', 'MethodNotAllowed', 'InternalError', 'ServiceUnavailable'] as const).map((reason) => [
+    STATUS_CODES[reason],
+    reason,
+  ]),
+)
