@@ -27,6 +27,14 @@ test('a quota counts what is there, what comes and what goes', async () => {
   await client.delete('v1/Secret', { namespace: 'default', name: 'before' })
   await cluster.until('v1/ResourceQuota', key, isUsed('secrets', '1'), { timeoutMs: 1000 })
 
+  await client.patch('v1/ResourceQuota', key, 'merge', { status: { hard: { secrets: '9' }, used: null } }, { subresource: 'status' })
+  const put = await cluster.until('v1/ResourceQuota', key, (quota) => quota?.status?.hard?.['secrets'] === '2')
+  assert.deepEqual(
+    put?.status?.used,
+    { secrets: '1', 'count/deployments.apps': '0', 'requests.cpu': '0' },
+    'what others write is put right',
+  )
+
   await client.patch('v1/ResourceQuota', key, 'merge', { spec: { hard: { configmaps: '10', secrets: null } } })
   const changed = await cluster.until('v1/ResourceQuota', key, isUsed('configmaps', '1'))
   assert.deepEqual(changed?.status?.hard, { 'count/deployments.apps': '1', 'requests.cpu': '1', configmaps: '10' })

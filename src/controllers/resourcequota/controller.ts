@@ -2,12 +2,14 @@
  * Counts what is used of each ResourceQuota. The API server charges writes by itself (its admission plugin ResourceQuota); here
  * is found what deletions free and what a new or changed quota counts. Kinds are watched once a quota counts them.
  */
+import type { ResourceQuota } from '../../api/generated/core/v1.ts'
 import { keyOf } from '../../api/object.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { kindNameOf } from '../../api/schema.ts'
 import { quotaEvaluatorOf, resourcesCountedBy } from '../../api/quota/evaluators.ts'
 import type { QuotaEvaluator } from '../../api/quota/evaluators.ts'
 import { chargeEndMs } from '../../api/quota/pod-usage.ts'
+import { isSameList } from '../../api/quota/resource-lists.ts'
 import { qualifiedResource } from '../../api/status.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import type { Informer } from '../../client/informer.ts'
@@ -23,6 +25,12 @@ const DEFINITIONS = 'apiextensions.k8s.io/v1/CustomResourceDefinition'
  * a little makes one count of a burst.
  */
 const AFTER_CREATE_MS = 1000
+
+/** Somebody else wrote the status: charges of the API server change neither the limits nor which names have a usage. */
+function isStatusOff({ spec, status }: ResourceQuota): boolean {
+  const hard = spec?.hard ?? {}
+  return !isSameList(hard, status?.hard) || Object.keys(hard).some((name) => status?.used?.[name] === undefined)
+}
 
 interface Followed {
   readonly evaluator: QuotaEvaluator
@@ -76,9 +84,10 @@ export function createResourceQuotaController(): Controller {
     reads: [KIND, DEFINITIONS],
     writes: ['v1/ResourceQuota/status'],
     watches: [
-      watch(KIND, ({ type, object, old }) =>
-        type === 'added' || (type === 'updated' && !deepEqual(object.spec, old?.spec)) ? keyOf(object) : undefined,
-      ),
+      watch(KIND, ({ type, object, old }) => {
+        if (type === 'deleted') return undefined
+        return type === 'added' || !deepEqual(object.spec, old?.spec) || isStatusOff(object) ? keyOf(object) : undefined
+      }),
       // Kinds come and go: what counted nothing may count now, and the other way round.
       watch(DEFINITIONS, ({ type, object, old }, caches) => {
         const resource = qualifiedResource(object.spec.group, object.spec.names.plural)
