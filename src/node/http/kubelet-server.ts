@@ -171,7 +171,7 @@ async function upgrade(options: KubeletServerOptions, request: IncomingMessage, 
   return refuse(socket, 404, '404 page not found\n')
 }
 
-export function sendText(response: ServerResponse, code: number, text: string): void {
+function sendText(response: ServerResponse, code: number, text: string): void {
   response.writeHead(code, { 'Content-Type': TEXT, 'Content-Length': Buffer.byteLength(text) }).end(text)
 }
 

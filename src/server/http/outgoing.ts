@@ -14,8 +14,9 @@ import type { Outgoing, OutgoingRequest, OutgoingResponse, UpgradeResult } from 
 
 /** How long dialing may take, TLS included (Go's default of these transports). */
 const DIAL_TIMEOUT_MS = 30_000
-const MAX_CONNECTIONS_PER_HOST = 250
-const MAX_CONNECTIONS = 2000
+/** A watch or a followed log holds one for as long as it lasts; whoever comes when all are taken waits. */
+const MAX_CONNECTIONS_PER_HOST = 2000
+const MAX_CONNECTIONS = 10_000
 const MAX_IDLE_PER_HOST = 25
 /** Shorter than most servers keep an idle connection. */
 const IDLE_TIMEOUT_MS = 30_000

@@ -46,6 +46,7 @@ const pages: Readonly<Record<string, (request: IncomingMessage, response: Server
   '/moved': (_request, response) => response.writeHead(302, { Location: '/there' }).end(),
   '/cookies': (_request, response) =>
     response.writeHead(201, { 'Set-Cookie': ['a=1', 'b=2'], 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/plain' }).end('set'),
+  '/early': (_request, response) => response.writeHead(200, { 'Content-Type': 'text/plain' }).end('enough'),
   '/broken': (_request, response) => {
     response.writeHead(200, { 'Content-Length': '100' }).write('half')
     setImmediate(() => response.destroy())
@@ -230,6 +231,15 @@ test('where a name leads, and what is said when it leads nowhere', async () => {
   assert.equal((await call('GET', `/api/v1/nodes/n:${port}/proxy/logs/`)).status, 200)
   assert.equal((await call('GET', `${POD}/a`, { token: 'alice-token' })).status, 403)
   assert.equal((await call('POST', `${POD}/a`, { token: 'alice-token' }, Buffer.alloc(100_000))).status, 403)
+})
+
+test('a body that nobody takes does not hide why', async () => {
+  for (const size of [10, 400_000]) {
+    const answer = await call('POST', `${POD.replace('web', `web:${closedPort}`)}/`, {}, Buffer.alloc(size))
+    assert.equal(answer.status, 503)
+  }
+  assert.equal((await call('POST', `${POD}/early`, {}, Buffer.alloc(20_000))).text, 'enough')
+  assert.equal((await call('GET', `${POD}/a`)).status, 200)
 })
 
 test('a WebSocket goes through, and a refusal of one comes back', async () => {

@@ -181,7 +181,7 @@ async function sendProxied({ response }: Exchange, answer: Extract<ApiResponse, 
 }
 
 /** Fields of the same name stand beside each other. */
-export function withFields(headers: Headers, fields: HeaderList): Headers {
+function withFields(headers: Headers, fields: HeaderList): Headers {
   const all: Record<string, string[]> = {}
   for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = Array.isArray(value) ? [...value] : [String(value)]
   for (const [name, value] of fields) (all[name] ??= []).push(value)
