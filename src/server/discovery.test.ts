@@ -73,10 +73,12 @@ test('the Accept header chooses the form', () => {
 test('documents are served with an ETag, and made anew after a change', async () => {
   let served = resources
   let changed = () => {}
+  let groups: readonly APIGroupDiscovery[] = []
+  const aggregated = { generation: 0, groups: () => groups }
   const paths = createDiscoveryPaths({ resources: () => served, onChange: (listener) => (changed = listener), serverAddress: 'x:1' })
   const get = async (path: string, headers: ApiRequest['headers'] = {}) => {
     const request: ApiRequest = { method: 'GET', path, query: new URLSearchParams(), headers, signal: new AbortController().signal }
-    const answer = await paths({} as never, { request } as never)
+    const answer = await paths({ aggregated } as never, { request } as never)
     assert.ok(answer?.type === 'raw')
     return { ...answer, text: new TextDecoder().decode(answer.body as Uint8Array) }
   }
@@ -89,4 +91,9 @@ test('documents are served with an ETag, and made anew after a change', async ()
   served = resources.slice(0, 5)
   changed()
   assert.notEqual((await get('/apis', { accept: AGGREGATED, 'if-none-match': etag })).status, 304)
+  groups = [{ metadata: { name: 'wardle.example.com', creationTimestamp: null }, versions: [{ version: 'v1', freshness: 'Current' }] }]
+  aggregated.generation++
+  assert.match((await get('/apis', { accept: AGGREGATED })).text, /wardle\.example\.com/)
+  assert.match((await get('/apis')).text, /"groupVersion":"wardle\.example\.com\/v1"/)
+  assert.match((await get('/apis/wardle.example.com')).text, /"kind":"APIGroup"/)
 })

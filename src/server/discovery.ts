@@ -61,15 +61,21 @@ function groupOf(name: string, versions: Iterable<string>): APIGroup | undefined
   return preferredVersion && { name, versions: all, preferredVersion }
 }
 
-/** /apis: every group but the core one. */
-export function apiGroupList(resources: Iterable<ResourceInfo>): object {
-  const groups = [...byGroup(resources)].flatMap(([name, versions]) => (name === '' ? [] : (groupOf(name, versions.keys()) ?? [])))
+/** /apis: every group but the core one; `more` are those of servers behind the aggregation layer. */
+export function apiGroupList(resources: Iterable<ResourceInfo>, more: readonly APIGroupDiscovery[] = []): object {
+  const versions = new Map([...byGroup(resources)].map(([name, served]) => [name, new Set(served.keys())]))
+  for (const { metadata, versions: others } of more) {
+    const name = metadata.name ?? ''
+    versions.set(name, new Set([...(versions.get(name) ?? []), ...others.map(({ version }) => version)]))
+  }
+  const groups = [...versions].flatMap(([name, served]) => (name === '' ? [] : (groupOf(name, served) ?? [])))
   return { kind: 'APIGroupList', apiVersion: 'v1', groups }
 }
 
 /** /apis/<group>; undefined when nothing of it is served. */
-export function apiGroup(resources: Iterable<ResourceInfo>, group: string): object | undefined {
+export function apiGroup(resources: Iterable<ResourceInfo>, group: string, more: readonly APIGroupDiscovery[] = []): object | undefined {
   const versions = new Set(Array.from(resources).flatMap((info) => (info.group === group ? [info.version] : [])))
+  for (const { metadata, versions: others } of more) if (metadata.name === group) for (const { version } of others) versions.add(version)
   const found = groupOf(group, versions)
   return found && { kind: 'APIGroup', apiVersion: 'v1', ...found }
 }

@@ -7,6 +7,15 @@ import { startServer } from '../server.test-support.ts'
 const SERVICES = '/apis/apiregistration.k8s.io/v1/apiservices'
 const GROUP = '/apis/wardle.example.com/v1alpha1'
 
+const LIST = JSON.stringify({
+  kind: 'APIResourceList',
+  groupVersion: 'wardle.example.com/v1alpha1',
+  resources: [
+    { name: 'flunders', singularName: 'flunder', namespaced: true, kind: 'Flunder', verbs: ['get', 'list'] },
+    { name: 'flunders/status', singularName: '', namespaced: true, kind: 'Flunder', verbs: ['get'] },
+  ],
+})
+
 async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
   yield new TextEncoder().encode(text)
 }
@@ -70,8 +79,8 @@ async function start(t: Parameters<typeof startServer>[0], roads: ProxyRoads) {
 
 test('a group version of another server is available once that answers, and its requests go there as the user', async (t) => {
   let isUp = false
-  const { asked, roads } = roadsTo(() => (isUp ? { status: 200, body: bytesOf('{"kind":"X"}') } : { status: 503, body: bytesOf('') }))
-  const { call, until } = await start(t, roads)
+  const { asked, roads } = roadsTo(() => (isUp ? { status: 200, body: bytesOf(LIST) } : { status: 503, body: bytesOf('') }))
+  const { call, until, server } = await start(t, roads)
   await call('POST', SERVICES, registration)
   assert.equal((await until('ServiceNotFound'))['message'], 'service/api in "default" is not present')
   assert.equal((await call('GET', `${GROUP}/flunders`)).status, 503)
@@ -82,6 +91,28 @@ test('a group version of another server is available once that answers, and its 
   assert.match(failed['message']!, /bad status from https:\/\/10\.9\.0\.2:443\/apis\/wardle\.example\.com\/v1alpha1: 503/)
   isUp = true
   assert.equal((await until('Passed'))['status'], 'True')
+  const flunder = { group: 'wardle.example.com', version: 'v1alpha1', kind: 'Flunder' }
+  assert.deepEqual(server.core.aggregated.groups(), [
+    {
+      metadata: { name: 'wardle.example.com', creationTimestamp: null },
+      versions: [
+        {
+          version: 'v1alpha1',
+          freshness: 'Current',
+          resources: [
+            {
+              resource: 'flunders',
+              responseKind: flunder,
+              scope: 'Namespaced',
+              singularResource: 'flunder',
+              verbs: ['get', 'list'],
+              subresources: [{ subresource: 'status', responseKind: flunder, verbs: ['get'] }],
+            },
+          ],
+        },
+      ],
+    },
+  ])
   asked.length = 0
   const user = { name: 'ann', groups: ['a', 'system:masters'], extra: { 'Scopes.example': ['x'] } }
   const { response } = await call(

@@ -8,17 +8,20 @@ import { assert } from '../../base/assert.ts'
 import { timestamp } from '../../base/clock.ts'
 import type { Core } from '../core.ts'
 import { backendOf, userHeaders } from './registrations.ts'
+import { parseResourceList, type ResourceList } from './resource-list.ts'
 
 /** Between two looks at a server that nothing was heard of. */
 const RECHECK_MS = 30_000
 /** Between two looks at a server that does not answer yet. */
 const RETRY_MS = 1_000
 const CHECK_TIMEOUT_MS = 5_000
+/** Of a discovery document. */
+const MAX_ANSWER = 1024 * 1024
 const LOCAL = { status: 'True', reason: 'Local', message: 'Local APIServices are always available' }
 const AGGREGATOR = { name: 'system:kube-aggregator', groups: ['system:masters'] }
 
 type Finding = Pick<APIServiceCondition, 'status' | 'reason' | 'message'>
-type KnownCore = Pick<Core, 'registry' | 'reader' | 'writer' | 'runtime' | 'roads'>
+type KnownCore = Pick<Core, 'registry' | 'reader' | 'writer' | 'runtime' | 'roads' | 'aggregated'>
 
 /** Runs until the signal aborts. */
 export async function runAvailability(core: KnownCore, signal: AbortSignal): Promise<void> {
@@ -94,20 +97,21 @@ async function check(core: KnownCore, service: APIService, signal: AbortSignal):
     return no('MissingEndpoints', `${where} have no addresses with port name ${JSON.stringify(servicePort?.name ?? '')}`)
   }
   const path = `/apis/${service.spec?.group}/${service.spec?.version}`
-  const trouble = await discoveryTrouble(core, backend, path, signal)
+  const answer = await discover(core, backend, path, signal)
   const url = `https://${backend.host}:${backend.port}${path}`
-  if (trouble) return no('FailedDiscoveryCheck', `failing or missing response from ${url}: ${trouble}`)
+  if ('trouble' in answer) return no('FailedDiscoveryCheck', `failing or missing response from ${url}: ${answer.trouble}`)
+  core.aggregated.learn(service, answer.list)
   return { status: 'True', reason: 'Passed', message: 'all checks passed' }
 }
 
-/** Why the server does not tell what it serves; undefined when it does. */
-async function discoveryTrouble(
+/** What the server serves, or why it does not tell. */
+async function discover(
   { roads, runtime }: KnownCore,
   backend: ReturnType<typeof backendOf>,
   path: string,
   signal: AbortSignal,
-): Promise<string | undefined> {
-  if (!roads) return 'this server makes no connections'
+): Promise<{ readonly trouble: string } | { readonly list: ResourceList | undefined }> {
+  if (!roads) return { trouble: 'this server makes no connections' }
   const stop = new AbortController()
   const cancel = runtime.clock.setTimeout(() => stop.abort(), CHECK_TIMEOUT_MS)
   try {
@@ -118,15 +122,25 @@ async function discoveryTrouble(
       headers: [['accept', 'application/json'], ...userHeaders(AGGREGATOR)],
       signal: AbortSignal.any([signal, stop.signal]),
     })
-    for await (const _chunk of answer.body) if (stop.signal.aborted) break
-    if (answer.status >= 200 && answer.status < 300) return undefined
-    return `bad status from https://${backend.host}:${backend.port}${path}: ${answer.status}`
+    const text = await textOf(answer.body)
+    if (answer.status >= 200 && answer.status < 300) return { list: parseResourceList(text) }
+    return { trouble: `bad status from https://${backend.host}:${backend.port}${path}: ${answer.status}` }
   } catch (error) {
     const why = stop.signal.aborted ? 'context deadline exceeded' : error instanceof Error ? error.message : String(error)
-    return `Get "https://${backend.host}:${backend.port}${path}": ${why}`
+    return { trouble: `Get "https://${backend.host}:${backend.port}${path}": ${why}` }
   } finally {
     cancel()
   }
+}
+
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of body) {
+    text += decoder.decode(chunk, { stream: true })
+    if (text.length > MAX_ANSWER) throw new Error(`the answer is longer than ${MAX_ANSWER} characters`)
+  }
+  return text + decoder.decode()
 }
 
 /** Writes what changed; the time of a condition tells since when it has been so. */

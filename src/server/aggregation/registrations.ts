@@ -5,6 +5,8 @@
 import type { UserInfo } from '../../api/exchange.ts'
 import type { APIService } from '../../api/generated/apiregistration/v1.ts'
 import type { Core } from '../core.ts'
+import type { APIGroupDiscovery } from '../discovery.ts'
+import { groupVersionOf, type ResourceList } from './resource-list.ts'
 import { endpointOf } from '../webhook-call.ts'
 import type { OutgoingTls } from '../outgoing.ts'
 
@@ -14,12 +16,19 @@ const DEFAULT_PORT = 443
 export interface Registrations {
   /** The APIService of a path below /apis/GROUP/VERSION, when another server serves it. */
   find(path: string): APIService | undefined
-  all(): Iterable<APIService>
+  /** Takes in what a server told that it serves under /apis/GROUP/VERSION; undefined when it tells nothing any more. */
+  learn(service: APIService, list: ResourceList | undefined): void
+  /** What those that are available serve, for discovery. */
+  groups(): readonly APIGroupDiscovery[]
+  /** Counts changes of `groups`. */
+  readonly generation: number
 }
 
 export function createRegistrations({ registry }: Pick<Core, 'registry'>): Registrations {
   let known: ReadonlyMap<string, APIService> = new Map()
   let at = -1
+  let generation = 0
+  const learned = new Map<string, { readonly text: string; readonly version: APIGroupDiscovery['versions'][number] }>()
   const current = (): ReadonlyMap<string, APIService> => {
     const cache = registry.find(GROUP, 'v1', 'apiservices')?.stored.cache
     if (!cache || cache.lastChange === at) return known
@@ -29,6 +38,7 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>): Regis
       const service = object as APIService
       if (service.spec?.service) found.set(`${service.spec.group}/${service.spec.version}`, service)
     })
+    generation++
     return (known = found)
   }
   return {
@@ -38,7 +48,28 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>): Regis
       const [group, version] = path.slice('/apis/'.length).split('/', 2)
       return version ? services.get(`${group}/${version}`) : undefined
     },
-    all: () => current().values(),
+    learn(service, list) {
+      const name = service.metadata?.name ?? ''
+      const text = list && JSON.stringify(list)
+      if (learned.get(name)?.text === text) return
+      if (list && text) learned.set(name, { text, version: groupVersionOf(service, list) })
+      else learned.delete(name)
+      generation++
+    },
+    groups() {
+      const groups = new Map<string, APIGroupDiscovery>()
+      for (const service of current().values()) {
+        const { version } = learned.get(service.metadata?.name ?? '') ?? {}
+        const name = service.spec?.group ?? ''
+        if (!version || !isAvailable(service)) continue
+        groups.set(name, { metadata: { name, creationTimestamp: null }, versions: [...(groups.get(name)?.versions ?? []), version] })
+      }
+      return [...groups.values()]
+    },
+    get generation() {
+      current()
+      return generation
+    },
   }
 }
 
