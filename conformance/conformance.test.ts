@@ -70,6 +70,11 @@ test('outcomes are read from ginkgo’s output as blocks end; a test that was in
   ])
 })
 
+test('a test that passed when it was tried again has passed, and tells how often it was tried', () => {
+  const flaky = `↺ [FLAKEY TEST - TOOK 2 ATTEMPTS TO PASS] [3.5 seconds]\n${names[0]} [sig-x, Conformance]\n${'-'.repeat(30)}\n`
+  assert.deepEqual(read(flaky), [{ name: names[0], result: 'passed', seconds: 3.5, attempts: 2 }])
+})
+
 test('output that is cut within a block gives no outcome for it', () => {
   const cut = output.slice(0, output.indexOf('  << Timeline'))
   assert.deepEqual(read(cut), [])

@@ -41,7 +41,7 @@ function archiveName(closures: Closures, programs: LayerSources['programs']): st
   for (const path of Object.values(programs)) {
     // A program's directory is named after what it is built from; one that was built elsewhere is known by its size and age.
     const { size, mtimeMs } = statSync(path)
-    hash.update(path).update(path.startsWith(cacheRoot) ? '' : `${size} ${mtimeMs}`)
+    hash.update(path.startsWith(cacheRoot) ? path.slice(cacheRoot.length) : `${path} ${size} ${mtimeMs}`)
   }
   return `${hash.digest('hex').slice(0, HASH_CHARACTERS)}.tar`
 }

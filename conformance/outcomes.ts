@@ -15,11 +15,14 @@ export interface Outcome {
   readonly name: string
   readonly result: 'passed' | 'failed'
   readonly seconds: number
+  /** More than one when the test failed first and then passed. */
+  readonly attempts?: number
   /** How the failure's text begins, on one line. */
   readonly message?: string
 }
 
-const HEADER = /^• (?:\[(FAILED|PANICKED|TIMEDOUT|INTERRUPTED|ABORTED)\] )?\[([\d.]+) seconds\]/
+const HEADER =
+  /^(?:•|↺) (?:\[(?:(FAILED|PANICKED|TIMEDOUT|INTERRUPTED|ABORTED)|FLAKEY TEST - TOOK (\d+) ATTEMPTS TO PASS)\] )?\[([\d.]+) seconds\]/
 const NODE_KIND = / \[(?:It|BeforeEach|AfterEach|JustBeforeEach|JustAfterEach|DeferCleanup \([A-Za-z]+\))\]/
 const BLOCK_END = /^-{20,}$/
 /** The time of the whole run was over: this test did nothing wrong yet. */
@@ -29,6 +32,7 @@ const MESSAGE_LIMIT = 240
 
 interface Block {
   readonly kind: string | undefined
+  readonly attempts: number
   readonly seconds: number
   name?: string
   message?: string
@@ -58,8 +62,9 @@ export function createOutcomeReader(names: readonly string[]): { line(text: stri
     const done = block
     block = undefined
     if (!done?.name || done.kind === 'INTERRUPTED' || done.kind === 'ABORTED' || done.message?.startsWith(SUITE_TIMEOUT)) return undefined
-    if (!done.kind) return { name: done.name, result: 'passed', seconds: done.seconds }
-    return { name: done.name, result: 'failed', seconds: done.seconds, message: done.message ?? done.kind.toLowerCase() }
+    const { name, seconds, attempts } = done
+    if (!done.kind) return { name, result: 'passed', seconds, ...(attempts > 1 ? { attempts } : {}) }
+    return { name, result: 'failed', seconds, message: done.message ?? done.kind.toLowerCase() }
   }
 
   return {
@@ -67,7 +72,7 @@ export function createOutcomeReader(names: readonly string[]): { line(text: stri
       const header = HEADER.exec(text)
       if (header) {
         const before = finish()
-        block = { kind: header[1], seconds: Number(header[2]), isPastTimeline: false }
+        block = { kind: header[1], attempts: Number(header[2] ?? 1), seconds: Number(header[3]), isPastTimeline: false }
         return before
       }
       if (!block) return undefined

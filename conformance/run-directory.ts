@@ -16,6 +16,7 @@ export interface Plan {
   /** What was judged: the commit at the run's start, and whether the tree differed from it. */
   readonly commit: string
   readonly parallel: number
+  readonly attempts: number
   readonly timeout: string
 }
 
@@ -79,7 +80,7 @@ export function continueRun(): RunDirectory | undefined {
   const path = runs().findLast(isUnfinished)
   if (path === undefined) return undefined
   const plan = JSON.parse(readFileSync(planFile(path), 'utf8')) as Partial<Plan>
-  return plan.commit === undefined || plan.nodes === undefined ? undefined : open(path, plan as Plan)
+  return plan.commit === undefined || plan.nodes === undefined || plan.attempts === undefined ? undefined : open(path, plan as Plan)
 }
 
 const markFile = (path: string): string => join(path, 'running.json')

@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
- * [--nodes N] [--passing] [--slice N] [--timeout 1h] [--build-within 15m] [--resume] [--write] [--list]`
+ * [--nodes N] [--passing] [--slice N] [--attempts N] [--timeout 1h] [--build-within 15m] [--resume] [--write] [--list]`
  *
  * Upstream's conformance tests against a fresh cluster of this checkout. Exit codes: 0 when no test of passing.txt failed or stayed
  * without an outcome, 1 when one did or the run could not be made, 2 for wrong usage, 130 when it was stopped.
@@ -42,6 +42,7 @@ function readFlags() {
         runtime: { type: 'string', default: 'simulated' },
         nodes: { type: 'string' },
         timeout: { type: 'string', default: '3h' },
+        attempts: { type: 'string', default: '1' },
         slice: { type: 'string' },
         passing: { type: 'boolean' },
         'build-within': { type: 'string' },
@@ -124,6 +125,7 @@ function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
       flags.parallel === undefined
         ? Math.min(MOST_PROCESSES, availableParallelism() * PROCESSES_PER_CORE)
         : countOf('parallel', flags.parallel),
+    attempts: countOf('attempts', flags.attempts),
     timeout: flags.timeout,
   }
 }
@@ -180,15 +182,15 @@ async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): P
       signal,
       kubeconfig: join(dataDir, 'kubeconfig'),
       parallel: run.plan.parallel,
+      attempts: run.plan.attempts,
       timeout: run.plan.timeout,
       logFile: join(run.path, 'ginkgo.log'),
       started: (suite) => markRunning(run.path, { ...mark, suite }),
       outcome(outcome) {
         run.record(outcome)
         done++
-        step(
-          `${String(done).padStart(3)}/${tests.length} ${outcome.result} ${outcome.name}${outcome.message ? `: ${outcome.message}` : ''}`,
-        )
+        const result = outcome.attempts === undefined ? outcome.result : `${outcome.result} at attempt ${outcome.attempts}`
+        step(`${String(done).padStart(3)}/${tests.length} ${result} ${outcome.name}${outcome.message ? `: ${outcome.message}` : ''}`)
       },
     })
   } finally {

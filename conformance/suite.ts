@@ -12,6 +12,8 @@ export interface SuiteOptions {
   readonly kubeconfig: string
   readonly nodes: number
   readonly parallel: number
+  /** How often a test is tried until it passes. */
+  readonly attempts: number
   /** As Go writes durations. */
   readonly timeout: string
   readonly reportDirectory: string
@@ -27,12 +29,13 @@ const STOP_GRACE_MS = 10_000
 export const exactFocus = (names: readonly string[]): string =>
   names.map((name) => `${name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`).join('|')
 
-function argumentsOf({ programs, tests, kubeconfig, nodes, parallel, timeout, reportDirectory }: SuiteOptions): string[] {
+function argumentsOf({ programs, tests, kubeconfig, nodes, parallel, attempts, timeout, reportDirectory }: SuiteOptions): string[] {
   const ginkgo = [
     '-v',
     '--no-color',
     `--procs=${parallel}`,
     `--timeout=${timeout}`,
+    ...(attempts > 1 ? [`--flake-attempts=${attempts}`] : []),
     // Checked before the focus, which would cost seconds on all of the suite's tests in every process.
     '--label-filter=Conformance',
     `--focus=${exactFocus(tests)}`,
