@@ -40,6 +40,7 @@ const KEPT_RUNS = 20
 const runsRoot = join(cacheRoot, 'runs')
 const planFile = (path: string): string => join(path, 'plan.json')
 const isUnfinished = (path: string): boolean => existsSync(planFile(path)) && !existsSync(join(path, 'finished'))
+const markFile = (path: string): string => join(path, 'running.json')
 const runs = (): string[] =>
   existsSync(runsRoot)
     ? readdirSync(runsRoot)
@@ -68,22 +69,24 @@ function open(path: string, plan: Plan): RunDirectory {
 }
 
 export function createRun(plan: Plan): RunDirectory {
-  for (const old of runs().slice(0, -KEPT_RUNS)) rmSync(old, { recursive: true, force: true })
+  for (const old of runs()
+    .slice(0, -KEPT_RUNS)
+    .filter((run) => !existsSync(markFile(run))))
+    rmSync(old, { recursive: true, force: true })
   const path = join(runsRoot, new Date().toISOString().replaceAll(':', '-'))
   mkdirSync(path, { recursive: true })
   writeFileSync(planFile(path), JSON.stringify(plan))
   return open(path, plan)
 }
 
-/** The newest run that did not come to its end. One that another version of the runner planned cannot be continued. */
+/** The newest run that did not come to its end and is not under way elsewhere (sweep first). One that another version of the runner planned cannot be continued. */
 export function continueRun(): RunDirectory | undefined {
-  const path = runs().findLast(isUnfinished)
+  const path = runs().findLast((run) => isUnfinished(run) && !existsSync(markFile(run)))
   if (path === undefined) return undefined
   const plan = JSON.parse(readFileSync(planFile(path), 'utf8')) as Partial<Plan>
   return plan.commit === undefined || plan.nodes === undefined || plan.attempts === undefined ? undefined : open(path, plan as Plan)
 }
 
-const markFile = (path: string): string => join(path, 'running.json')
 export const markRunning = (path: string, mark: Mark): void => writeFileSync(markFile(path), JSON.stringify(mark))
 export const unmarkRunning = (path: string): void => rmSync(markFile(path), { force: true })
 
