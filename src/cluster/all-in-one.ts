@@ -39,10 +39,10 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { firstAddress, nodeLayouts } from './node-layout.ts'
-import { ensureKubeletClient, ensurePki, serverHosts, type Pki } from './pki.ts'
+import { ensureFrontProxy, ensureKubeletClient, ensurePki, serverHosts, type Pki } from './pki.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
-import { ensureApiService } from './system-objects.ts'
+import { ensureApiService, ensureAuthenticationConfig } from './system-objects.ts'
 import { isUserError, UserError } from './user-error.ts'
 
 /** Each has a containerd and an agent, some 150 MB together. */
@@ -142,8 +142,10 @@ async function beginWith(
   others?.catch(() => undefined)
   const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
   lifecycle.start({ name: 'store', run: (signal) => until(signal, () => store.close()) })
+  const frontProxy = await ensureFrontProxy(runtime.clock, directory.pki)
   const plane = await startControlPlane(runtime, lifecycle, {
     store,
+    aggregatorTls: frontProxy.client,
     rootCa: pki.authority.cert,
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
@@ -155,6 +157,7 @@ async function beginWith(
       privateKey: pki.serviceAccountKey,
     }),
   })
+  await ensureAuthenticationConfig(plane.client(identities.administrator), pki.authority.cert, frontProxy.authorityCert)
   await serve(runtime, lifecycle, plane, directory, record, pki)
   await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
   report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })

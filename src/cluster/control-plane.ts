@@ -39,6 +39,8 @@ export interface ControlPlaneOptions {
   readonly serviceCidr: string
   /** How the API server shows itself to nodes that are not in its process, and what it trusts there. Absent: it reaches none of them. */
   readonly kubeletTls?: OutgoingTls
+  /** How the API server shows itself to aggregated ones. */
+  readonly aggregatorTls?: Pick<OutgoingTls, 'cert' | 'key'>
   /** "host:port", as discovery tells it. */
   readonly serverAddress?: string
 }
@@ -57,7 +59,7 @@ export interface ControlPlane {
 export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
   const nodes = new Map<string, NodeService>()
   const outgoing = createOutgoing(runtime)
-  const { kubeletTls } = options
+  const { kubeletTls, aggregatorTls } = options
   const remoteNode: NodeConnector = (name) => {
     const node = server.core.reader.get('v1/Node', undefined, name)
     const address = node && kubeletAddress(node)
@@ -71,7 +73,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
     admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: createWebhookCall(runtime, outgoing) }) }),
     nodeConnector,
-    roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}) },
+    roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
   })

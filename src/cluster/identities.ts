@@ -21,3 +21,6 @@ export const controllerAccount = (component: string): UserInfo => serviceAccount
 export const KUBELET_CLIENT = 'kube-apiserver-kubelet-client'
 
 export const node = (nodeName: string): UserInfo => ({ name: `system:node:${nodeName}`, groups: ['system:nodes'] })
+
+/** The name by which aggregated API servers know this one (requestheader-allowed-names). */
+export const FRONT_PROXY_CLIENT = 'front-proxy-client'

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { createAuthority, issueCertificate, isStillGood, type CertificateRequest, type KeyPair } from './certificates.ts'
 import { writeFileAtomically } from './data-directory.ts'
-import { KUBELET_CLIENT } from './identities.ts'
+import { FRONT_PROXY_CLIENT, KUBELET_CLIENT } from './identities.ts'
 
 export interface Pki {
   readonly authority: KeyPair
@@ -90,6 +90,20 @@ export const ensureKubeletClient = (clock: Clock, directory: string, { authority
 /** As which the service proxies of nodes do. */
 export const ensureProxyClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>
   ensureLeaf(clock, directory, authority, 'kube-proxy', { commonName: 'system:kube-proxy', usage: 'client' })
+
+export interface FrontProxy {
+  /** PEM of an authority that vouches for nobody but us: aggregated servers believe who shows its certificate about users. */
+  readonly authorityCert: string
+  readonly client: KeyPair
+}
+
+/** As which the API server calls aggregated API servers. */
+export async function ensureFrontProxy(clock: Clock, directory: string): Promise<FrontProxy> {
+  const name = 'front-proxy-ca'
+  const authority = readPair(directory, name) ?? writePair(directory, name, await createAuthority(clock, name))
+  const client = await ensureLeaf(clock, directory, authority, 'front-proxy-client', { commonName: FRONT_PROXY_CLIENT, usage: 'client' })
+  return { authorityCert: authority.cert, client }
+}
 
 /** The same for a cluster that keeps nothing on disk. */
 export async function temporaryPki(clock: Clock, hosts: readonly string[]): Promise<Pki> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createClient } from '../client/create-client.ts'
 import { ADMIN, startServer } from '../server/server.test-support.ts'
-import { ensureServiceCidr } from './system-objects.ts'
+import { ensureAuthenticationConfig, ensureServiceCidr } from './system-objects.ts'
 
 test('the service network is an object that is Ready; what somebody judged stays', async (t) => {
   const { server, clock } = await startServer(t)
@@ -21,4 +21,14 @@ test('the service network is an object that is Ready; what somebody judged stays
   await client.update('networking.k8s.io/v1/ServiceCIDR', { ...made, status: { conditions } }, { subresource: 'status' })
   await ensureServiceCidr(client, '10.96.0.0/16', clock)
   assert.equal((await read()).status?.conditions?.[0]?.status, 'False')
+})
+
+test('aggregated servers find whom to believe, also after the authorities changed', async (t) => {
+  const { server } = await startServer(t)
+  const client = createClient(server.transport(ADMIN), { userAgent: 'test' })
+  const read = async () => (await client.get('v1/ConfigMap', { namespace: 'kube-system', name: 'extension-apiserver-authentication' })).data
+  await ensureAuthenticationConfig(client, 'CLIENTS', 'PROXY')
+  assert.equal((await read())?.['requestheader-allowed-names'], '["front-proxy-client"]')
+  await ensureAuthenticationConfig(client, 'CLIENTS', 'NEW')
+  assert.deepEqual([(await read())?.['client-ca-file'], (await read())?.['requestheader-client-ca-file']], ['CLIENTS', 'NEW'])
 })

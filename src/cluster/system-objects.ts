@@ -9,6 +9,7 @@ import { isApiError } from '../api/status.ts'
 import { timestamp, type Clock } from '../base/clock.ts'
 import { deepEqual } from '../base/deep-equal.ts'
 import { dnsEndpoints, dnsService, type DnsListener } from '../network/dns-service.ts'
+import { FRONT_PROXY_CLIENT } from './identities.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
 
 export const SYSTEM_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'] as const
@@ -71,6 +72,26 @@ export async function ensureServiceCidr(client: Client, cidr: string, clock: Clo
   const message = 'Kubernetes default Service CIDR is ready'
   const ready = { type: 'Ready', status: 'True', reason: '', message, lastTransitionTime: timestamp(clock) }
   await client.update(kind, { ...current, status: { conditions: [...others, ready] } }, { subresource: 'status' })
+}
+
+/**
+ * By this ConfigMap aggregated API servers know whom to believe: the authority of clients, and that of the proxy which names the
+ * user in headers.
+ */
+export async function ensureAuthenticationConfig(client: Client, clientCa: string, frontProxyCa: string): Promise<void> {
+  const key = { namespace: 'kube-system', name: 'extension-apiserver-authentication' }
+  const data = {
+    'client-ca-file': clientCa,
+    'requestheader-allowed-names': JSON.stringify([FRONT_PROXY_CLIENT]),
+    'requestheader-client-ca-file': frontProxyCa,
+    'requestheader-extra-headers-prefix': '["X-Remote-Extra-"]',
+    'requestheader-group-headers': '["X-Remote-Group"]',
+    'requestheader-uid-headers': '["X-Remote-Uid"]',
+    'requestheader-username-headers': '["X-Remote-User"]',
+  }
+  if (await createIfMissing(client, 'v1/ConfigMap', { metadata: key, data })) return
+  const current = await client.get('v1/ConfigMap', key)
+  if (!deepEqual(current.data, data)) await client.patch('v1/ConfigMap', key, 'merge', { data })
 }
 
 export async function ensureApiService(client: Client, api: ApiAddress): Promise<void> {

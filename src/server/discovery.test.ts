@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ApiRequest } from '../api/exchange.ts'
 import { isServedByDefault, resources as all } from '../api/resources.ts'
-import { aggregatedDiscovery, apiGroup, apiGroupList, apiResourceList, wantsAggregated } from './discovery.ts'
+import { aggregatedDiscovery, apiGroup, apiGroupList, apiResourceList, wantsAggregated, type APIGroupDiscovery } from './discovery.ts'
 import { createDiscoveryPaths } from './discovery-paths.ts'
 
 const resources = all.filter(isServedByDefault)
