@@ -2,12 +2,14 @@
 import type { Controller } from './controller.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
 import { cronJobController } from './cronjob/controller.ts'
+import { csrCleanerController } from './csr-cleaner/controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
 import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts'
+import { ephemeralVolumeController } from './ephemeral-volume/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
 import { createJobController } from './job/controller.ts'
 import { createNamespaceController } from './namespace/controller.ts'
@@ -25,6 +27,7 @@ import {
   volumeProtectionController,
 } from './storage-protection/controller.ts'
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
+import { tokenCleanerController } from './token-cleaner/controller.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts'
 
 export type { Controller } from './controller.ts'
@@ -69,4 +72,7 @@ export const builtInControllers = ({
   cronJobController,
   ttlAfterFinishedController,
   clusterRoleAggregationController,
+  ephemeralVolumeController,
+  tokenCleanerController,
+  csrCleanerController,
 ]
