@@ -1,10 +1,13 @@
 /** What a cluster of this id could leave on the machine: mounts, cgroups, processes, links, network namespaces, rules. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 
 export function leftovers(id: string, dataDir: string): readonly string[] {
   const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n')
-  const cgroups = readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(`proa-${id}`))
+  // Other clusters' cgroups come and go while find looks, which it counts as failure.
+  const cgroups = spawnSync('find', ['/sys/fs/cgroup', '-name', `*${id}*`], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean)
   const processes = readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false
     const path = `/proc/${pid}/cmdline`
