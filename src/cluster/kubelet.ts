@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NodeService } from '../api/node-service.ts'
 import type { Runtime } from '../base/runtime.ts'
+import type { ContainerRuntime } from '../node/container-runtime.ts'
 import { createKubeletServer, type KubeletServer, type KubeletServerOptions } from '../node/http/kubelet-server.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import { KUBELET_CLIENT } from './identities.ts'
@@ -18,6 +19,7 @@ export async function startKubelet(
   { pods }: NodeSources,
   { layout, cluster, kubelet }: RealNodeOptions,
   service: () => NodeService,
+  containers: ContainerRuntime,
 ): Promise<KubeletServer> {
   const logsDirectory = join(layout.directory, 'logs')
   mkdirSync(logsDirectory, { recursive: true })
@@ -28,6 +30,8 @@ export async function startKubelet(
     host: '0.0.0.0',
     clients: [KUBELET_CLIENT],
     logsDirectory,
+    nodeName: layout.name,
+    ...(containers.usage ? { usage: () => containers.usage!() } : {}),
     configuration: {
       kind: 'KubeletConfiguration',
       apiVersion: 'kubelet.config.k8s.io/v1beta1',

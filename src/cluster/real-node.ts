@@ -103,7 +103,7 @@ export async function startRealNode(
   })
   const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
   // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
-  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent.service)
+  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent.service, containerd.cri)
   const agent: NodeAgent = createNodeAgent(runtime, {
     client: sources.client,
     containers: containerd.cri,

@@ -112,6 +112,16 @@ export interface ContainerSummary {
   readonly annotations: Readonly<Record<string, string>>
 }
 
+/** What a running container has used until now. */
+export interface ContainerUsage {
+  readonly id: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly atMs: number
+  readonly cpuNanoseconds: number
+  /** Memory that cannot be taken from it: all but caches that are of no use just now. */
+  readonly workingSetBytes: number
+}
+
 export interface ContainerStatus {
   readonly id: string
   readonly metadata: ContainerConfig['metadata']
@@ -196,6 +206,8 @@ export interface ContainerRuntime {
   updateContainerResources(id: string, resources: LinuxResources): Promise<void>
   containerStatus(id: string): Promise<ContainerStatus>
   listContainers(): Promise<readonly ContainerSummary[]>
+  /** Of every running container; runtimes that measure nothing leave it out. */
+  usage?(): Promise<readonly ContainerUsage[]>
 
   execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecSyncResult>
   exec(id: string, command: readonly string[], tty: boolean, streams: ExecStreams): Promise<ExecOutcome>

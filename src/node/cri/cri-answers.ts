@@ -1,6 +1,14 @@
 /** CRI's words to ours: pure translation of what a runtime answers. */
-import type { ContainerStatus, ContainerState, ContainerSummary, Image, SandboxStatus } from '../container-runtime.ts'
-import type { WireContainer, WireContainerState, WireContainerStatus, WireImage, WireSandbox, WireSandboxStatus } from './cri-messages.ts'
+import type { ContainerStatus, ContainerState, ContainerSummary, ContainerUsage, Image, SandboxStatus } from '../container-runtime.ts'
+import type {
+  WireContainer,
+  WireContainerState,
+  WireContainerStats,
+  WireContainerStatus,
+  WireImage,
+  WireSandbox,
+  WireSandboxStatus,
+} from './cri-messages.ts'
 
 const STATES: Readonly<Record<WireContainerState, ContainerState>> = {
   CONTAINER_CREATED: 'CREATED',
@@ -39,6 +47,18 @@ export function containerSummaryOf(container: WireContainer): ContainerSummary {
     createdAtMs: millisecondsOf(container.created_at),
     labels: container.labels,
     annotations: container.annotations,
+  }
+}
+
+/** Nothing when it was not measured. */
+export function usageOf({ attributes, cpu, memory }: WireContainerStats): ContainerUsage | undefined {
+  if (!cpu?.usage_core_nano_seconds || !memory?.working_set_bytes) return undefined
+  return {
+    id: attributes.id,
+    labels: attributes.labels,
+    atMs: millisecondsOf(cpu.timestamp),
+    cpuNanoseconds: Number(cpu.usage_core_nano_seconds.value),
+    workingSetBytes: Number(memory.working_set_bytes.value),
   }
 }
 

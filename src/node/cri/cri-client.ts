@@ -4,9 +4,17 @@
  */
 import type { Runtime } from '../../base/runtime.ts'
 import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
-import { containerStatusOf, containerSummaryOf, imageOf, sandboxStatusOf, sandboxSummaryOf } from './cri-answers.ts'
+import { containerStatusOf, containerSummaryOf, imageOf, sandboxStatusOf, sandboxSummaryOf, usageOf } from './cri-answers.ts'
 import { criEvents } from './cri-events.ts'
-import type { WireCondition, WireContainer, WireContainerStatus, WireImage, WireSandbox, WireSandboxStatus } from './cri-messages.ts'
+import type {
+  WireCondition,
+  WireContainer,
+  WireContainerStats,
+  WireContainerStatus,
+  WireImage,
+  WireSandbox,
+  WireSandboxStatus,
+} from './cri-messages.ts'
 import { containerMessage, resourcesMessage, sandboxMessage } from './cri-requests.ts'
 import { forwardPortAt, runCommandAt } from './cri-streaming.ts'
 import { createGrpcCalls } from './grpc-calls.ts'
@@ -103,6 +111,10 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     async listContainers() {
       const answer = await pods<{ containers: readonly WireContainer[] }>('ListContainers', {})
       return answer.containers.map(containerSummaryOf)
+    },
+    async usage() {
+      const answer = await pods<{ stats: readonly WireContainerStats[] }>('ListContainerStats', {})
+      return answer.stats.map(usageOf).filter((usage) => usage !== undefined)
     },
 
     async execSync(id, command, timeoutSeconds) {

@@ -32,6 +32,13 @@ export interface WireContainer {
   readonly annotations: Record<string, string>
 }
 
+/** Measurements are missing for a container that has just ended. */
+export interface WireContainerStats {
+  readonly attributes: { readonly id: string; readonly labels: Readonly<Record<string, string>> }
+  readonly cpu: { readonly timestamp: string; readonly usage_core_nano_seconds: { readonly value: string } | null } | null
+  readonly memory: { readonly working_set_bytes: { readonly value: string } | null } | null
+}
+
 export interface WireContainerStatus extends Omit<WireContainer, 'pod_sandbox_id'> {
   readonly started_at: string
   readonly finished_at: string

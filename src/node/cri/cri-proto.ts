@@ -19,6 +19,7 @@ service RuntimeService {
   ContainerStatus(ContainerId) ContainerStatusResponse
   UpdateContainerResources(UpdateContainerResourcesRequest) Empty
   ListContainers(ListContainersRequest) ListContainersResponse
+  ListContainerStats(Empty) ListContainerStatsResponse
   ExecSync(ExecSyncRequest) ExecSyncResponse
   Exec(ExecRequest) StreamingUrl
   Attach(AttachRequest) StreamingUrl
@@ -115,6 +116,12 @@ message ContainerStatus {
   map<string,string> labels = 12; map<string,string> annotations = 13; string log_path = 15
 }
 message ContainerStatusResponse { ContainerStatus status = 1 }
+message ListContainerStatsResponse { repeated ContainerStats stats = 1 }
+message ContainerStats { ContainerAttributes attributes = 1; CpuUsage cpu = 2; MemoryUsage memory = 3 }
+message ContainerAttributes { string id = 1; map<string,string> labels = 3 }
+message CpuUsage { int64 timestamp = 1; UInt64Value usage_core_nano_seconds = 2 }
+message MemoryUsage { int64 timestamp = 1; UInt64Value working_set_bytes = 2 }
+message UInt64Value { uint64 value = 1 }
 message ExecSyncRequest { string container_id = 1; repeated string cmd = 2; int64 timeout = 3 }
 message ExecSyncResponse { bytes stdout = 1; bytes stderr = 2; int32 exit_code = 3 }
 message ExecRequest {

@@ -12,9 +12,11 @@ import type { Pod } from '../../api/generated/core/v1.ts'
 import type { NodeService } from '../../api/node-service.ts'
 import { isApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
+import type { ContainerUsage } from '../container-runtime.ts'
 import { serveLogFile } from './log-files.ts'
 import { containerLogs } from './container-logs.ts'
 import { serveStream } from './kubelet-streams.ts'
+import { machineUsage, resourceMetrics, summarize } from './usage.ts'
 
 export interface KubeletServerOptions {
   /** Asked for at each request: it may be there later than the server. */
@@ -31,6 +33,9 @@ export interface KubeletServerOptions {
   readonly clientCa: string
   /** The common names of clients that are let in. */
   readonly clients: readonly string[]
+  /** What containers have used. Absent: /metrics/resource and /stats/summary are not there. */
+  usage?(): Promise<readonly ContainerUsage[]>
+  readonly nodeName: string
   /** What /logs/ shows. */
   readonly logsDirectory: string
   /** What /configz shows: fields of a KubeletConfiguration. */
@@ -49,6 +54,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 120_000
 
 const TEXT = 'text/plain; charset=utf-8'
+const METRICS = 'text/plain; version=0.0.4; charset=utf-8'
 
 export async function createKubeletServer(runtime: Runtime, options: KubeletServerOptions): Promise<KubeletServer> {
   const { key, cert, clientCa } = options
@@ -136,6 +142,9 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
       return sendJson(response, { kubeletconfig: options.configuration })
     case 'containerLogs':
       return containerLogs(options, rest, request, response)
+    case 'metrics':
+    case 'stats':
+      return usageOf(options, first, rest, response)
     case 'logs':
       return serveLogFile(options.logsDirectory, rest, response)
     case 'exec':
@@ -145,6 +154,19 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
     default:
       return sendText(response, 404, '404 page not found\n')
   }
+}
+
+async function usageOf(
+  { usage, pods, nodeName }: KubeletServerOptions,
+  first: 'metrics' | 'stats',
+  rest: readonly string[],
+  response: ServerResponse,
+): Promise<void> {
+  if (!usage || rest.length !== 1 || rest[0] !== (first === 'metrics' ? 'resource' : 'summary'))
+    return sendText(response, 404, '404 page not found\n')
+  const summary = summarize(nodeName, await machineUsage(), pods(), await usage())
+  if (first === 'stats') return sendJson(response, summary)
+  return sendText(response, 200, resourceMetrics(summary), METRICS)
 }
 
 /** Parts are told apart before they are decoded elsewhere too: names have no slashes. */
@@ -171,8 +193,8 @@ async function upgrade(options: KubeletServerOptions, request: IncomingMessage, 
   return refuse(socket, 404, '404 page not found\n')
 }
 
-function sendText(response: ServerResponse, code: number, text: string): void {
-  response.writeHead(code, { 'Content-Type': TEXT, 'Content-Length': Buffer.byteLength(text) }).end(text)
+function sendText(response: ServerResponse, code: number, text: string, contentType = TEXT): void {
+  response.writeHead(code, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(text) }).end(text)
 }
 
 function sendJson(response: ServerResponse, value: object): void {

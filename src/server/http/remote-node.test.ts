@@ -17,7 +17,19 @@ import { createRemoteNode } from './remote-node.ts'
 
 const runtime = { clock: systemClock, random: seededRandom(1), log: silentLog }
 const pod: PodRef = { namespace: 'default', name: 'a', uid: 'u-1' }
-const pods = [{ metadata: { ...pod }, spec: { containers: [] } }] as unknown as Pod[]
+const pods = [
+  {
+    metadata: { ...pod },
+    spec: { containers: [] },
+    status: { containerStatuses: [{ name: 'c', state: { running: { startedAt: '2026-01-01T00:00:00Z' } } }] },
+  },
+] as unknown as Pod[]
+const labels = {
+  'io.kubernetes.pod.name': 'a',
+  'io.kubernetes.pod.namespace': 'default',
+  'io.kubernetes.pod.uid': 'u-1',
+  'io.kubernetes.container.name': 'c',
+}
 const encoder = new TextEncoder()
 const signal = new AbortController().signal
 const directory = mkdtempSync(join(tmpdir(), 'proa-kubelet-'))
@@ -79,6 +91,8 @@ before(async () => {
     clientCa: authority.cert,
     clients: ['api'],
     logsDirectory: logs,
+    nodeName: 'n',
+    usage: async () => [{ id: 'x', labels, atMs: 1_700_000_000_000, cpuNanoseconds: 1_500_000_000, workingSetBytes: 4096 }],
     configuration: { clusterDomain: 'cluster.local' },
   })
 })
@@ -179,4 +193,20 @@ test('health, pods, configuration and log files', async () => {
   assert.deepEqual(await get('/logs/pods/a%26b.log', client), { status: 200, text: 'written' })
   for (const path of ['/logs/out', '/logs/../secret', '/logs/%2e%2e/secret', '/logs/none', '/logs/pods/a%00', '/elsewhere'])
     assert.equal((await get(path, client)).status, 404, path)
+})
+
+test('what the node and its containers use', async () => {
+  const { status, text } = await get('/metrics/resource', client)
+  assert.equal(status, 200)
+  assert.match(text, /^container_cpu_usage_seconds_total\{container="c",namespace="default",pod="a"\} 1.5 1700000000000$/m)
+  assert.match(text, /^pod_memory_working_set_bytes\{namespace="default",pod="a"\} 4096 1700000000000$/m)
+  assert.match(text, /^container_start_time_seconds\{container="c",namespace="default",pod="a"\} 1767225600$/m)
+  assert.match(text, /^node_cpu_usage_seconds_total \d+(\.\d+)? \d+$/m)
+  assert.match(text, /^resource_scrape_error 0$/m)
+  const summary = JSON.parse((await get('/stats/summary', client)).text)
+  assert.equal(summary.node.nodeName, 'n')
+  assert.ok(summary.node.memory.workingSetBytes > 0)
+  assert.deepEqual(summary.pods[0].podRef, { name: 'a', namespace: 'default', uid: 'u-1' })
+  assert.equal(summary.pods[0].containers[0].cpu.usageCoreNanoSeconds, 1_500_000_000)
+  assert.equal((await get('/metrics', client)).status, 404)
 })
