@@ -1,6 +1,7 @@
 /**
- * What each layer of the suite's images holds. One layer of Debian packages ("base") stands for Alpine and Debian alike, so it has
- * bash as its sh: Debian's static busybox prefers its own applets to the programs in PATH, and its nc and ip lack what tests use.
+ * What each layer of the suite's images holds. Debian's static busybox gives the small programs, but sh is bash where tests call it:
+ * busybox's own would prefer its applets to the programs in PATH (its nc and ip lack what tests use), and this release of it, unlike
+ * the one that upstream's images have, passes no variable on whose name is not a shell's ("data-1").
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -16,6 +17,7 @@ import type { LayerName } from './image-table.ts'
 export const packageSets = {
   // libc-bin has getent, by which tests look into /etc/hosts.
   base: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'],
+  bash: ['bash'],
   busybox: ['busybox-static'],
   nginx: ['nginx'],
 } as const
@@ -118,10 +120,10 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
   const program = (path: string, name: keyof typeof programs, mode = 0o755) => file(path, readFileSync(programs[name]), mode)
   const upstreamFile = (path: string, from: string) => file(path, readFileSync(join(kubernetes, 'test/images', from)))
   const pet = (name: string) => ['data.json', `${name}.jpg`].map((one) => upstreamFile(one, `${name}/html/${one}`))
+  const shell = [...skeleton(), link('bin/sh', 'bash')]
   const base = [
     ...fromPackages('base'),
-    ...skeleton(),
-    link('bin/sh', 'bash'),
+    ...shell,
     // The alternatives' link, which Debian's scripts would make.
     link('bin/nc', 'nc.openbsd'),
   ]
@@ -134,7 +136,7 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
   ]
   return {
     base: withBusybox(packages.busybox, base),
-    busybox: withBusybox(packages.busybox, skeleton()),
+    busybox: withBusybox(packages.busybox, [...fromPackages('bash'), ...shell]),
     nginx: withBusybox(packages.busybox, nginx),
     agnhost: [
       program('agnhost', 'agnhost'),
