@@ -19,7 +19,7 @@ import { text } from './library/text.ts'
 import { parseDuration, parseTimestamp } from './library/time-text.ts'
 import { parse } from './parser.ts'
 import type { Type } from './types.ts'
-import type { Value } from './values.ts'
+import { CostLimitExceeded, EvaluationError, type Value } from './values.ts'
 
 /** What one evaluation may cost (apiserver/pkg/apis/cel: PerCallLimit). */
 export const PER_CALL_LIMIT = 1_000_000
@@ -28,16 +28,12 @@ export interface Program {
   /** What the expression makes. */
   readonly type: Type
   /**
-   * Variables that are absent fail where they are used. JSON values are taken as they are. Throws EvaluationError, or
-   * CostLimitExceeded beyond `costLimit`.
+   * Variables that are absent fail where they are used. JSON values are taken as they are. Beyond `costLimit` it ends with an error.
    */
   evaluate(activation: Readonly<Record<string, unknown>>, options?: { readonly costLimit?: number }): Evaluation
 }
 
-export interface Evaluation {
-  readonly value: Value
-  readonly cost: number
-}
+export type Evaluation = { readonly value: Value; readonly cost: number } | { readonly error: string; readonly cost: number }
 
 export interface CompileFailure {
   /** Every fault with its place in the source, as upstream prints them. */
@@ -95,8 +91,13 @@ export function compile(
     type: checked.type,
     evaluate(activation, { costLimit = PER_CALL_LIMIT } = {}) {
       const frame: Frame = { activation, locals: [], cost: 0, limit: costLimit }
-      const value = run(frame)
-      return { value, cost: frame.cost }
+      try {
+        const value = run(frame)
+        return { value, cost: frame.cost }
+      } catch (error) {
+        if (error instanceof EvaluationError || error instanceof CostLimitExceeded) return { error: error.message, cost: frame.cost }
+        throw error
+      }
     },
   }
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { tests as specification } from '@bufbuild/cel-spec/testdata/conformance.js'
 import { compile } from './compile.ts'
 import { parseType, type Type } from './types.ts'
-import { CelMap, EntryMap, equalValues, EvaluationError, isList, TypeValue, Uint, type Value } from './values.ts'
+import { CelMap, EntryMap, equalValues, formatKey, isList, TypeValue, Uint, type Value } from './values.ts'
 
 const MIXED_LITERAL = /^ERROR: <input>:1:\d+: expected type '.+' but found '.+'\n/
 
@@ -104,15 +104,11 @@ function verdictOn(original: Json & { readonly expr: string }): string | undefin
   // Kubernetes asks for literals of one type (cel.HomogeneousAggregateLiterals), the specification does not.
   if ('errors' in program) return expectsError || MIXED_LITERAL.test(program.errors) ? undefined : program.errors
   const bindings = Object.entries((original['bindings'] ?? {}) as Record<string, { value: Json }>)
-  try {
-    const { value } = program.evaluate(Object.fromEntries(bindings.map(([name, binding]) => [name, fromSpecification(binding.value)])))
-    if (expectsError) return `is ${String(value)} but should fail`
-    const expected = fromSpecification((original['value'] ?? { boolValue: true }) as Json)
-    return isSame(value, expected) ? undefined : `is ${String(value)} but should be ${String(expected)}`
-  } catch (error) {
-    if (!(error instanceof EvaluationError)) throw error
-    return expectsError ? undefined : `failed: ${error.message}`
-  }
+  const outcome = program.evaluate(Object.fromEntries(bindings.map(([name, binding]) => [name, fromSpecification(binding.value)])))
+  if ('error' in outcome) return expectsError ? undefined : `failed: ${outcome.error}`
+  if (expectsError) return `is ${formatKey(outcome.value)} but should fail`
+  const expected = fromSpecification((original['value'] ?? { boolValue: true }) as Json)
+  return isSame(outcome.value, expected) ? undefined : `is ${formatKey(outcome.value)} but should be ${formatKey(expected)}`
 }
 
 for (const suite of specification.suites as readonly Suite[]) {

@@ -14,6 +14,8 @@ import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
 import { createAdmission } from '../server/admission/index.ts'
+import { createValidatingPolicies } from '../server/admission/policies/validating.ts'
+import { createConditionCheck } from '../server/admission/policies/webhook-conditions.ts'
 import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
@@ -71,7 +73,17 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     store: options.store,
     infos,
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
-    admission: (registry) => createAdmission({ dynamic: createWebhookAdmission({ registry, call: createWebhookCall(runtime, outgoing) }) }),
+    admission: (registry, authorizer) =>
+      createAdmission({
+        dynamic: [
+          createValidatingPolicies(registry, authorizer),
+          ...createWebhookAdmission({
+            registry,
+            call: createWebhookCall(runtime, outgoing),
+            conditions: createConditionCheck(authorizer),
+          }),
+        ],
+      }),
     nodeConnector,
     roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),

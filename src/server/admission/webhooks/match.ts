@@ -2,7 +2,7 @@
  * Which webhooks a request concerns: by rules, by the labels of its namespace and by those of the object. Pure over what the
  * admission attributes and the caches tell (upstream: admission/plugin/webhook/predicates).
  */
-import type { MutatingWebhook, RuleWithOperations, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
+import type { MutatingWebhook, NamedRuleWithOperations, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
 import type { KubeObject } from '../../../api/object.ts'
 import { compileLabelSelector } from '../../../api/selectors.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
@@ -42,13 +42,22 @@ function isResourceNamed(items: readonly string[] | undefined, resource: string,
   })
 }
 
-function isRuleFor(rule: RuleWithOperations, attributes: AdmissionAttributes, resource: ResourceInfo): boolean {
+/** What webhooks, policies and their bindings have in common. */
+export interface Matching {
+  readonly rules?: readonly NamedRuleWithOperations[] | undefined
+  readonly matchPolicy?: string | undefined
+  readonly namespaceSelector?: Webhook['namespaceSelector'] | undefined
+  readonly objectSelector?: Webhook['objectSelector'] | undefined
+}
+
+function isRuleFor(rule: NamedRuleWithOperations, attributes: AdmissionAttributes, resource: ResourceInfo): boolean {
   return (
     isInScope(rule.scope, attributes) &&
     isNamed(rule.operations, attributes.operation) &&
     isNamed(rule.apiGroups, resource.group) &&
     isNamed(rule.apiVersions, resource.version) &&
-    isResourceNamed(rule.resources, resource.resource, attributes.subresource ?? '')
+    isResourceNamed(rule.resources, resource.resource, attributes.subresource ?? '') &&
+    (!rule.resourceNames?.length || rule.resourceNames.includes(attributes.name))
   )
 }
 
@@ -57,7 +66,7 @@ function isRuleFor(rule: RuleWithOperations, attributes: AdmissionAttributes, re
  * version of it that a rule names. Undefined when no rule is about the request.
  */
 export function matchRules(
-  webhook: Webhook,
+  webhook: Matching,
   attributes: AdmissionAttributes,
   equivalents: () => readonly ResourceInfo[],
 ): ResourceInfo | undefined {
@@ -71,7 +80,7 @@ export function matchRules(
 }
 
 /** Whether the namespaceSelector picks the request's namespace; requests about cluster-scoped objects are never left out by it. */
-export function matchNamespace({ namespaceSelector }: Webhook, attributes: AdmissionAttributes): boolean {
+export function matchNamespace({ namespaceSelector }: Matching, attributes: AdmissionAttributes): boolean {
   const { namespace, resource, context } = attributes
   const isNamespace = resource.group === '' && resource.resource === 'namespaces'
   if (!namespaceSelector || isEmptySelector(namespaceSelector) || (namespace === undefined && !isNamespace)) return true
@@ -85,7 +94,7 @@ export function matchNamespace({ namespaceSelector }: Webhook, attributes: Admis
 }
 
 /** Whether the objectSelector picks the new or the old object; what cannot have labels is not picked. */
-export function matchObject({ objectSelector }: Webhook, { object, oldObject }: AdmissionAttributes): boolean {
+export function matchObject({ objectSelector }: Matching, { object, oldObject }: AdmissionAttributes): boolean {
   if (!objectSelector || isEmptySelector(objectSelector)) return true
   const matches = compileLabelSelector(objectSelector)
   const isPicked = (candidate: KubeObject | undefined): boolean =>

@@ -1,9 +1,11 @@
-/** What admission policies and their bindings share. Whether their CEL compiles is found by those who run it. */
+/** What admission policies and their bindings share. */
 import type { MatchResources, ParamKind, ParamRef, ValidatingAdmissionPolicySpec } from '../../../api/generated/admissionregistration/v1.ts'
+import type { Type } from '../../../cel/types.ts'
 import { selectorText } from '../columns.ts'
 import { changeField, mapItems, withDefaults } from '../immutable.ts'
 import { validateLabelSelector } from '../object-meta.ts'
 import { required, type FieldErrors } from '../rules.ts'
+import { validateMatchConditions, validateVariables } from './expression-validation.ts'
 import { validateRules } from './webhook-validation.ts'
 
 export const matchResourcesDefaults = (match: MatchResources): MatchResources => {
@@ -20,7 +22,8 @@ export function paramRefText(ref: ParamRef | undefined): string {
 
 type PolicySpec = Pick<ValidatingAdmissionPolicySpec, 'matchConstraints' | 'paramKind' | 'matchConditions' | 'variables'>
 
-export function validatePolicySpec(errors: FieldErrors, spec: PolicySpec | undefined): void {
+/** Returns the types of the policy's variables, for its other expressions. */
+export function validatePolicySpec(errors: FieldErrors, spec: PolicySpec | undefined): ReadonlyMap<string, Type> {
   const match = spec?.matchConstraints
   if (!match) errors.push(required('spec.matchConstraints'))
   else {
@@ -34,10 +37,7 @@ export function validatePolicySpec(errors: FieldErrors, spec: PolicySpec | undef
     if (!spec.paramKind.apiVersion) errors.push(required('spec.paramKind.apiVersion'))
     if (!spec.paramKind.kind) errors.push(required('spec.paramKind.kind'))
   }
-  for (const list of ['matchConditions', 'variables'] as const) {
-    spec?.[list]?.forEach(({ name, expression }, i) => {
-      if (!name) errors.push(required(`spec.${list}[${i}].name`))
-      if (!expression?.trim()) errors.push(required(`spec.${list}[${i}].expression`))
-    })
-  }
+  const hasParams = spec?.paramKind !== undefined
+  validateMatchConditions(errors, 'spec.matchConditions', spec?.matchConditions, hasParams)
+  return validateVariables(errors, spec?.variables, hasParams)
 }

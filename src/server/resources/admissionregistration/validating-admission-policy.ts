@@ -2,8 +2,11 @@ import type { ValidatingAdmissionPolicy } from '../../../api/generated/admission
 import { defineResource } from '../../resource.ts'
 import { integer, nameToAge, text } from '../columns.ts'
 import { changeField, withDefaults } from '../immutable.ts'
-import type { FieldErrors } from '../rules.ts'
+import { required, type FieldErrors } from '../rules.ts'
+import { validateAuditAnnotations, validateValidations } from './expression-validation.ts'
 import { matchResourcesDefaults, paramKindText, validatePolicySpec } from './policy-validation.ts'
+
+const NOTHING_TO_DO = 'validations or auditAnnotations must contain at least one item'
 
 /** ValidatingAdmissionPolicies: rules in CEL that refuse objects before they are stored. */
 export const validatingAdmissionPolicies = defineResource({
@@ -19,9 +22,14 @@ export const validatingAdmissionPolicies = defineResource({
     changeField(policy, 'spec', (spec) =>
       changeField(withDefaults(spec, { failurePolicy: 'Fail' }), 'matchConstraints', matchResourcesDefaults),
     ),
-  validate({ spec }) {
+  validate({ metadata, spec }) {
     const errors: FieldErrors = []
-    validatePolicySpec(errors, spec)
+    const options = { hasParams: spec?.paramKind !== undefined, variables: validatePolicySpec(errors, spec) }
+    if (!spec?.validations?.length && !spec?.auditAnnotations?.length) {
+      for (const list of ['validations', 'auditAnnotations']) errors.push(required(`spec.${list}`, NOTHING_TO_DO))
+    }
+    validateValidations(errors, spec?.validations, options)
+    validateAuditAnnotations(errors, metadata?.name ?? '', spec?.auditAnnotations, options)
     return errors
   },
 })

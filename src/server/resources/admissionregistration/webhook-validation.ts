@@ -7,8 +7,9 @@ import type {
 } from '../../../api/generated/admissionregistration/v1.ts'
 import { fullyQualifiedNameFaults } from '../../../api/names.ts'
 import { changeField, mapItems, withDefaults } from '../immutable.ts'
+import { validateMatchConditions } from './expression-validation.ts'
 import { validateLabelSelector } from '../object-meta.ts'
-import { checkInRange, checkOneOf, duplicate, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkOneOf, duplicate, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 
 type Webhook = ValidatingWebhook | MutatingWebhook
 
@@ -116,11 +117,6 @@ export function validateWebhooks(errors: FieldErrors, webhooks: readonly Webhook
     else if (!versions.some((version) => VERSIONS.includes(version))) {
       errors.push(invalid(`${at}.admissionReviewVersions`, versions, `must include at least one of ${VERSIONS.join(', ')}`))
     }
-    const conditions = webhook.matchConditions ?? []
-    checkInRange(errors, `${at}.matchConditions`, conditions.length, 0, 64)
-    conditions.forEach(({ name, expression }, j) => {
-      if (!name) errors.push(required(`${at}.matchConditions[${j}].name`))
-      if (!expression?.trim()) errors.push(required(`${at}.matchConditions[${j}].expression`))
-    })
+    validateMatchConditions(errors, `${at}.matchConditions`, webhook.matchConditions)
   })
 }

@@ -1,0 +1,97 @@
+/**
+ * The expressions of admission: which variables they have, what those have for fields, and what they must make
+ * (upstream: apiserver/pkg/admission/plugin/cel/compile.go). Validation of policies and webhooks and the plugins compile alike.
+ */
+import { compile, type Program } from '../../../cel/compile.ts'
+import { AUTHORIZER, RESOURCE_CHECK } from '../../../cel/library/authz.ts'
+import type { TypeProvider } from '../../../cel/checker.ts'
+import { DYN, formatType, isSameType, objectOf, parseType, type Type } from '../../../cel/types.ts'
+
+const REQUEST = 'kubernetes.AdmissionRequest'
+const NAMESPACE = 'kubernetes.Namespace'
+const VARIABLES = 'kubernetes.variables'
+
+const kindFields = { group: 'string', version: 'string', kind: 'string' }
+const metadataFields = {
+  name: 'string',
+  generateName: 'string',
+  namespace: 'string',
+  labels: 'map(string, string)',
+  annotations: 'map(string, string)',
+  UID: 'string',
+  creationTimestamp: 'timestamp',
+  deletionGracePeriodSeconds: 'int',
+  deletionTimestamp: 'timestamp',
+  generation: 'int',
+  resourceVersion: 'string',
+  finalizers: 'list(string)',
+}
+
+const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  [REQUEST]: {
+    kind: 'kubernetes.GroupVersionKind',
+    resource: 'kubernetes.GroupVersionResource',
+    subResource: 'string',
+    requestKind: 'kubernetes.GroupVersionKind',
+    requestResource: 'kubernetes.GroupVersionResource',
+    requestSubResource: 'string',
+    name: 'string',
+    namespace: 'string',
+    operation: 'string',
+    userInfo: 'kubernetes.UserInfo',
+    dryRun: 'bool',
+    options: 'dyn',
+  },
+  'kubernetes.GroupVersionKind': kindFields,
+  'kubernetes.GroupVersionResource': { group: 'string', version: 'string', resource: 'string' },
+  'kubernetes.UserInfo': { username: 'string', uid: 'string', groups: 'list(string)', extra: 'map(string, list(string))' },
+  [NAMESPACE]: { metadata: 'kubernetes.NamespaceMetadata', spec: 'kubernetes.NamespaceSpec', status: 'kubernetes.NamespaceStatus' },
+  'kubernetes.NamespaceMetadata': metadataFields,
+  'kubernetes.NamespaceSpec': { finalizers: 'list(string)' },
+  'kubernetes.NamespaceStatus': { conditions: 'list(kubernetes.NamespaceCondition)', phase: 'string' },
+  'kubernetes.NamespaceCondition': {
+    status: 'string',
+    type: 'string',
+    lastTransitionTime: 'timestamp',
+    message: 'string',
+    reason: 'string',
+  },
+}
+
+export interface ExpressionOptions {
+  readonly hasParams?: boolean
+  readonly hasAuthorizer?: boolean
+  /** The variables of a policy that come before, by name; undefined where expressions have no `variables`. */
+  readonly variables?: ReadonlyMap<string, Type>
+  /** One of these must be made; without it anything may. */
+  readonly returns?: readonly Type[]
+}
+
+/** The program, or what is wrong as upstream says it. */
+export function compileExpression(source: string, options: ExpressionOptions): Program | string {
+  const { hasParams = false, hasAuthorizer = false, variables, returns } = options
+  const declared: Record<string, Type> = {
+    object: DYN,
+    oldObject: DYN,
+    namespaceObject: objectOf(NAMESPACE),
+    request: objectOf(REQUEST),
+    ...(hasParams ? { params: DYN } : {}),
+    ...(hasAuthorizer ? { authorizer: objectOf(AUTHORIZER), 'authorizer.requestResource': objectOf(RESOURCE_CHECK) } : {}),
+    ...(variables?.size ? { variables: objectOf(VARIABLES) } : {}),
+  }
+  const types: TypeProvider = {
+    fieldOf(typeName, field) {
+      if (typeName === VARIABLES) return variables?.get(field)
+      const fields = FIELDS[typeName]
+      return fields && Object.hasOwn(fields, field) ? parseType(fields[field]!) : undefined
+    },
+    hasType: (typeName) => Object.hasOwn(FIELDS, typeName),
+  }
+  const compiled = compile(source, declared, types)
+  if ('errors' in compiled) return `compilation failed: ${compiled.errors}`
+  if (!returns || returns.some((type) => isSameType(type, compiled.type))) return compiled
+  const wanted = returns.map(nameOf)
+  return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${nameOf(compiled.type)}`
+}
+
+const nameOf = (type: Type): string => (type.kind === 'null' ? 'null_type' : formatType(type))

@@ -1,0 +1,179 @@
+/**
+ * ValidatingAdmissionPolicy (KEP-3488): rules in CEL that refuse objects before they are stored. A policy speaks where its
+ * constraints and a binding of it match; the first denial is the answer, and every warning is given. Nothing here waits.
+ */
+import type {
+  MatchResources,
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+} from '../../../api/generated/admissionregistration/v1.ts'
+import type { ResourceInfo } from '../../../api/schema.ts'
+import { ApiError, STATUS_CODES } from '../../../api/status.ts'
+import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
+import type { Authorizer } from '../../authorization/authorizer.ts'
+import type { ResourceRegistry } from '../../resource-registry.ts'
+import { isExempt, matchNamespace, matchObject, matchRules } from '../webhooks/match.ts'
+import { versionsOf, type Versions } from '../webhooks/versions.ts'
+import { compilePolicy, judge, type CompiledPolicy, type Denial, type Judgement } from './compiled-policy.ts'
+import { collectParams } from './params.ts'
+
+const GROUP = 'admissionregistration.k8s.io'
+
+interface Bound {
+  readonly policy: ValidatingAdmissionPolicy
+  readonly bindings: readonly ValidatingAdmissionPolicyBinding[]
+}
+
+interface Refusal extends Denial {
+  readonly policy: string
+  readonly binding?: string
+}
+
+export function createValidatingPolicies(registry: ResourceRegistry, authorizer: Authorizer): AdmissionPlugin {
+  const bound = boundPolicies(registry)
+  const versions = versionsOf(registry)
+  return {
+    name: 'ValidatingAdmissionPolicy',
+    handles: (attributes) => bound().length > 0 && !isExempt(attributes),
+    validate(attributes) {
+      const refusals = bound().flatMap((entry) => refusalsOf(entry, attributes, { registry, authorizer, versions }))
+      if (refusals[0]) throw refuse(attributes, refusals[0])
+    },
+  }
+}
+
+/** Policies that have a binding, by name; kept until one of either changes. */
+function boundPolicies(registry: ResourceRegistry): () => readonly Bound[] {
+  let known: readonly Bound[] = []
+  let at = ''
+  return () => {
+    const policies = registry.find(GROUP, 'v1', 'validatingadmissionpolicies')?.stored.cache
+    const bindings = registry.find(GROUP, 'v1', 'validatingadmissionpolicybindings')?.stored.cache
+    if (!policies || !bindings) return known
+    const change = `${policies.lastChange}/${bindings.lastChange}`
+    if (change === at) return known
+    at = change
+    const byPolicy = new Map<string, ValidatingAdmissionPolicyBinding[]>()
+    bindings.walk('', undefined, ({ object }) => {
+      const binding = object as ValidatingAdmissionPolicyBinding
+      const name = binding.spec?.policyName ?? ''
+      byPolicy.set(name, [...(byPolicy.get(name) ?? []), binding])
+    })
+    const found: Bound[] = []
+    policies.walk('', undefined, ({ object }) => {
+      const own = byPolicy.get(object.metadata?.name ?? '')
+      if (own) found.push({ policy: object, bindings: own })
+    })
+    return (known = found)
+  }
+}
+
+/** Policies of the cache are never changed: what was compiled for one stays right. */
+const compiled = new WeakMap<ValidatingAdmissionPolicy, CompiledPolicy | Error>()
+
+function compiledOf(policy: ValidatingAdmissionPolicy): CompiledPolicy | Error {
+  let known = compiled.get(policy)
+  if (known) return known
+  try {
+    known = compilePolicy(policy)
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    known = error
+  }
+  compiled.set(policy, known)
+  return known
+}
+
+/** The resource in the version that the constraints name; undefined where they do not match. */
+function matchOf(match: MatchResources | undefined, attributes: AdmissionAttributes, versions: Versions): ResourceInfo | undefined {
+  if (!match) return attributes.resource
+  if (!matchNamespace(match, attributes) || !matchObject(match, attributes)) return undefined
+  const equivalents = () => versions.equivalents(attributes.resource)
+  const { matchPolicy, resourceRules: rules, excludeResourceRules: excluded } = match
+  if (excluded?.length && matchRules({ rules: excluded, matchPolicy }, attributes, equivalents)) return undefined
+  return rules?.length ? matchRules({ rules, matchPolicy }, attributes, equivalents) : attributes.resource
+}
+
+interface Dependencies {
+  readonly registry: ResourceRegistry
+  readonly authorizer: Authorizer
+  readonly versions: Versions
+}
+
+function refusalsOf({ policy, bindings }: Bound, attributes: AdmissionAttributes, dependencies: Dependencies): readonly Refusal[] {
+  const name = policy.metadata?.name ?? ''
+  const ignoresErrors = policy.spec?.failurePolicy === 'Ignore'
+  const resource = matchOf(policy.spec?.matchConstraints, attributes, dependencies.versions)
+  if (!resource) return []
+  const program = compiledOf(policy)
+  if (program instanceof Error) {
+    return ignoresErrors ? [] : [{ policy: name, message: `failed to configure policy: ${program.message}` }]
+  }
+  return bindings.flatMap((binding) => {
+    const bindingName = binding.metadata?.name ?? ''
+    if (!matchOf(binding.spec?.matchResources, attributes, dependencies.versions)) return []
+    const judgements = judgeBinding(policy, binding, program, resource, attributes, dependencies)
+    if (judgements instanceof Error) {
+      return ignoresErrors ? [] : [{ policy: name, binding: bindingName, message: `failed to configure binding: ${judgements.message}` }]
+    }
+    const refusals: Refusal[] = []
+    for (const { denials, failures } of judgements) {
+      const denied = act(denials, name, binding, attributes)
+      refusals.push(...[...denied, ...failures].map((denial) => ({ ...denial, policy: name, binding: bindingName })))
+    }
+    return refusals
+  })
+}
+
+function judgeBinding(
+  { spec }: ValidatingAdmissionPolicy,
+  binding: ValidatingAdmissionPolicyBinding,
+  program: CompiledPolicy,
+  resource: ResourceInfo,
+  attributes: AdmissionAttributes,
+  { registry, authorizer, versions }: Dependencies,
+): readonly Judgement[] | Error {
+  let params: ReturnType<typeof collectParams>
+  try {
+    params = collectParams(registry, spec?.paramKind, binding.spec?.paramRef, attributes.namespace)
+  } catch (error) {
+    if (error instanceof Error) return error
+    throw error
+  }
+  const subject = {
+    resource,
+    object: versions.show(attributes.object, resource),
+    oldObject: versions.show(attributes.oldObject, resource),
+  }
+  const ignoresErrors = spec?.failurePolicy === 'Ignore'
+  return params.map((object) => judge(program, { attributes, subject, authorizer, params: object, ignoresErrors }))
+}
+
+/** Warns, and returns what denies. Audit is without effect: there is no audit log. */
+function act(
+  denials: readonly Denial[],
+  policy: string,
+  { metadata, spec }: ValidatingAdmissionPolicyBinding,
+  { context }: AdmissionAttributes,
+): readonly Denial[] {
+  const actions = spec?.validationActions ?? []
+  if (actions.includes('Warn')) {
+    for (const { message } of denials) {
+      context.warn(`Validation failed for ValidatingAdmissionPolicy '${policy}' with binding '${metadata?.name ?? ''}': ${message}`)
+    }
+  }
+  return actions.includes('Deny') ? denials : []
+}
+
+function refuse(attributes: AdmissionAttributes, { policy, binding, message, reason }: Refusal): ApiError {
+  const by = binding === undefined ? '' : ` with binding '${binding}'`
+  const text = `ValidatingAdmissionPolicy '${policy}'${by} denied request: ${message}`
+  const { status } = admissionDenied(attributes, text)
+  const known = reason === 'Forbidden' || reason === 'Unauthorized' || reason === 'RequestEntityTooLarge' ? reason : 'Invalid'
+  return new ApiError({
+    ...status,
+    reason: known,
+    code: STATUS_CODES[known],
+    details: { ...status.details, causes: [{ message: text }] },
+  })
+}
