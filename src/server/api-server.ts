@@ -22,8 +22,8 @@ import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
+import { celRules } from './custom-resources/cel-rules.ts'
 import { createDefinitions } from './custom-resources/definitions.ts'
-import type { ValidationRules } from './custom-resources/validation-rules.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
 import type { ProxyRoads } from './outgoing.ts'
@@ -53,8 +53,6 @@ export interface ApiServerOptions {
   readonly tokenAuthenticators?: readonly TokenAuthenticator[]
   /** Default: nodes by what runs on them, all others by RBAC over the roles and bindings that are stored. */
   readonly authorizer?: Authorizer
-  /** The engine of CEL rules in CustomResourceDefinitions. */
-  readonly validationRules?: ValidationRules
   /** Discovery, OpenAPI and other paths that are no resources. */
   readonly paths?: readonly PathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler[])
   readonly housekeeping?: HousekeepingOptions
@@ -110,7 +108,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     metrics,
     aggregated: createRegistrations({ registry }),
   }
-  const definitions = createDefinitions(core, options.validationRules)
+  const definitions = createDefinitions(core, celRules)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }

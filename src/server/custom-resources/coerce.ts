@@ -87,7 +87,7 @@ class Pruner {
       this.#path.pop()
       if (pruned !== given) (copy ??= { ...value })[name] = pruned
     }
-    return copy ?? (value as Json)
+    return copy ?? value
   }
 
   #record(name: string): void {
@@ -110,11 +110,11 @@ export function coerce(object: KubeObject, schema: Structural | undefined, optio
   let next = object
   if (schema) {
     const pruner = new Pruner()
-    next = pruner.prune(object as unknown as Json, schema, true) as unknown as KubeObject
+    next = pruner.prune(object, schema, true) as unknown as KubeObject
     unknown.push(...pruner.unknown.toSorted())
     if (schema.hasEmbedded) {
       const embedded: string[] = []
-      next = coerceEmbedded(next as unknown as Json, { ...schema, isEmbedded: false }, '', embedded, options) as unknown as KubeObject
+      next = coerceEmbedded(next, { ...schema, isEmbedded: false }, '', embedded, options) as unknown as KubeObject
       unknown.push(...embedded.toSorted())
     }
   }

@@ -42,7 +42,7 @@ export function customRules(custom: CustomRules): KindRules {
     decode(value, duplicates = []) {
       if (typeof value !== 'object' || value === null || Array.isArray(value))
         throw new DecodeError(`json: cannot unmarshal ${goType(value)} into Go value of type map[string]interface {}`)
-      const { object, unknown } = coerce(value as KubeObject, schema)
+      const { object, unknown } = coerce(value, schema)
       const repeated = duplicates.map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`))
       return { object, strict: [...repeated, ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)] }
     },
@@ -52,12 +52,12 @@ export function customRules(custom: CustomRules): KindRules {
       const errors = [...shapeErrors(custom, object, old, isStatus)]
       if (scale) errors.push(...scale.validate(object, isStatus && hasStatus))
       if (schema) {
-        errors.push(...(isStatus ? [] : validateEmbedded(object as unknown as Json, schema)))
+        errors.push(...(isStatus ? [] : validateEmbedded(object, schema)))
         errors.push(...listErrors(schema, object, old))
       }
       if (!ruleCheck) return errors
       if (errors.some(({ type }) => BLOCKING.has(type))) return [...errors, BLOCKED]
-      return [...errors, ...ruleCheck(object as unknown as Json, old as unknown as Json | undefined, '')]
+      return [...errors, ...ruleCheck(object, old, '')]
     },
   }
 }
@@ -67,7 +67,7 @@ function shapeErrors({ schema }: CustomRules, object: KubeObject, old: KubeObjec
   if (!schema) return []
   const findings = new Findings()
   if (!isStatus) {
-    runChild(schema.check, object as unknown as Json, (old as unknown as Old | undefined) ?? NEW, findings)
+    runChild(schema.check, object, (old as unknown as Old | undefined) ?? NEW, findings)
     return findings.errors()
   }
   const field = schema.properties.get('status')
@@ -78,13 +78,13 @@ function shapeErrors({ schema }: CustomRules, object: KubeObject, old: KubeObjec
 
 /** Lists that were not unique before may stay so. */
 function listErrors(schema: Structural, object: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
-  const errors = validateUniqueLists(object as unknown as Json, schema)
+  const errors = validateUniqueLists(object, schema)
   if (errors.length === 0 || !old) return errors
-  return validateUniqueLists(old as unknown as Json, schema).length === 0 ? errors : []
+  return validateUniqueLists(old, schema).length === 0 ? errors : []
 }
 
 const defaulted = (object: KubeObject, schema: Structural | undefined): KubeObject =>
-  schema ? (fillDefaults(object as unknown as Json, schema) as unknown as KubeObject) : object
+  schema ? (fillDefaults(object, schema) as unknown as KubeObject) : object
 
 /** An object from the store, or of another version, as this version shows it: pruned, its metadata readable, defaults filled. */
 export function shownBy(object: KubeObject, schema: Structural | undefined): KubeObject {

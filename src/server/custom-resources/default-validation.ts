@@ -17,7 +17,7 @@ type Surround = (value: Json) => Json
 
 const withTypeMeta: Surround = (value) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? { kind: 'Validation', apiVersion: 'validation/v1', ...value }
+    ? { kind: 'Validation', apiVersion: 'validation/v1', ...(value as Readonly<Record<string, Json>>) }
     : value
 
 interface Context {

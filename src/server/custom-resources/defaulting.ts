@@ -49,5 +49,5 @@ function fillFields(value: JsonObject, schema: Defaulting): Json {
     const filled = isVoid ? field.default! : fillDefaults(given, field)
     if (filled !== given) (copy ??= { ...value })[name] = filled
   }
-  return copy ?? (value as Json)
+  return copy ?? value
 }

@@ -32,7 +32,7 @@ function storing(definition: CustomResourceDefinition): CustomResourceDefinition
   return withField(definition, 'status', {
     ...definition.status,
     storedVersions: [...stored, version],
-  } as CustomResourceDefinition['status'])
+  })
 }
 
 function formatsOf({ spec }: CustomResourceDefinition): ReadonlySet<string> {
@@ -65,7 +65,7 @@ function markForDeletion(definition: CustomResourceDefinition, now: string): Cus
       deletionTimestamp: now,
       finalizers: finalizers.includes(CLEANUP_FINALIZER) ? finalizers : [...finalizers, CLEANUP_FINALIZER],
     },
-    status: { ...definition.status, conditions } as CustomResourceDefinition['status'],
+    status: { ...definition.status, conditions },
   }
 }
 
@@ -76,7 +76,7 @@ export const customResourceDefinitions = (checks: DefinitionChecks): Resource =>
     version: 'v1',
     kind: 'CustomResourceDefinition',
     setDefaults,
-    prepareForCreate: (definition) => storing({ ...definition, status: undefined } as unknown as CustomResourceDefinition),
+    prepareForCreate: (definition) => storing({ ...definition, status: undefined }),
     prepareForUpdate: (next, _old, { subresource }) => (subresource === 'status' ? next : storing(next)),
     validateCreate: (definition) => validateDefinition(definition, checks),
     validateUpdate: (next, old) => validateDefinitionUpdate(next, old, checks),

@@ -105,7 +105,7 @@ function validateSpec(
   errors: FieldErrors,
 ): void {
   const { spec } = definition
-  const { group = '', versions = [] } = spec
+  const { group, versions } = spec
   const groupFaults = dns1123SubdomainFaults(group)
   if (group === '') errors.push(required('spec.group'))
   else if (groupFaults.length > 0) errors.push(invalid('spec.group', group, groupFaults.join(',')))
@@ -237,7 +237,10 @@ function validateVersionSchema(
   let isStructural = false
   if (!unsupported && !spec.preserveUnknownFields) {
     const structural = validateStructural(schema, path)
-    const faults = structural.length > 0 ? structural : validateDefaults(compileSchema(schema), path, ({ props }) => rules?.compile(props))
+    const faults =
+      structural.length > 0
+        ? structural
+        : validateDefaults(compileSchema(schema), path, (part) => rules?.compile(part.props, part.isEmbedded))
     isStructural = faults.length === 0
     own.push(...faults)
   }

@@ -58,7 +58,7 @@ const TIME = /^([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(?:\.\d+)?(?:[zZ]|[+-](?:[01]
 const isDateTime: Check = (value) => isDate(value.slice(0, 10)) && /^[tT]$/.test(value[10] ?? '') && TIME.test(value.slice(11))
 
 function isRequestUri(value: string): boolean {
-  if (value === '' || /[\s\u0000-\u001f\u007f]/.test(value)) return false
+  if (value === '' || /[\s\p{Cc}]/u.test(value)) return false
   if (value.startsWith('/')) return !/%(?![0-9a-fA-F]{2})/.test(value)
   return /^[a-zA-Z][a-zA-Z0-9+.-]*:/.test(value) && !/%(?![0-9a-fA-F]{2})/.test(value)
 }
@@ -70,14 +70,14 @@ const isEmail: Check = (value) => EMAIL.test(value) && value.includes('<') === v
 function isIsbn10(value: string): boolean {
   const digits = value.replaceAll(/[\s-]/g, '')
   if (!/^\d{9}[\dX]$/.test(digits)) return false
-  const sum = [...digits].reduce((total, digit, index) => total + (10 - index) * (digit === 'X' ? 10 : Number(digit)), 0)
+  const sum = Array.from(digits).reduce((total, digit, index) => total + (10 - index) * (digit === 'X' ? 10 : Number(digit)), 0)
   return sum % 11 === 0
 }
 
 function isIsbn13(value: string): boolean {
   const digits = value.replaceAll(/[\s-]/g, '')
   if (!/^\d{13}$/.test(digits)) return false
-  return [...digits].reduce((total, digit, index) => total + Number(digit) * (index % 2 === 0 ? 1 : 3), 0) % 10 === 0
+  return Array.from(digits).reduce((total, digit, index) => total + Number(digit) * (index % 2 === 0 ? 1 : 3), 0) % 10 === 0
 }
 
 const CARD =
@@ -86,10 +86,12 @@ const CARD =
 function isCreditCard(value: string): boolean {
   const digits = value.replaceAll(/\D/g, '')
   if (!CARD.test(digits)) return false
-  const sum = [...digits].toReversed().reduce((total, digit, index) => {
-    const number = Number(digit) * (index % 2 === 1 ? 2 : 1)
-    return total + (number > 9 ? number - 9 : number)
-  }, 0)
+  const sum = Array.from(digits)
+    .toReversed()
+    .reduce((total, digit, index) => {
+      const number = Number(digit) * (index % 2 === 1 ? 2 : 1)
+      return total + (number > 9 ? number - 9 : number)
+    }, 0)
   return sum % 10 === 0
 }
 

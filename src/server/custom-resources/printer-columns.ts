@@ -29,7 +29,7 @@ function columnOf({ name, type, format, description, priority, jsonPath }: Custo
     ...(priority ? { priority } : {}),
     description: description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
     cell(object, nowMs) {
-      const [found] = read?.(object as unknown as Json) ?? []
+      const [found] = read?.(object) ?? []
       return found === undefined ? null : cellOf(type, found, nowMs)
     },
   }

@@ -65,7 +65,7 @@ export function scalePaths(paths: CustomResourceSubresourceScale): ScalePaths {
       specReplicasPath: paths.specReplicasPath,
       replicas: (object) => read(object, spec, 'int64') as number | undefined,
       statusReplicas: (object) => (read(object, status, 'int64') as number | undefined) ?? 0,
-      withReplicas: (object, replicas) => set(object as unknown as JsonObject, spec, replicas) as unknown as KubeObject,
+      withReplicas: (object, replicas) => set(object, spec, replicas) as unknown as KubeObject,
     },
     validate(object, isStatusAlone) {
       const errors = isStatusAlone ? [] : [...replicasErrors(object, spec, paths.specReplicasPath)]

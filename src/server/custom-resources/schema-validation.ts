@@ -150,7 +150,7 @@ const REASONS: readonly string[] = ['FieldValueDuplicate', 'FieldValueForbidden'
 const hasLineBreak = (text: string): boolean => /[\n\r]/.test(text)
 
 function ruleForm(rule: ValidationRule, props: JSONSchemaProps, path: string, errors: FieldErrors): void {
-  const { rule: text = '', message = '', messageExpression = '', reason, fieldPath = '' } = rule
+  const { rule: text, message = '', messageExpression = '', reason, fieldPath = '' } = rule
   if (text.trim() === '') errors.push(required(`${path}.rule`, 'rule is not specified'))
   else if (message !== '' && message.trim() === '') errors.push(invalid(`${path}.message`, message, 'must be non-empty if specified'))
   else if (hasLineBreak(message.trim())) errors.push(invalid(`${path}.message`, message, 'must not contain line breaks'))

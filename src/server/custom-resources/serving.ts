@@ -1,6 +1,6 @@
 /** A definition as the registry takes it: one stored kind with all the versions that are served. */
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '../../api/generated/apiextensions/v1.ts'
-import type { Json, KubeObject } from '../../api/object.ts'
+import type { KubeObject } from '../../api/object.ts'
 import { apiVersionOf, type ResourceInfo, type SubresourceInfo, type Verb } from '../../api/schema.ts'
 import { failure } from '../../api/status.ts'
 import type { Resource } from '../resource.ts'
@@ -153,8 +153,8 @@ function selectableFields({
     fields.map(({ jsonPath }) => {
       const read = parseJsonPath(jsonPath)
       const cell = (object: KubeObject): string => {
-        const [found] = read?.(object as unknown as Json) ?? []
-        return found === undefined || found === null ? '' : String(found)
+        const [found] = read?.(object) ?? []
+        return typeof found === 'object' || found === undefined ? '' : String(found)
       }
       return [jsonPath.replace(/^\./, ''), cell]
     }),

@@ -10,8 +10,8 @@ import type { FieldError } from '../../api/status.ts'
 export type RuleCheck = (value: Json, old: Json | undefined, path: string) => readonly FieldError[]
 
 export interface ValidationRules {
-  /** The rules of a schema and all schemas within, compiled once; undefined when it has none. */
-  compile(schema: JSONSchemaProps): RuleCheck | undefined
+  /** The rules of a schema and all schemas within, compiled once; undefined when it has none. `isResource`: it is a whole object's. */
+  compile(schema: JSONSchemaProps, isResource?: boolean): RuleCheck | undefined
   /** What is wrong with the rules themselves; `path` is the place of the schema in the definition. */
   validate(schema: JSONSchemaProps, path: string): readonly FieldError[]
 }

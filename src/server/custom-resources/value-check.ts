@@ -178,8 +178,7 @@ export function createValueCheck(
   }
 }
 
-const objectOf = (value: unknown): JSONSchemaProps | undefined =>
-  typeof value === 'object' && value !== null ? (value as JSONSchemaProps) : undefined
+const objectOf = (value: unknown): JSONSchemaProps | undefined => (typeof value === 'object' && value !== null ? value : undefined)
 
 const compileOne = (props: JSONSchemaProps | undefined): Child | undefined => props && { check: createValueCheck(props) }
 

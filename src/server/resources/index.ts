@@ -6,6 +6,7 @@ import { mutatingWebhookConfigurations } from './admissionregistration/mutating-
 import { validatingAdmissionPolicyBindings } from './admissionregistration/validating-admission-policy-binding.ts'
 import { validatingAdmissionPolicies } from './admissionregistration/validating-admission-policy.ts'
 import { validatingWebhookConfigurations } from './admissionregistration/validating-webhook-configuration.ts'
+import { celRules } from '../custom-resources/cel-rules.ts'
 import { customResourceDefinitions } from '../custom-resources/definition-kind.ts'
 import { apiServices } from './apiregistration/api-service.ts'
 import { controllerRevisions } from './apps/controller-revision.ts'
@@ -80,7 +81,7 @@ export const resources: readonly Resource[] = [
   validatingAdmissionPolicies,
   validatingWebhookConfigurations,
   apiServices,
-  customResourceDefinitions({ rules: undefined }),
+  customResourceDefinitions({ rules: celRules }),
   controllerRevisions,
   daemonSets,
   deployments,
