@@ -21,17 +21,29 @@ const MAX_LINE_BYTES = 1024 * 1024
 const NEWLINE = 0x0a
 const encoder = new TextEncoder()
 
-/** The offset at which the last `lines` lines begin. */
-async function tailOffset(host: Host, path: string, lines: number): Promise<number> {
+/** The offset at which the last `lines` lines begin, of those that are there now: the container may be writing on meanwhile. */
+async function tailOffset(host: Host, path: string, lines: number, signal: AbortSignal): Promise<number> {
   const size = (await host.fileSize(path)) ?? 0
   if (lines === 0) return size
   for (let limit = FIRST_TAIL_BYTES; ; limit *= 4) {
-    const tail = (await host.readTail(path, limit)) ?? new Uint8Array()
+    const start = Math.max(0, size - limit)
+    const tail = await readRange(host, path, start, size, signal)
     let found = 0
     // The line end of the last line does not begin another.
-    for (let at = tail.length - 2; at >= 0; at--) if (tail[at] === NEWLINE && ++found === lines) return size - (tail.length - at - 1)
-    if (tail.length < limit || tail.length >= size) return Math.max(0, size - tail.length)
+    for (let at = tail.length - 2; at >= 0; at--) if (tail[at] === NEWLINE && ++found === lines) return start + at + 1
+    if (start === 0) return 0
   }
+}
+
+async function readRange(host: Host, path: string, start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let left = end - start
+  for await (const chunk of host.readLog(path, { fromByte: start, follow: false, signal })) {
+    chunks.push(chunk.subarray(0, left))
+    left -= chunk.length
+    if (left <= 0) break
+  }
+  return concat(chunks)
 }
 
 function sinceMs({ sinceSeconds, sinceTime, nowMs }: LogRequest): number | undefined {
@@ -43,12 +55,16 @@ export async function* readLogs(host: Host, request: LogRequest): AsyncGenerator
   const since = sinceMs(request)
   const wanted = request.stream === 'Stdout' ? 'stdout' : request.stream === 'Stderr' ? 'stderr' : undefined
   let left = request.limitBytes ?? Infinity
+  // No more lines than were asked for, whatever is written while they are read.
+  let linesLeft = request.follow ? Infinity : (request.tailLines ?? Infinity)
   let isLineStart = true
 
   function* render(lines: readonly Uint8Array[]): Generator<Uint8Array> {
     const parts: Uint8Array[] = []
     for (const raw of lines) {
+      if (linesLeft <= 0) break
       const line = parseLogLine(raw)
+      if (line) linesLeft--
       if (!line || (wanted && line.stream !== wanted) || (since !== undefined && Date.parse(line.time) < since)) continue
       parts.push(...show(line))
     }
@@ -64,7 +80,7 @@ export async function* readLogs(host: Host, request: LogRequest): AsyncGenerator
     return line.isPartial ? [...prefix, line.text] : [...prefix, line.text, Uint8Array.of(NEWLINE)]
   }
 
-  let offset = request.tailLines === undefined ? 0 : await tailOffset(host, request.path, request.tailLines)
+  let offset = request.tailLines === undefined ? 0 : await tailOffset(host, request.path, request.tailLines, request.signal)
   let rest: Uint8Array = new Uint8Array()
   async function* read(follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     for await (const chunk of host.readLog(request.path, { fromByte: offset, follow, signal })) {
@@ -72,7 +88,7 @@ export async function* readLogs(host: Host, request: LogRequest): AsyncGenerator
       const split = splitLines(rest.length > 0 ? concat([rest, chunk]) : chunk)
       rest = split.rest.length > MAX_LINE_BYTES ? new Uint8Array() : split.rest
       yield* render(split.lines)
-      if (left <= 0) return
+      if (left <= 0 || linesLeft <= 0) return
     }
   }
 
