@@ -29,6 +29,7 @@ import {
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
 import { tokenCleanerController } from './token-cleaner/controller.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts'
+import { volumeBinder } from './volume-binder/controller.ts'
 
 export type { Controller } from './controller.ts'
 export type { RunControllersOptions } from './run.ts'
@@ -66,6 +67,7 @@ export const builtInControllers = ({
   createPodGarbageCollector(),
   createResourceQuotaController(),
   disruptionController,
+  volumeBinder,
   claimProtectionController,
   volumeProtectionController,
   attributesClassProtectionController,
