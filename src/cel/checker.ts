@@ -81,6 +81,7 @@ const TYPE_NAMES: Readonly<Record<string, Type>> = {
 export function check(expr: Expr, environment: Environment): Checked | { readonly issues: readonly Issue[] } {
   const checker = new Checker(environment)
   const type = checker.check(expr)
+  if (checker.issues.length === 0) checker.checkLiterals()
   if (checker.issues.length > 0) return { issues: checker.issues.toSorted((a, b) => a.at - b.at) }
   return { type: substitute(checker.known, type, true), references: checker.references }
 }
@@ -93,6 +94,9 @@ class Checker {
   /** Variables of the folds around, innermost last. */
   readonly #scopes: ReadonlyMap<string, Type>[] = []
   #fresh = 0
+  /** How many format() calls are around. */
+  #formatDepth = 0
+  readonly #literals: { readonly parts: readonly Expr[]; readonly types: readonly Type[] }[] = []
 
   constructor(environment: Environment) {
     this.#environment = environment
@@ -111,22 +115,26 @@ class Checker {
         const field = this.#select(expr.at, this.check(expr.operand), expr.field)
         return expr.isTest ? BOOL : field
       }
-      case 'call':
-        return this.#call(expr)
-      case 'list':
-        return listOf(
-          expr.elements.reduce<Type | undefined>((joined, element, i) => {
-            return this.#join(element.at, joined, this.#element(element, expr.optional.has(i)))
-          }, undefined) ?? this.#freshParam(),
-        )
+      case 'call': {
+        const isFormat = expr.name === 'format'
+        if (isFormat) this.#formatDepth++
+        const type = this.#call(expr)
+        if (isFormat) this.#formatDepth--
+        return type
+      }
+      case 'list': {
+        const types = expr.elements.map((element, i) => this.#element(element, expr.optional.has(i)))
+        this.#mustBeAlike(expr.elements, types)
+        return listOf(this.#join(types))
+      }
       case 'map': {
-        let key: Type | undefined
-        let value: Type | undefined
-        for (const entry of expr.entries) {
-          key = this.#join(entry.key.at, key, this.check(entry.key))
-          value = this.#join(entry.value.at, value, this.#element(entry.value, entry.isOptional))
-        }
-        return mapOf(key ?? this.#freshParam(), value ?? this.#freshParam())
+        const keys = expr.entries.map(({ key }) => key)
+        const values = expr.entries.map(({ value }) => value)
+        const keyTypes = keys.map((key) => this.check(key))
+        const valueTypes = expr.entries.map(({ value, isOptional: maybe }) => this.#element(value, maybe))
+        this.#mustBeAlike(keys, keyTypes)
+        this.#mustBeAlike(values, valueTypes)
+        return mapOf(this.#join(keyTypes), this.#join(valueTypes))
       }
       case 'struct':
         return this.#struct(expr)
@@ -207,10 +215,30 @@ class Checker {
     return isDynamic(resolved) ? DYN : this.#mismatch(expr.at, optionalOf(type), type)
   }
 
-  #join(at: number, previous: Type | undefined, current: Type): Type {
-    if (!previous) return current
-    if (this.#isAssignable(previous, current)) return isDynamic(previous) || previous.kind !== 'null' ? previous : current
-    return this.#mismatch(at, previous, current)
+  /** The one type of all, or dyn. */
+  #join(types: readonly Type[]): Type {
+    let joined: Type | undefined
+    for (const type of types) {
+      if (joined === undefined || (joined.kind === 'null' && this.#isAssignable(joined, type))) joined = type
+      else if (!this.#isAssignable(joined, type)) joined = DYN
+    }
+    return joined ?? this.#freshParam()
+  }
+
+  /**
+   * Kubernetes has the parts of a literal be of one type (cel.HomogeneousAggregateLiterals), but for the arguments of format().
+   * Asked at the end, when all types are known.
+   */
+  #mustBeAlike(parts: readonly Expr[], types: readonly Type[]): void {
+    if (this.#formatDepth === 0 && parts.length > 1) this.#literals.push({ parts, types })
+  }
+
+  checkLiterals(): void {
+    for (const { parts, types } of this.#literals) {
+      const [first, ...rest] = types.map((type) => substitute(this.known, type, true))
+      const odd = rest.findIndex((type) => !isSameType(first!, type))
+      if (odd >= 0) this.#mismatch(parts[odd + 1]!.at, first!, rest[odd]!)
+    }
   }
 
   /** Keeps what it learns only when the types fit. */
