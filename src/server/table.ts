@@ -30,7 +30,13 @@ function includeObject(query: URLSearchParams): IncludeObject {
 }
 
 const columnDefinitions = (columns: readonly Column[]) =>
-  columns.map(({ name, type, format, description, wide, priority }) => ({ name, type, format: format ?? '', description, priority: priority ?? (wide ? 1 : 0) }))
+  columns.map(({ name, type, format, description, wide, priority }) => ({
+    name,
+    type,
+    format: format ?? '',
+    description,
+    priority: priority ?? (wide ? 1 : 0),
+  }))
 
 export interface TableShape {
   readonly served: ServedResource
@@ -39,7 +45,8 @@ export interface TableShape {
   readonly nowMs: number
 }
 
-const columnsOf = (served: ServedResource): readonly Column[] => served.custom?.columns ?? served.stored.definition.columns ?? DEFAULT_COLUMNS
+const columnsOf = (served: ServedResource): readonly Column[] =>
+  served.custom?.columns ?? served.stored.definition.columns ?? DEFAULT_COLUMNS
 
 /** `items` are in the served version; columns are of the stored one, those of custom resources of the served one. */
 function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): KubeObject {

@@ -365,7 +365,7 @@ export class WatchCaches {
       after = page.entries.at(-1)?.key
       if (!page.more) break
     }
-    for (const cache of [...this.#caches.values()]) cache.loaded()
+    for (const cache of this.#caches.values()) cache.loaded()
     this.#settle()
   }
 
