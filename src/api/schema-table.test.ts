@@ -22,6 +22,7 @@ test('fields carry what upstream publishes', () => {
     ref: 'core/v1.Container',
     container: 'list',
     required: true,
+    isNullWritten: true,
     listType: 'map',
     mapKeys: ['name'],
     patchStrategy: ['merge'],

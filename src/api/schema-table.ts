@@ -59,8 +59,14 @@ function setFlag(field: Mutable<Field>, flag: string): void {
     case '0':
       field.isAlwaysWritten = true
       break
+    case '~':
+      field.isNullWritten = true
+      break
     case 'a':
       field.atomicMap = true
+      break
+    case 'g':
+      field.granularMap = true
       break
     case 'l':
       field.listType = value as 'atomic' | 'set' | 'map'

@@ -36,6 +36,8 @@ export interface Field {
   readonly isPointer?: true
   /** Upstream's JSON always holds the field: "" or 0 or false or {} when nothing was given. */
   readonly isAlwaysWritten?: true
+  /** Go's JSON holds `null` when nothing was given: a list, map or pointer that is not left out. Here it is absent; only managed fields tell. */
+  readonly isNullWritten?: true
   /** The constants that upstream declares. Built-in kinds check them in their own validation, not by the schema. */
   readonly enum?: readonly string[]
   /** The published default, as JSON. */
@@ -46,6 +48,8 @@ export interface Field {
   readonly mapKeys?: readonly string[]
   /** x-kubernetes-map-type: atomic. */
   readonly atomicMap?: true
+  /** x-kubernetes-map-type: granular, where the type of the value is atomic otherwise. */
+  readonly granularMap?: true
   /** x-kubernetes-patch-strategy, split at commas: merge, replace, retainKeys. */
   readonly patchStrategy?: readonly ('merge' | 'replace' | 'retainKeys')[]
   /** x-kubernetes-patch-merge-key. */

@@ -138,12 +138,18 @@ function goFieldsOf(struct: GoStruct | undefined, facts: GoFacts): GoField[] {
   })
 }
 
+const TIMES = new Set<FieldType>(['time', 'microTime'])
+
 const CAN_BE_ZERO = new Set<FieldType>(['string', 'int32', 'int64', 'double', 'boolean', 'quantity', 'intOrString', 'message'])
 
 /** How Go treats emptiness: a pointer tells zero from absent; what is no pointer and not omitted is always written. */
-function emptinessOf(field: GoField | undefined, value: Value): Pick<Field, 'isPointer' | 'isAlwaysWritten'> {
-  if (!field || value.container) return {}
-  if (field.type.startsWith('*')) return { isPointer: true }
+function emptinessOf(field: GoField | undefined, value: Value): Pick<Field, 'isPointer' | 'isAlwaysWritten' | 'isNullWritten'> {
+  if (!field) return {}
+  const nothing = field.omits === undefined ? { isNullWritten: true as const } : {}
+  if (value.container || value.type === 'bytes') return nothing
+  if (field.type.startsWith('*')) return { isPointer: true, ...nothing }
+  // Times are structs, which `omitempty` spares.
+  if (TIMES.has(value.type)) return field.omits === 'omitzero' ? {} : { isNullWritten: true }
   const isOmitted = value.type === 'message' ? field.omits === 'omitzero' : field.omits !== undefined
   return CAN_BE_ZERO.has(value.type) && !isOmitted ? { isAlwaysWritten: true } : {}
 }
@@ -187,6 +193,7 @@ function publishedType(
       ...(property['x-kubernetes-list-type'] ? { listType: property['x-kubernetes-list-type'] } : {}),
       ...(property['x-kubernetes-list-map-keys'] ? { mapKeys: property['x-kubernetes-list-map-keys'] } : {}),
       ...(property['x-kubernetes-map-type'] === 'atomic' ? { atomicMap: true } : {}),
+      ...(property['x-kubernetes-map-type'] === 'granular' ? { granularMap: true } : {}),
       ...(strategy ? { patchStrategy: strategy.split(',') as Field['patchStrategy'] & string[] } : {}),
       ...(property['x-kubernetes-patch-merge-key'] ? { mergeKey: property['x-kubernetes-patch-merge-key'] } : {}),
     }

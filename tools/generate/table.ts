@@ -2,7 +2,7 @@
  * Writes the model as compact tables. One line of text a field, read on first use of its type (src/api/schema-table.ts holds the
  * other half of this encoding), so that a start pays for one JSON.parse of strings only.
  *
- * A line: name, number[/embedded...], type, then flags: `!` required, `*` pointer, `0` always written, `a` atomic map, `l=` list type,
+ * A line: name, number[/embedded...], type, then flags: `!` required, `*` pointer, `0` always written, `~` written as null, `a` atomic map, `g` granular, `l=` list type,
  * `k=` map keys, `p=` patch strategy, `m=` merge key, `e=` enum, `d=` default as JSON. A type is a letter, or the name of a message
  * (without "group/version." when it is of the same package), after `[` for a list, `{` for a map, `<` for a map of lists.
  */
@@ -35,7 +35,9 @@ function encodeField(field: Field, file: string): string {
     field.required ? '!' : '',
     field.isPointer ? '*' : '',
     field.isAlwaysWritten ? '0' : '',
+    field.isNullWritten ? '~' : '',
     field.atomicMap ? 'a' : '',
+    field.granularMap ? 'g' : '',
     field.listType ? `l=${field.listType}` : '',
     field.mapKeys ? `k=${field.mapKeys.join(',')}` : '',
     field.patchStrategy ? `p=${field.patchStrategy.join(',')}` : '',

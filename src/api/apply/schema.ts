@@ -30,14 +30,14 @@ export interface ApplyMap {
   readonly fields: ReadonlyMap<string, ApplyField>
   /** The type of whatever has no field. Undefined: nothing else may be there. */
   readonly element?: ApplyType
+  /** Fields that Go writes as null when they are not given: in upstream's objects they are there with the struct, here absent. */
+  readonly nulls?: ReadonlySet<string>
 }
 
 export interface ApplyField {
   readonly type: ApplyType
   /** The published default: stands in for a key of a list's item that is not given. */
   readonly default?: Json
-  /** Go always writes the field: where the object around it is there it is there too, empty. */
-  readonly isAlwaysThere?: true
 }
 
 const NO_FIELDS: ReadonlyMap<string, ApplyField> = new Map()
