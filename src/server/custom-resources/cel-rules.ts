@@ -15,7 +15,7 @@ import { deepEqual } from '../../base/deep-equal.ts'
 import { forbidden, invalid, required } from '../resources/rules.ts'
 import { fieldAt } from './field-path.ts'
 import { declareType, typedBy, type DeclaredType, type Typed } from './schema-types.ts'
-import { additionalSchemaOf, isEmbedded, itemsOf } from './structural.ts'
+import { additionalSchemaOf, isEmbedded, itemsOf, someSchema } from './structural.ts'
 import type { ValidationRules } from './validation-rules.ts'
 
 /** What all rules of one object may cost together (apiserver pkg/apis/cel: RuntimeCELCostBudget). */
@@ -52,15 +52,15 @@ interface RuleNode {
 
 export const celRules: ValidationRules = {
   compile(schema, isResource = true) {
-    const root = compileNode(schema, isResource)
-    return (
-      root &&
-      ((value, old, path) => {
-        const run = new Run()
-        run.visit(root, value, old, path, old === undefined ? undefined : { value, old })
-        return run.errors
-      })
-    )
+    if (!someSchema(schema, hasRules)) return undefined
+    // Most kinds are defined long before an object of them is written, if ever one is.
+    let root: RuleNode | undefined
+    return (value, old, path) => {
+      root ??= compileNode(schema, isResource)
+      const run = new Run()
+      if (root) run.visit(root, value, old, path, old === undefined ? undefined : { value, old })
+      return run.errors
+    }
   },
   validate: (schema, path) => validateNode(schema, path, true, undefined),
 }
@@ -90,7 +90,18 @@ function compileNode(props: JSONSchemaProps, isResource: boolean): RuleNode | un
   return { ...node, props, rules, typed: typedBy(props, isResource) }
 }
 
-function compileRule(rule: ValidationRule, props: JSONSchemaProps, { type, provider }: DeclaredType): CompiledRule | RuleFault {
+/** By rule, while the definition lives: it is compiled when the definition is written, and run from then on. */
+const compiledRules = new WeakMap<ValidationRule, { readonly props: JSONSchemaProps; readonly compiled: CompiledRule | RuleFault }>()
+
+function compileRule(rule: ValidationRule, props: JSONSchemaProps, declared: DeclaredType): CompiledRule | RuleFault {
+  const known = compiledRules.get(rule)
+  if (known?.props === props) return known.compiled
+  const compiled = compileAnew(rule, props, declared)
+  compiledRules.set(rule, { props, compiled })
+  return compiled
+}
+
+function compileAnew(rule: ValidationRule, props: JSONSchemaProps, { type, provider }: DeclaredType): CompiledRule | RuleFault {
   const isOldOptional = rule.optionalOldSelf === true
   const compileWith = (source: string, old: Type | undefined) => compile(source, { self: type, ...(old ? { oldSelf: old } : {}) }, provider)
   const oldType = isOldOptional ? optionalOf(type) : type

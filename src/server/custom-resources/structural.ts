@@ -42,16 +42,25 @@ export const additionalSchemaOf = (props: JSONSchemaProps): JSONSchemaProps | un
 export const isPreserving = (props: JSONSchemaProps): boolean => props['x-kubernetes-preserve-unknown-fields'] === true
 export const isEmbedded = (props: JSONSchemaProps): boolean => props['x-kubernetes-embedded-resource'] === true
 
+/** Schemas are immutable: the one that a write was judged by is the one that is served. */
+const known = new WeakMap<JSONSchemaProps, Structural>()
+
 export function compileSchema(props: JSONSchemaProps): Structural {
-  const properties = new Map(Object.entries(props.properties ?? {}).map(([name, field]) => [name, compileSchema(field)]))
+  let compiled = known.get(props)
+  if (!compiled) known.set(props, (compiled = compileParts(props)))
+  return compiled
+}
+
+function compileParts(props: JSONSchemaProps): Structural {
+  const properties = new Map(Object.entries(props.properties ?? {}).map(([name, field]) => [name, compileParts(field)]))
   const itemProps = itemsOf(props)
-  const items = itemProps && compileSchema(itemProps)
+  const items = itemProps && compileParts(itemProps)
   const additionalProps = additionalSchemaOf(props)
   const additional =
     props.additionalProperties === undefined || props.additionalProperties === null
       ? undefined
       : {
-          schema: additionalProps && compileSchema(additionalProps),
+          schema: additionalProps && compileParts(additionalProps),
           isAllowed: additionalProps !== undefined || props.additionalProperties === true,
         }
   const children = [...properties.values(), ...(items ? [items] : []), ...(additional?.schema ? [additional.schema] : [])]
