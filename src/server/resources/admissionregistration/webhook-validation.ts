@@ -5,7 +5,7 @@ import type {
   ValidatingWebhook,
   WebhookClientConfig,
 } from '../../../api/generated/admissionregistration/v1.ts'
-import { fullyQualifiedNameFaults } from '../../../api/names.ts'
+import { dns1123SubdomainFaults, fullyQualifiedNameFaults } from '../../../api/names.ts'
 import { changeField, mapItems, withDefaults } from '../immutable.ts'
 import { validateMatchConditions } from './expression-validation.ts'
 import { validateLabelSelector } from '../object-meta.ts'
@@ -64,13 +64,24 @@ export function validateClientConfig(errors: FieldErrors, path: string, config: 
   if ((url === undefined) === (service === undefined)) errors.push(required(path, 'exactly one of url or service is required'))
   else if (url !== undefined) validateUrl(errors, `${path}.url`, url)
   if (!service) return
-  if (!service.name) errors.push(required(`${path}.service.name`, 'service name is required'))
-  if (!service.namespace) errors.push(required(`${path}.service.namespace`, 'service namespace is required'))
+  if (!service.name) errors.push(required(`${path}.service.name`))
+  if (!service.namespace) errors.push(required(`${path}.service.namespace`))
   const port = service.port ?? 443
   if (port < 1 || port > 65535)
     errors.push(invalid(`${path}.service.port`, port, 'port is not valid: must be between 1 and 65535, inclusive'))
-  if (service.path !== undefined && !service.path.startsWith('/'))
-    errors.push(invalid(`${path}.service.path`, service.path, "must start with a '/'"))
+  for (const fault of pathFaults(service.path ?? '')) errors.push(invalid(`${path}.service.path`, service.path ?? '', fault))
+}
+
+/** What is wrong with the path of a call to a service; an empty one is none. */
+function pathFaults(path: string): readonly string[] {
+  if (path === '' || path === '/') return []
+  const faults = path.startsWith('/') ? [] : ["must start with a '/'"]
+  const segments = path.slice(1).replace(/\/$/, '').split('/')
+  for (const [i, segment] of segments.entries()) {
+    if (segment === '') faults.push(`segment[${i}] may not be empty`)
+    else faults.push(...dns1123SubdomainFaults(segment).map((fault) => `segment[${i}]: ${fault}`))
+  }
+  return faults
 }
 
 function validateUrl(errors: FieldErrors, path: string, text: string): void {
