@@ -1,25 +1,26 @@
-/**
- * What is measured, and against what. A target is a figure, never an assertion: the project's own first aims for two cores. For
- * the rollout it is what upstream's programs took on a machine of this kind with kwok's nodes: 177 s.
- */
+/** What is measured: each case asks a fresh server the same, whoever made it. Two sizes: the short one and that of --full. */
 import { fork } from 'node:child_process'
 import { join } from 'node:path'
 import type { JobName, JobOptions, JobResult } from './jobs.ts'
-import type { StartOptions, Target } from './target.ts'
+import { checkInterrupted, endWithRun } from './processes.ts'
+import { median } from './report.ts'
+import type { SchedulingShape } from './scheduling.ts'
+import type { Start, StartOptions, Target } from './target.ts'
 
 export interface Case {
   readonly name: string
-  readonly title: string
+  title(isFull: boolean): string
   readonly unit: string
   readonly better: 'less' | 'more'
-  readonly target: number
   readonly runs: number
-  /** One run's figure; the median of all counts. `note` gets details worth printing. */
-  measure(start: (options?: StartOptions) => Promise<Target>, note: (text: string) => void): Promise<number>
+  /** One run's figure. `note` gets details worth printing. */
+  measure(start: Start, isFull: boolean, note: (text: string) => void): Promise<number>
 }
 
 function load<N extends JobName>(target: Target, job: N, options: JobOptions<N>): Promise<JobResult<N>> {
+  checkInterrupted()
   const child = fork(join(import.meta.dirname, 'load.ts'), { execArgv: ['--disable-warning=ExperimentalWarning'] })
+  endWithRun(child)
   return new Promise((resolve, reject) => {
     child.once('message', (message) => {
       const answer = message as { readonly result?: JobResult<N>; readonly error?: string }
@@ -32,14 +33,9 @@ function load<N extends JobName>(target: Target, job: N, options: JobOptions<N>)
   })
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
-
 /** Starts, measures and stops, whatever happens. */
-async function onFreshServer(
-  start: (options?: StartOptions) => Promise<Target>,
-  measure: (target: Target) => Promise<number>,
-): Promise<number> {
-  const target = await start()
+async function onFreshServer(start: Start, options: StartOptions, measure: (target: Target) => Promise<number>): Promise<number> {
+  const target = await start(options)
   try {
     return await measure(target)
   } finally {
@@ -47,106 +43,146 @@ async function onFreshServer(
   }
 }
 
-const latencies = ({ p50Ms, p99Ms, errors }: JobResult<'gets'>): string =>
-  `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms${errors > 0 ? `, ${errors} errors` : ''}`
-
 /** Time for the server to come to rest before its memory is read. */
 const REST_MS = 5_000
+
+async function memoryAtRest(target: Target): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, REST_MS))
+  return target.memoryMb()
+}
+
+const thousands = (value: number): string => value.toLocaleString('en')
+
+/** Requests of one kind by 64 clients, each asking again when it is answered; upstream has its API server alone then. */
+function requests(job: 'creates' | 'gets' | 'applies', title: string): Case {
+  return {
+    name: job,
+    title: () => `${title}, 64 connections`,
+    unit: '/s',
+    better: 'more',
+    runs: 3,
+    measure: (start, isFull, note) =>
+      onFreshServer(start, {}, async (target) => {
+        const { perSecond, p50Ms, p99Ms, errors } = await load(target, job, { connections: 64, seconds: isFull ? 15 : 5 })
+        note(`p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms${errors > 0 ? `, ${errors} errors` : ''}`)
+        return perSecond
+      }),
+  }
+}
+
+function watch(watchers: number): Case {
+  return {
+    name: `watch-${watchers}`,
+    title: () => `watch deliveries to ${thousands(watchers)} watchers`,
+    unit: '/s',
+    better: 'more',
+    runs: 3,
+    measure: (start, isFull, note) =>
+      onFreshServer(start, {}, async (target) => {
+        const objects = (isFull ? 500_000 : 100_000) / watchers
+        const result = await load(target, 'watches', { watchers, writers: 16, objects })
+        note(`${thousands(result.deliveries)} in ${result.seconds.toFixed(2)} s`)
+        return result.perSecond
+      }),
+  }
+}
+
+/** Sizes as scheduler_perf has them: [nodes, pods before, pods measured]. */
+type Sizes = readonly [nodes: number, before: number, pods: number]
+
+function schedulingCase(shape: SchedulingShape, short: Sizes, full: Sizes): Case {
+  return {
+    name: `schedule-${shape}`,
+    title: (isFull) => `pods scheduled on ${thousands((isFull ? full : short)[0])} nodes: ${shape}`,
+    unit: '/s',
+    better: 'more',
+    runs: 1,
+    measure: (start, isFull, note) =>
+      onFreshServer(start, { hasControllers: true }, async (target) => {
+        const [nodes, before, pods] = isFull ? full : short
+        note(`${thousands(pods)} pods after ${thousands(before)}`)
+        return (await load(target, 'scheduling', { shape, nodes, before, pods })).perSecond
+      }),
+  }
+}
 
 export const cases: readonly Case[] = [
   {
     name: 'start',
-    title: 'exec to /readyz',
+    title: () => 'exec to /readyz',
     unit: 'ms',
     better: 'less',
-    target: 1000,
     runs: 5,
-    measure: (start) => onFreshServer(start, async ({ startMs }) => startMs),
+    measure: (start) => onFreshServer(start, {}, async ({ startMs }) => startMs),
   },
   {
     name: 'memory',
-    title: 'memory at rest',
+    title: () => 'memory at rest, no nodes',
     unit: 'MB',
     better: 'less',
-    target: 150,
     runs: 3,
-    measure: (start) =>
-      onFreshServer(start, async (target) => {
-        await new Promise((resolve) => setTimeout(resolve, REST_MS))
-        return target.memoryMb()
-      }),
+    measure: (start) => onFreshServer(start, { hasControllers: true }, memoryAtRest),
   },
   {
-    name: 'creates',
-    title: 'durable creates of 1 kB, 64 connections',
-    unit: '/s',
-    better: 'more',
-    target: 5_000,
-    runs: 3,
-    measure: (start, note) =>
-      onFreshServer(start, async (target) => {
-        const result = await load(target, 'creates', { connections: 64, seconds: 5 })
-        note(latencies(result))
-        return result.perSecond
-      }),
+    name: 'memory-pods',
+    title: (isFull) => (isFull ? 'memory with 1,000 nodes and 10,000 pods' : 'memory with 100 nodes and 1,000 pods'),
+    unit: 'MB',
+    better: 'less',
+    runs: 1,
+    measure: (start, isFull) => {
+      const nodes = isFull ? 1_000 : 100
+      return onFreshServer(start, { nodes }, async (target) => {
+        await load(target, 'fill', { nodes, pods: nodes * 10 })
+        return memoryAtRest(target)
+      })
+    },
   },
-  {
-    name: 'gets',
-    title: 'GETs of 1 kB, 64 connections',
-    unit: '/s',
-    better: 'more',
-    target: 10_000,
-    runs: 3,
-    measure: (start, note) =>
-      onFreshServer(start, async (target) => {
-        const result = await load(target, 'gets', { connections: 64, seconds: 5 })
-        note(latencies(result))
-        return result.perSecond
-      }),
-  },
+  requests('creates', 'durable creates of 1 kB'),
+  requests('gets', 'GETs of 1 kB'),
+  requests('applies', 'server-side applies of 1 kB'),
   {
     name: 'list',
-    title: 'LIST of 10,000 objects (10 MB)',
+    title: (isFull) => `LIST of ${isFull ? '10,000' : '2,000'} pods`,
     unit: 'ms',
     better: 'less',
-    target: 30,
     runs: 3,
-    measure: (start, note) =>
-      onFreshServer(start, async (target) => {
-        const result = await load(target, 'list', { objects: 10_000, runs: 9 })
+    measure: (start, isFull, note) =>
+      onFreshServer(start, {}, async (target) => {
+        const result = await load(target, 'list', { objects: isFull ? 10_000 : 2_000, runs: 9 })
         note(`${(result.bytes / 1e6).toFixed(1)} MB`)
         return median(result.ms)
       }),
   },
+  watch(100),
+  watch(1_000),
+  schedulingCase('plain', [500, 500, 1_000], [5_000, 1_000, 5_000]),
+  schedulingCase('affinity', [500, 200, 500], [5_000, 1_000, 2_000]),
+  schedulingCase('anti-affinity', [500, 100, 400], [5_000, 1_000, 2_000]),
+  schedulingCase('spread', [500, 500, 500], [5_000, 5_000, 2_000]),
+  // As many low ones as fill the nodes: each measured pod needs the room of several.
+  schedulingCase('preemption', [100, 400, 100], [5_000, 20_000, 2_000]),
   {
-    name: 'watch',
-    title: 'watch deliveries to 100 watchers',
-    unit: '/s',
-    better: 'more',
-    target: 200_000,
-    runs: 3,
-    measure: (start, note) =>
-      onFreshServer(start, async (target) => {
-        const result = await load(target, 'watches', { watchers: 100, writers: 16, objects: 5_000 })
-        note(`${result.deliveries} in ${result.seconds.toFixed(2)} s`)
-        return result.perSecond
-      }),
-  },
-  {
-    name: 'rollout',
-    title: 'a Deployment of 5,000 pods on 1,000 nodes',
+    name: 'deployment',
+    title: (isFull) => (isFull ? 'a Deployment of 5,000 pods on 1,000 nodes' : 'a Deployment of 500 pods on 100 nodes'),
     unit: 's',
     better: 'less',
-    target: 177,
     runs: 1,
-    measure: (start, note) =>
-      onFreshServer(
-        () => start({ nodes: 1_000 }),
-        async (target) => {
-          const seconds = await load(target, 'rollout', { nodes: 1_000, replicas: 5_000, timeoutSeconds: 600 })
-          note(`${Math.round(5_000 / seconds)} pods/s; then ${Math.round(target.memoryMb())} MB`)
-          return seconds
-        },
-      ),
+    measure: (start, isFull, note) => {
+      const nodes = isFull ? 1_000 : 100
+      return onFreshServer(start, { nodes }, async (target) => {
+        const seconds = await load(target, 'deployment', { nodes, replicas: nodes * 5 })
+        note(`${Math.round((nodes * 5) / seconds)} pods/s`)
+        return seconds
+      })
+    },
+  },
+  {
+    name: 'rolling',
+    title: (isFull) => `${isFull ? 500 : 50} Deployments of 2 pods roll to a new image`,
+    unit: 's',
+    better: 'less',
+    runs: 1,
+    measure: (start, isFull) =>
+      onFreshServer(start, { nodes: 100 }, (target) => load(target, 'rolling', { nodes: 100, deployments: isFull ? 500 : 50 })),
   },
 ]

@@ -29,7 +29,7 @@ test('answers of every shape are read to their end, however the bytes are cut', 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
   const connection = await openConnection({ host: '127.0.0.1', port, ca: pki.authority.cert, cert: pki.admin.cert, key: pki.admin.key })
-  assert.deepEqual(await connection.request('POST', '/length', '{"ä":1}', true), { status: 201, bodyBytes: 5, body: 'hello' })
+  assert.deepEqual(await connection.request('POST', '/length', '{"ä":1}', { keepBody: true }), { status: 201, bodyBytes: 5, body: 'hello' })
   assert.deepEqual(await connection.request('GET', '/chunked'), { status: 200, bodyBytes: 19_020, body: undefined })
   assert.equal((await connection.request('GET', '/empty')).status, 204)
   let lines = 0

@@ -13,8 +13,14 @@ export interface Answer {
   readonly body: string | undefined
 }
 
+export interface RequestOptions {
+  readonly keepBody?: boolean
+  /** Default: application/json. */
+  readonly contentType?: string
+}
+
 export interface Connection {
-  request(method: string, path: string, body?: string, keepBody?: boolean): Promise<Answer>
+  request(method: string, path: string, body?: string, options?: RequestOptions): Promise<Answer>
   /** Reads an endless answer; `onBytes` gets each piece of the body. Resolves with the status when its headers are there. */
   stream(path: string, onBytes: (bytes: Buffer) => void): Promise<number>
   close(): void
@@ -123,17 +129,17 @@ export async function openConnection(endpoint: Endpoint): Promise<Connection> {
   socket.on('error', fail)
   socket.on('close', () => fail(new Error('the server closed the connection')))
 
-  function send(method: string, path: string, body: string | undefined, next: Pending): void {
+  function send(method: string, path: string, body: string | undefined, contentType: string, next: Pending): void {
     pending = next
     const content =
-      body === undefined ? '\r\n' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+      body === undefined ? '\r\n' : `Content-Type: ${contentType}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
     socket.write(`${method} ${path} HTTP/1.1\r\n${headers}${content}`)
   }
 
   return {
-    request: (method, path, body, keepBody = false) =>
+    request: (method, path, body, { keepBody = false, contentType = 'application/json' } = {}) =>
       new Promise((resolve, reject) => {
-        send(method, path, body, {
+        send(method, path, body, contentType, {
           keepBody,
           onBytes: undefined,
           onHeaders: () => undefined,
@@ -146,7 +152,7 @@ export async function openConnection(endpoint: Endpoint): Promise<Connection> {
       }),
     stream: (path, onBytes) =>
       new Promise((resolve, reject) => {
-        send('GET', path, undefined, { keepBody: false, onBytes, onHeaders: resolve, onEnd: () => undefined, onError: reject })
+        send('GET', path, undefined, '', { keepBody: false, onBytes, onHeaders: resolve, onEnd: () => undefined, onError: reject })
       }),
     close: () => socket.destroy(),
   }

@@ -1,7 +1,9 @@
 /** The loads: what is asked of the server, and what is measured. They run in a process of their own (load.ts). */
-import { openConnection } from './connection.ts'
+import { eachOf, expect, makeNamespace, NAMESPACE, openMany } from './asking.ts'
+import { clusterJobs } from './cluster-jobs.ts'
 import type { Connection } from './connection.ts'
 import type { Endpoint } from './kubeconfig.ts'
+import { scheduling } from './scheduling.ts'
 
 export interface Throughput {
   readonly perSecond: number
@@ -10,7 +12,6 @@ export interface Throughput {
   readonly errors: number
 }
 
-const NAMESPACE = 'bench'
 const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
 /** Length of the value that makes a ConfigMap of about 1 kB. */
 const PAYLOAD = 'x'.repeat(750)
@@ -22,27 +23,6 @@ const mapOf = (name: string): string =>
     metadata: { name, namespace: NAMESPACE, labels: { app: 'bench' } },
     data: { value: PAYLOAD },
   })
-
-async function openMany(endpoint: Endpoint, count: number): Promise<readonly Connection[]> {
-  return Promise.all(Array.from({ length: count }, () => openConnection(endpoint)))
-}
-
-async function expect(connection: Connection, statuses: readonly number[], method: string, path: string, body?: string): Promise<void> {
-  const answer = await connection.request(method, path, body, true)
-  if (!statuses.includes(answer.status)) throw new Error(`${method} ${path}: ${answer.status} ${answer.body?.slice(0, 500)}`)
-}
-
-/** A fresh, empty namespace's worth of room: makes the namespace if needed and empties it of ConfigMaps. */
-async function prepare(connection: Connection): Promise<void> {
-  await expect(
-    connection,
-    [201, 409],
-    'POST',
-    '/api/v1/namespaces',
-    JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }),
-  )
-  await expect(connection, [200], 'DELETE', MAPS)
-}
 
 function percentile(sorted: Float64Array, share: number): number {
   return sorted.length === 0 ? 0 : sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
@@ -82,7 +62,7 @@ export interface SaturateOptions {
 
 async function creates(endpoint: Endpoint, { connections: count, seconds }: SaturateOptions): Promise<Throughput> {
   const connections = await openMany(endpoint, count)
-  await prepare(connections[0]!)
+  await makeNamespace(connections[0]!, NAMESPACE)
   let serial = 0
   const run = Date.now().toString(36)
   const result = await saturate(connections, 1000, seconds * 1000, async (connection) => {
@@ -95,7 +75,7 @@ async function creates(endpoint: Endpoint, { connections: count, seconds }: Satu
 
 async function gets(endpoint: Endpoint, { connections: count, seconds }: SaturateOptions): Promise<Throughput> {
   const connections = await openMany(endpoint, count)
-  await prepare(connections[0]!)
+  await makeNamespace(connections[0]!, NAMESPACE)
   for (let i = 0; i < 100; i++) await expect(connections[0]!, [201], 'POST', MAPS, mapOf(`g-${i}`))
   let serial = 0
   const result = await saturate(connections, 1000, seconds * 1000, async (connection) => {
@@ -106,24 +86,49 @@ async function gets(endpoint: Endpoint, { connections: count, seconds }: Saturat
   return result
 }
 
-/** Makes `objects` ConfigMaps of 1 kB and lists them all; each run's milliseconds to the last byte. */
+/** Applies ever new values of 100 ConfigMaps, each connection its own share: changes of one field by the same manager. */
+async function applies(endpoint: Endpoint, { connections: count, seconds }: SaturateOptions): Promise<Throughput> {
+  const connections = await openMany(endpoint, count)
+  await makeNamespace(connections[0]!, NAMESPACE)
+  let serial = 0
+  const apply = (connection: Connection) => {
+    const name = `a-${serial % 100}`
+    const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { value: PAYLOAD, serial: String(serial++) } }
+    return connection.request('PATCH', `${MAPS}/${name}?fieldManager=bench`, JSON.stringify(body), {
+      contentType: 'application/apply-patch+yaml',
+    })
+  }
+  for (let i = 0; i < 100; i++) {
+    const { status } = await apply(connections[0]!)
+    if (status === 415) throw new Error('server-side apply is not served')
+    if (status !== 201) throw new Error(`apply answered ${status}`)
+  }
+  const result = await saturate(connections, 1000, seconds * 1000, async (connection) => (await apply(connection)).status === 200)
+  for (const connection of connections) connection.close()
+  return result
+}
+
+/** Makes so many pods that no scheduler takes (they wait at a gate) and lists them all; each run's milliseconds to the last byte. */
 async function list(
   endpoint: Endpoint,
   { objects, runs }: { readonly objects: number; readonly runs: number },
 ): Promise<{ readonly ms: readonly number[]; readonly bytes: number }> {
   const connections = await openMany(endpoint, 16)
-  await prepare(connections[0]!)
-  let serial = 0
-  await Promise.all(
-    connections.map(async (connection) => {
-      while (serial < objects) await expect(connection, [201], 'POST', MAPS, mapOf(`l-${serial++}`))
+  await makeNamespace(connections[0]!, NAMESPACE)
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods`
+  await eachOf(connections, objects, (connection, index) =>
+    expect(connection, [201], 'POST', path, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `l-${index}`, labels: { app: 'bench' } },
+      spec: { schedulingGates: [{ name: 'example.com/bench' }], containers: [{ name: 'main', image: 'registry.example.com/app:1' }] },
     }),
   )
   const ms: number[] = []
   let bytes = 0
   for (let i = 0; i <= runs; i++) {
     const start = performance.now()
-    const answer = await connections[0]!.request('GET', MAPS)
+    const answer = await connections[0]!.request('GET', path)
     if (answer.status !== 200) throw new Error(`LIST answered ${answer.status}`)
     bytes = answer.bodyBytes
     // The first fills caches on either side.
@@ -146,8 +151,8 @@ async function watches(
   { watchers, writers, objects }: { readonly watchers: number; readonly writers: number; readonly objects: number },
 ): Promise<{ readonly perSecond: number; readonly deliveries: number; readonly seconds: number }> {
   const connections = await openMany(endpoint, writers)
-  await prepare(connections[0]!)
-  const answer = await connections[0]!.request('GET', `${MAPS}?limit=1`, undefined, true)
+  await makeNamespace(connections[0]!, NAMESPACE)
+  const answer = await connections[0]!.request('GET', `${MAPS}?limit=1`, undefined, { keepBody: true })
   const { resourceVersion } = (JSON.parse(answer.body!) as { metadata: { resourceVersion: string } }).metadata
   const watching = await openMany(endpoint, watchers)
   let deliveries = 0
@@ -161,76 +166,14 @@ async function watches(
     if (status !== 200) throw new Error(`watch answered ${status}`)
   }
   const start = performance.now()
-  let serial = 0
-  await Promise.all(
-    connections.map(async (connection) => {
-      while (serial < objects) await expect(connection, [201], 'POST', MAPS, mapOf(`w-${serial++}`))
-    }),
-  )
+  await eachOf(connections, objects, (connection, index) => expect(connection, [201], 'POST', MAPS, mapOf(`w-${index}`)))
   await all.promise
   const seconds = (performance.now() - start) / 1000
   for (const connection of [...connections, ...watching]) connection.close()
   return { perSecond: deliveries / seconds, deliveries, seconds }
 }
 
-interface NodeList {
-  readonly items: readonly { readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }[]
-}
-
-/** A figure for so many nodes counts only when so many take pods. */
-async function untilNodesReady(connection: Connection, wanted: number, timeoutSeconds: number): Promise<void> {
-  const start = performance.now()
-  for (;;) {
-    const answer = await connection.request('GET', '/api/v1/nodes', undefined, true)
-    const { items } = JSON.parse(answer.body!) as NodeList
-    const ready = items.filter(({ status }) =>
-      status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
-    ).length
-    if (ready >= wanted) return
-    if (performance.now() - start > timeoutSeconds * 1000)
-      throw new Error(`${ready} of ${wanted} nodes were Ready after ${timeoutSeconds} s`)
-    await new Promise((resolve) => setTimeout(resolve, 500))
-  }
-}
-
-interface DeploymentStatus {
-  readonly status?: { readonly readyReplicas?: number }
-}
-
-/** Once all nodes are Ready, makes a Deployment of so many pods and waits until all are Ready: seconds from the request. */
-async function rollout(
-  endpoint: Endpoint,
-  { nodes, replicas, timeoutSeconds }: { readonly nodes: number; readonly replicas: number; readonly timeoutSeconds: number },
-): Promise<number> {
-  const connection = await openConnection(endpoint)
-  await untilNodesReady(connection, nodes, 60)
-  await prepare(connection)
-  const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`
-  const labels = { app: 'rollout' }
-  const containers = [{ name: 'main', image: 'registry.example.com/app:1', resources: { requests: { cpu: '10m', memory: '10Mi' } } }]
-  const spec = { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } }
-  const start = performance.now()
-  await expect(
-    connection,
-    [201],
-    'POST',
-    path,
-    JSON.stringify({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'rollout', namespace: NAMESPACE }, spec }),
-  )
-  for (;;) {
-    const answer = await connection.request('GET', `${path}/rollout`, undefined, true)
-    const seconds = (performance.now() - start) / 1000
-    const ready = (JSON.parse(answer.body!) as DeploymentStatus).status?.readyReplicas ?? 0
-    if (ready === replicas) {
-      connection.close()
-      return seconds
-    }
-    if (seconds > timeoutSeconds) throw new Error(`${ready} of ${replicas} pods were Ready after ${timeoutSeconds} s`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
-export const jobs = { creates, gets, list, watches, rollout } as const
+export const jobs = { creates, gets, applies, list, watches, scheduling, ...clusterJobs } as const
 export type JobName = keyof typeof jobs
 export type JobOptions<N extends JobName> = Parameters<(typeof jobs)[N]>[1]
 export type JobResult<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>

@@ -40,7 +40,11 @@ const command = (name: string, description: string): Command =>
 const withUpOptions = (target: Command): Command =>
   target
     .option('--port <port>', 'the API server listens here (default: 6443, or the next free one)', integer(1, 65535))
-    .option('--nodes <count>', 'how many nodes (with containerd: this machine, and network namespaces of it)', integer(1, 5000))
+    .option(
+      '--nodes <count>',
+      'how many nodes (with containerd: this machine, and network namespaces of it; simulated: 0 for none)',
+      integer(0, 5000),
+    )
     .addOption(
       new Option('--runtime <kind>', 'what runs the pods (default: containerd for root, else simulated)').choices([
         'containerd',

@@ -214,6 +214,7 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
 
 function checkContainers(nodes: number): void {
   if (process.getuid?.() !== 0) throw new UserError('real containers need root: run it with sudo, or take --runtime simulated')
+  if (nodes < 1) throw new UserError('a cluster with real containers has at least one node; --runtime simulated takes --nodes 0')
   const missing = missingPrograms()
   if (missing.length > 0)
     throw new UserError(

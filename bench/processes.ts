@@ -1,0 +1,108 @@
+/**
+ * What the benchmarks start: programs, loads and temporary directories. Whatever is registered here is ended and removed when its
+ * owner says so or when the run is interrupted, whichever comes first.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const KILL_AFTER_MS = 20_000
+/** How much of a program's output is kept to be told when it ends early. */
+const MAX_TAIL = 4_000
+
+type Stop = () => Promise<void>
+const stops = new Set<Stop>()
+let isInterrupted = false
+
+/** Runs once: when it is called, or when the whole run is interrupted. */
+function registered(stop: Stop): Stop {
+  let done: Promise<void> | undefined
+  const once = () => {
+    done ??= stop().finally(() => stops.delete(once))
+    return done
+  }
+  stops.add(once)
+  return once
+}
+
+/** Ends all that runs; nothing starts any more. */
+export async function stopEverything(): Promise<void> {
+  isInterrupted = true
+  await Promise.allSettled([...stops].map((stop) => stop()))
+}
+
+export function checkInterrupted(): void {
+  if (isInterrupted) throw new Error('interrupted')
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** "VmRSS" of a process and, for those that spawn others, of its children. */
+function residentMb(pid: number): number {
+  const own = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return own + (children ? children.split(' ').reduce((sum, child) => sum + residentMb(Number(child)), 0) : 0)
+}
+
+const isOver = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null || child.pid === undefined
+
+async function stopProcess(child: ChildProcess): Promise<void> {
+  if (isOver(child)) return
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS)
+  await gone
+  clearTimeout(timer)
+}
+
+/** A load's process: ends with the run. */
+export function endWithRun(child: ChildProcess): void {
+  const stop = registered(() => stopProcess(child))
+  child.once('exit', stop)
+}
+
+/** Programs that make up one server, with a directory for what they write. */
+export class Group {
+  readonly directory = mkdtempSync(join(tmpdir(), 'proa-bench-'))
+  readonly #programs: { readonly name: string; readonly child: ChildProcess; tail: string }[] = []
+  /** Ends them, the last one first, and removes the directory. */
+  readonly stop: Stop = registered(async () => {
+    for (const { child } of this.#programs.toReversed()) await stopProcess(child)
+    rmSync(this.directory, { recursive: true, force: true })
+  })
+
+  start(path: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
+    checkInterrupted()
+    const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+    const program = { name: path, child, tail: '' }
+    const keep = (chunk: Buffer) => (program.tail = (program.tail + chunk.toString()).slice(-MAX_TAIL))
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    child.once('error', (error) => (program.tail += error.message))
+    this.#programs.push(program)
+  }
+
+  /** Throws what the program said last when one of them has ended by itself. */
+  check(): void {
+    checkInterrupted()
+    const over = this.#programs.find(({ child }) => isOver(child))
+    if (over) throw new Error(`${over.name} ended with code ${over.child.exitCode ?? over.child.signalCode}:\n${over.tail}`)
+  }
+
+  tail(): string {
+    return this.#programs.map(({ name, tail }) => `${name}:\n${tail}`).join('\n')
+  }
+
+  memoryMb(): number {
+    return this.#programs.reduce((sum, { child }) => sum + residentMb(child.pid!), 0)
+  }
+}
