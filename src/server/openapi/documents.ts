@@ -27,6 +27,9 @@ const PATCH_TYPES = [
   'application/merge-patch+json',
   'application/strategic-merge-patch+json',
 ]
+/** Nothing says how lists of a custom resource merge; kubectl reads here which patch to send. */
+const CUSTOM_PATCH_TYPES = PATCH_TYPES.filter((type) => !type.includes('strategic'))
+const patchTypes = (info: ResourceInfo): readonly string[] => (typeNameOfKind(info) === undefined ? CUSTOM_PATCH_TYPES : PATCH_TYPES)
 
 /** Parameters that are no strings. */
 const PARAMETER_TYPES: Readonly<Record<string, string>> = {
@@ -163,7 +166,7 @@ class DocumentBuilder {
     const parameters = query.toSorted().map((name) => this.#parameter(name, 'query'))
     const body = this.#body(operation, info)
     return {
-      ...(this.#dialect === 'v2' ? { consumes: operation.body === 'patch' ? PATCH_TYPES : ['*/*'], produces, schemes: ['https'] } : {}),
+      ...(this.#dialect === 'v2' ? { consumes: operation.body === 'patch' ? patchTypes(info) : ['*/*'], produces, schemes: ['https'] } : {}),
       operationId: id,
       tags: [`${info.group === '' ? 'core' : info.group.replace(/\.k8s\.io$/, '')}_${info.version}`],
       ...(this.#dialect === 'v2' && body ? { parameters: [body, ...parameters] } : parameters.length > 0 ? { parameters } : {}),
@@ -180,7 +183,7 @@ class DocumentBuilder {
       body === 'object' ? this.#kind(kind, info) : this.#writer.type(body === 'patch' ? 'meta/v1.Patch' : 'meta/v1.DeleteOptions')
     const required = body === 'deleteOptions' ? {} : { required: true }
     if (this.#dialect === 'v2') return { in: 'body', name: 'body', ...required, schema }
-    return { content: content(body === 'patch' ? PATCH_TYPES : ['*/*'], schema), ...required }
+    return { content: content(body === 'patch' ? patchTypes(info) : ['*/*'], schema), ...required }
   }
 }
 
