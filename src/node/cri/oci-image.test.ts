@@ -62,3 +62,27 @@ test('the same files in another order give the same bytes', async () => {
   const shuffled = { ...image, files: image.files.toReversed() }
   assert.ok((await buildImageArchive([image])).equals(await buildImageArchive([shuffled])))
 })
+
+test('images that name the same lower layer share it, and the layers lie in their order', async () => {
+  const below: ImageSource['files'] = [{ path: 'base', type: 'file', data: Buffer.from('b'), mode: 0o644 }]
+  const above = (name: string): ImageSource => ({
+    name: `proa.local/${name}:1`,
+    architecture: 'amd64',
+    config: {},
+    lowerLayers: [below],
+    files: [{ path: name, type: 'file', data: Buffer.from(name), mode: 0o644 }],
+  })
+  const archive = await unpack(await buildImageArchive([above('one'), above('two')]))
+  const json = ({ digest }: Descriptor) => JSON.parse(archive.get(`blobs/sha256/${digest.slice(7)}`)!.data.toString())
+  const index = JSON.parse(archive.get('index.json')!.data.toString()) as { readonly manifests: readonly Descriptor[] }
+  const [one, two] = index.manifests.map(
+    (manifest) => json(manifest) as { readonly config: Descriptor; readonly layers: readonly Descriptor[] },
+  )
+  assert.equal(one!.layers.length, 2)
+  assert.deepEqual(one!.layers[0], two!.layers[0])
+  assert.notDeepEqual(one!.layers[1], two!.layers[1])
+  assert.deepEqual(
+    json(one!.config).rootfs.diff_ids,
+    one!.layers.map(({ digest }) => digest),
+  )
+})
