@@ -73,15 +73,17 @@ function allFunctions(): Functions {
 
 const NO_TYPES: TypeProvider = { fieldOf: () => undefined, hasType: () => false }
 
-/** Compiles against declared variables; `types` knows the fields of their object types. */
+/** Compiles against declared variables; `types` knows the fields of their object types, `extra` are functions beyond the libraries. */
 export function compile(
   source: string,
   variables: Readonly<Record<string, Type>>,
   types: TypeProvider = NO_TYPES,
+  extra: Readonly<Record<string, readonly Overload[]>> = {},
 ): Program | CompileFailure {
   const parsed = parse(source)
   if ('issues' in parsed) return failed(source, parsed.issues)
-  const environment: Environment = { variables, functions: allFunctions(), types }
+  const functions = Object.keys(extra).length > 0 ? new Map([...allFunctions(), ...Object.entries(extra)]) : allFunctions()
+  const environment: Environment = { variables, functions, types }
   const checked = check(parsed.expr, environment)
   if ('issues' in checked) return failed(source, checked.issues)
   const faults = literalFaults(parsed.expr)

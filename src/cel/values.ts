@@ -293,3 +293,13 @@ export function formatKey(key: Value): string {
   if (key instanceof Uint) return String(key.value)
   return typeof key === 'object' ? typeNameOf(key) : String(key)
 }
+
+/** What an expression made, as JSON: for results that become part of objects. */
+export function toJson(value: Value): unknown {
+  if (typeof value === 'bigint') return Number(value)
+  if (value === null || typeof value !== 'object') return value
+  if (isList(value)) return value.map(toJson)
+  if (value instanceof CelMap) return value.json ?? Object.fromEntries(value.keys().map((key) => [formatKey(key), toJson(value.get(key)!)]))
+  if (value instanceof Uint) return Number(value.value)
+  throw new EvaluationError(`unsupported conversion of '${typeNameOf(value)}' to JSON`)
+}

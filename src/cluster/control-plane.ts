@@ -14,6 +14,7 @@ import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
 import { createAdmission } from '../server/admission/index.ts'
+import { createMutatingPolicies } from '../server/admission/policies/mutating.ts'
 import { createValidatingPolicies } from '../server/admission/policies/validating.ts'
 import { createConditionCheck } from '../server/admission/policies/webhook-conditions.ts'
 import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
@@ -76,6 +77,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     admission: (registry, authorizer) =>
       createAdmission({
         dynamic: [
+          createMutatingPolicies(registry, authorizer),
           createValidatingPolicies(registry, authorizer),
           ...createWebhookAdmission({
             registry,

@@ -20,7 +20,7 @@ import { compileExpression, type ExpressionOptions } from './expressions.ts'
 import { compileCondition, CONDITIONS_BUDGET } from './webhook-conditions.ts'
 
 /** What all expressions of a policy may cost for one binding (apiserver/pkg/apis/cel: RuntimeCELCostBudget). */
-const POLICY_BUDGET = 10_000_000
+export const POLICY_BUDGET = 10_000_000
 const MAX_MESSAGE_BYTES = 5 * 1024
 
 interface CompiledValidation {

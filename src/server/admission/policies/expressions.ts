@@ -3,9 +3,11 @@
  * (upstream: apiserver/pkg/admission/plugin/cel/compile.go). Validation of policies and webhooks and the plugins compile alike.
  */
 import { compile, type Program } from '../../../cel/compile.ts'
+import { traverseFirst } from '../../../cel/cost.ts'
+import { overload } from '../../../cel/function.ts'
 import { AUTHORIZER, RESOURCE_CHECK } from '../../../cel/library/authz.ts'
 import type { TypeProvider } from '../../../cel/checker.ts'
-import { DYN, formatType, isSameType, objectOf, parseType, type Type } from '../../../cel/types.ts'
+import { DYN, formatType, isSameType, listOf, objectOf, parseType, type Type } from '../../../cel/types.ts'
 
 const REQUEST = 'kubernetes.AdmissionRequest'
 const NAMESPACE = 'kubernetes.Namespace'
@@ -42,6 +44,7 @@ const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     dryRun: 'bool',
     options: 'dyn',
   },
+  JSONPatch: { op: 'string', path: 'string', from: 'string', value: 'dyn' },
   'kubernetes.GroupVersionKind': kindFields,
   'kubernetes.GroupVersionResource': { group: 'string', version: 'string', resource: 'string' },
   'kubernetes.UserInfo': { username: 'string', uid: 'string', groups: 'list(string)', extra: 'map(string, list(string))' },
@@ -58,9 +61,26 @@ const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 }
 
+/** `Object` is what is mutated, `Object.spec` its spec, and so on; fields are checked when the patch is applied. */
+const isObjectType = (typeName: string): boolean => typeName === 'Object' || typeName.startsWith('Object.')
+const isPatchType = (typeName: string): boolean => typeName === 'JSONPatch' || isObjectType(typeName)
+const escapeKey = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** What an expression of each type of mutation must make. */
+export const PATCH_RETURNS: Readonly<Record<string, readonly Type[]>> = {
+  JSONPatch: [listOf(objectOf('JSONPatch'))],
+  ApplyConfiguration: [objectOf('Object')],
+}
+
+const PATCH_FUNCTIONS = {
+  'jsonpatch.escapeKey': [overload('string_jsonpatch_escapeKey_string', '(string) string', escapeKey, traverseFirst)],
+}
+
 export interface ExpressionOptions {
   readonly hasParams?: boolean
   readonly hasAuthorizer?: boolean
+  /** Whether patches can be written: `Object{…}`, `JSONPatch{…}`. */
+  readonly hasPatchTypes?: boolean
   /** The variables of a policy that come before, by name; undefined where expressions have no `variables`. */
   readonly variables?: ReadonlyMap<string, Type>
   /** One of these must be made; without it anything may. */
@@ -69,7 +89,7 @@ export interface ExpressionOptions {
 
 /** The program, or what is wrong as upstream says it. */
 export function compileExpression(source: string, options: ExpressionOptions): Program | string {
-  const { hasParams = false, hasAuthorizer = false, variables, returns } = options
+  const { hasParams = false, hasAuthorizer = false, hasPatchTypes = false, variables, returns } = options
   const declared: Record<string, Type> = {
     object: DYN,
     oldObject: DYN,
@@ -82,12 +102,13 @@ export function compileExpression(source: string, options: ExpressionOptions): P
   const types: TypeProvider = {
     fieldOf(typeName, field) {
       if (typeName === VARIABLES) return variables?.get(field)
+      if (hasPatchTypes && isObjectType(typeName)) return DYN
       const fields = FIELDS[typeName]
       return fields && Object.hasOwn(fields, field) ? parseType(fields[field]!) : undefined
     },
-    hasType: (typeName) => Object.hasOwn(FIELDS, typeName),
+    hasType: (typeName) => (isPatchType(typeName) ? hasPatchTypes : Object.hasOwn(FIELDS, typeName)),
   }
-  const compiled = compile(source, declared, types)
+  const compiled = compile(source, declared, types, hasPatchTypes ? PATCH_FUNCTIONS : {})
   if ('errors' in compiled) return `compilation failed: ${compiled.errors}`
   if (!returns || returns.some((type) => isSameType(type, compiled.type))) return compiled
   const wanted = returns.map(nameOf)

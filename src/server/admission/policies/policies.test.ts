@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { schemaOf } from '../../../api/schema-table.ts'
 import { resources } from '../../resources/index.ts'
 import { startServer } from '../../server.test-support.ts'
 import { createWebhookAdmission } from '../webhooks/plugins.ts'
+import { applyConfiguration } from './apply-configuration.ts'
+import { createMutatingPolicies } from './mutating.ts'
 import { createValidatingPolicies } from './validating.ts'
 import { createConditionCheck } from './webhook-conditions.ts'
 
@@ -169,4 +172,50 @@ test('a webhook is asked only when its match conditions hold', async (t) => {
   await call('POST', MAPS, map('asked'))
   await call('POST', MAPS, map('not-asked'))
   assert.deepEqual(calls, ['asked'])
+})
+
+test('mutating policies apply parts of objects and JSON patches, and see what those before made', async (t) => {
+  const { call } = await startServer(t, {
+    resources,
+    admission: (registry, authorizer) => [createMutatingPolicies(registry, authorizer)],
+  })
+  await call('POST', '/api/v1/namespaces', { metadata: { name: 'default' } })
+  const mutating = async (name: string, mutation: Record<string, unknown>) => {
+    const made = await call('POST', `${GROUP}/mutatingadmissionpolicies`, {
+      metadata: { name },
+      spec: { matchConstraints: { resourceRules: [rule] }, reinvocationPolicy: 'Never', mutations: [mutation] },
+    })
+    await call('POST', `${GROUP}/mutatingadmissionpolicybindings`, { metadata: { name: `${name}-binding` }, spec: { policyName: name } })
+    return made.status
+  }
+  const labelled = 'Object{metadata: Object.metadata{labels: {"by": "policy"}}}'
+  assert.equal(await mutating('a', { patchType: 'ApplyConfiguration', applyConfiguration: { expression: labelled } }), 201)
+  const patch = '[JSONPatch{op: "add", path: "/metadata/labels/" + jsonpatch.escapeKey("b/c"), value: object.metadata.labels.by}]'
+  assert.equal(await mutating('b', { patchType: 'JSONPatch', jsonPatch: { expression: patch } }), 201)
+  const made = await call('POST', MAPS, { metadata: { name: 'm', labels: { own: '1' } }, data: { a: '1' } })
+  assert.equal(made.status, 201)
+  assert.deepEqual(made.body.metadata?.labels, { own: '1', by: 'policy', 'b/c': 'policy' })
+  assert.equal(await mutating('wrong', { patchType: 'JSONPatch', jsonPatch: { expression: '"x"' } }), 422)
+  const misplaced = 'Object{metadata: Object.spec{labels: {"by": "policy"}}}'
+  assert.equal(await mutating('c', { patchType: 'ApplyConfiguration', applyConfiguration: { expression: misplaced } }), 201)
+  const refused = await call('POST', MAPS, map('n', { a: '1' }))
+  assert.match(
+    String(refused.body['message']),
+    /^policy 'c' with binding 'c-binding' denied request: type mismatch: unexpected type name "Object\.spec"/,
+  )
+})
+
+test('applied parts merge by the schema: lists by their keys, and what is atomic is refused', () => {
+  const type = schemaOf('core/v1.Pod')
+  const live = { spec: { containers: [{ name: 'a', image: 'x' }, { name: 'b' }], nodeSelector: { disk: 'ssd' } } }
+  const merged = applyConfiguration(live, { spec: { containers: [{ name: 'a', workingDir: '/' }, { name: 'c' }] } }, type)
+  assert.deepEqual(merged['spec'], {
+    containers: [{ name: 'a', image: 'x', workingDir: '/' }, { name: 'b' }, { name: 'c' }],
+    nodeSelector: { disk: 'ssd' },
+  })
+  assert.throws(
+    () => applyConfiguration(live, { spec: { nodeSelector: { disk: 'hdd' } } }, type),
+    /may not mutate atomic arrays, maps or structs: \.spec\.nodeSelector/,
+  )
+  assert.throws(() => applyConfiguration(live, { spec: { nope: 1 } }, type), /\.spec\.nope: field not declared in schema/)
 })

@@ -2,27 +2,17 @@
  * ValidatingAdmissionPolicy (KEP-3488): rules in CEL that refuse objects before they are stored. A policy speaks where its
  * constraints and a binding of it match; the first denial is the answer, and every warning is given. Nothing here waits.
  */
-import type {
-  MatchResources,
-  ValidatingAdmissionPolicy,
-  ValidatingAdmissionPolicyBinding,
-} from '../../../api/generated/admissionregistration/v1.ts'
+import type { ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding } from '../../../api/generated/admissionregistration/v1.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { ApiError, STATUS_CODES } from '../../../api/status.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
-import { isExempt, matchNamespace, matchObject, matchRules } from '../webhooks/match.ts'
+import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
+import { boundPolicies, matchOf, type Bound } from './bound.ts'
 import { compilePolicy, judge, type CompiledPolicy, type Denial, type Judgement } from './compiled-policy.ts'
 import { collectParams } from './params.ts'
-
-const GROUP = 'admissionregistration.k8s.io'
-
-interface Bound {
-  readonly policy: ValidatingAdmissionPolicy
-  readonly bindings: readonly ValidatingAdmissionPolicyBinding[]
-}
 
 interface Refusal extends Denial {
   readonly policy: string
@@ -30,7 +20,7 @@ interface Refusal extends Denial {
 }
 
 export function createValidatingPolicies(registry: ResourceRegistry, authorizer: Authorizer): AdmissionPlugin {
-  const bound = boundPolicies(registry)
+  const bound = boundPolicies<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding>(registry, 'validatingadmissionpolic')
   const versions = versionsOf(registry)
   return {
     name: 'ValidatingAdmissionPolicy',
@@ -39,32 +29,6 @@ export function createValidatingPolicies(registry: ResourceRegistry, authorizer:
       const refusals = bound().flatMap((entry) => refusalsOf(entry, attributes, { registry, authorizer, versions }))
       if (refusals[0]) throw refuse(attributes, refusals[0])
     },
-  }
-}
-
-/** Policies that have a binding, by name; kept until one of either changes. */
-function boundPolicies(registry: ResourceRegistry): () => readonly Bound[] {
-  let known: readonly Bound[] = []
-  let at = ''
-  return () => {
-    const policies = registry.find(GROUP, 'v1', 'validatingadmissionpolicies')?.stored.cache
-    const bindings = registry.find(GROUP, 'v1', 'validatingadmissionpolicybindings')?.stored.cache
-    if (!policies || !bindings) return known
-    const change = `${policies.lastChange}/${bindings.lastChange}`
-    if (change === at) return known
-    at = change
-    const byPolicy = new Map<string, ValidatingAdmissionPolicyBinding[]>()
-    bindings.walk('', undefined, ({ object }) => {
-      const binding = object as ValidatingAdmissionPolicyBinding
-      const name = binding.spec?.policyName ?? ''
-      byPolicy.set(name, [...(byPolicy.get(name) ?? []), binding])
-    })
-    const found: Bound[] = []
-    policies.walk('', undefined, ({ object }) => {
-      const own = byPolicy.get(object.metadata?.name ?? '')
-      if (own) found.push({ policy: object, bindings: own })
-    })
-    return (known = found)
   }
 }
 
@@ -84,23 +48,17 @@ function compiledOf(policy: ValidatingAdmissionPolicy): CompiledPolicy | Error {
   return known
 }
 
-/** The resource in the version that the constraints name; undefined where they do not match. */
-function matchOf(match: MatchResources | undefined, attributes: AdmissionAttributes, versions: Versions): ResourceInfo | undefined {
-  if (!match) return attributes.resource
-  if (!matchNamespace(match, attributes) || !matchObject(match, attributes)) return undefined
-  const equivalents = () => versions.equivalents(attributes.resource)
-  const { matchPolicy, resourceRules: rules, excludeResourceRules: excluded } = match
-  if (excluded?.length && matchRules({ rules: excluded, matchPolicy }, attributes, equivalents)) return undefined
-  return rules?.length ? matchRules({ rules, matchPolicy }, attributes, equivalents) : attributes.resource
-}
-
 interface Dependencies {
   readonly registry: ResourceRegistry
   readonly authorizer: Authorizer
   readonly versions: Versions
 }
 
-function refusalsOf({ policy, bindings }: Bound, attributes: AdmissionAttributes, dependencies: Dependencies): readonly Refusal[] {
+function refusalsOf(
+  { policy, bindings }: Bound<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding>,
+  attributes: AdmissionAttributes,
+  dependencies: Dependencies,
+): readonly Refusal[] {
   const name = policy.metadata?.name ?? ''
   const ignoresErrors = policy.spec?.failurePolicy === 'Ignore'
   const resource = matchOf(policy.spec?.matchConstraints, attributes, dependencies.versions)

@@ -1,8 +1,8 @@
 /** Whether the CEL of policies and webhooks compiles (upstream: pkg/apis/admissionregistration/validation). */
-import type { AuditAnnotation, MatchCondition, Validation, Variable } from '../../../api/generated/admissionregistration/v1.ts'
+import type { AuditAnnotation, MatchCondition, Mutation, Validation, Variable } from '../../../api/generated/admissionregistration/v1.ts'
 import { qualifiedNameFaults } from '../../../api/names.ts'
 import { BOOL, DYN, NULL, STRING, type Type } from '../../../cel/types.ts'
-import { compileExpression, type ExpressionOptions } from '../../admission/policies/expressions.ts'
+import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from '../../admission/policies/expressions.ts'
 import { checkFormat, checkOneOf, duplicate, invalid, required, tooMany, type FieldErrors } from '../rules.ts'
 
 const MAX_MATCH_CONDITIONS = 64
@@ -68,6 +68,36 @@ export function validateValidations(
     if (message && !message.trim()) errors.push(invalid(`${at}.message`, message, 'must be non-empty if specified'))
     else if (message && /[\n\r]/.test(message.trim())) errors.push(invalid(`${at}.message`, message, 'must not contain line breaks'))
     if (reason !== undefined) checkOneOf(errors, `${at}.reason`, reason, REASONS)
+  })
+}
+
+export function validateMutations(
+  errors: FieldErrors,
+  mutations: readonly Mutation[] = [],
+  options: Pick<ExpressionOptions, 'hasParams' | 'variables'>,
+): void {
+  mutations.forEach(({ patchType, jsonPatch, applyConfiguration }, i) => {
+    const at = `spec.mutations[${i}]`
+    if (!patchType) errors.push(required(`${at}.patchType`))
+    else checkOneOf(errors, `${at}.patchType`, patchType, Object.keys(PATCH_RETURNS).toSorted())
+    const parts = [
+      ['JSONPatch', 'jsonPatch', jsonPatch],
+      ['ApplyConfiguration', 'applyConfiguration', applyConfiguration],
+    ] as const
+    for (const [type, field, part] of parts) {
+      const path = `${at}.${field}`
+      const source = part?.expression?.trim()
+      if (type !== patchType) {
+        if (part && PATCH_RETURNS[patchType]) {
+          errors.push(invalid(path, `{${field}}`, `must not be specified when patchType is ${patchType}`))
+        }
+      } else if (!part) errors.push(required(path, `must be specified when patchType is ${type}`))
+      else if (!source) errors.push(required(`${path}.expression`))
+      else {
+        const returns = PATCH_RETURNS[type] ?? []
+        checkExpression(errors, `${path}.expression`, source, { ...options, hasAuthorizer: true, hasPatchTypes: true, returns })
+      }
+    }
   })
 }
 

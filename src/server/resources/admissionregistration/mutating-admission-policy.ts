@@ -3,6 +3,7 @@ import { defineResource } from '../../resource.ts'
 import { integer, nameToAge, text } from '../columns.ts'
 import { changeField, withDefaults } from '../immutable.ts'
 import type { FieldErrors } from '../rules.ts'
+import { validateMutations } from './expression-validation.ts'
 import { matchResourcesDefaults, paramKindText, validatePolicySpec } from './policy-validation.ts'
 
 /** MutatingAdmissionPolicies: rules in CEL that change objects before they are stored. */
@@ -21,7 +22,8 @@ export const mutatingAdmissionPolicies = defineResource({
     ),
   validate({ spec }) {
     const errors: FieldErrors = []
-    validatePolicySpec(errors, spec)
+    const options = { hasParams: spec?.paramKind !== undefined, variables: validatePolicySpec(errors, spec) }
+    validateMutations(errors, spec?.mutations, options)
     return errors
   },
 })
