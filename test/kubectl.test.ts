@@ -25,6 +25,43 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
 `
 
+const widgets = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.test}
+spec:
+  group: example.test
+  scope: Namespaced
+  names: {plural: widgets, kind: Widget, shortNames: [wg], categories: [all]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}}
+    selectableFields: [{jsonPath: .spec.color}]
+    additionalPrinterColumns:
+    - {name: Size, type: integer, jsonPath: .spec.size}
+    - {name: Color, type: string, jsonPath: .spec.color}
+    - {name: Replicas, type: integer, jsonPath: .spec.replicas, priority: 1}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [size]
+            x-kubernetes-validations: [{rule: "self.size < 8 || self.color == 'green'", message: large ones are green}]
+            properties:
+              size: {type: integer, description: How large it is., minimum: 1, maximum: 10}
+              color: {type: string, enum: [red, green], default: red}
+              replicas: {type: integer, default: 1}
+          status: {type: object, properties: {replicas: {type: integer}}}
+`
+const widget = (size: number) => `apiVersion: example.test/v1
+kind: Widget
+metadata: {name: one, namespace: default}
+spec: {size: ${size}}
+`
+
 test('everyday kubectl', { skip: noKubectl() }, async (t) => {
   const cluster = await startCluster(t, ['--runtime=simulated', '--nodes=2'])
   const file = join(cluster.dataDir, 'web.yaml')
@@ -168,6 +205,39 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     await kubectl('create', 'configmap', 'unrelated')
     await kubectl('run', 'seen', '--image=example.test/seen:1')
     await eventually('the watch tells of the new pod', () => seen.includes('pod/seen'))
+  })
+
+  await t.test("a kind of one's own: apply, get, explain, patch, scale, delete", async () => {
+    writeFileSync(join(cluster.dataDir, 'widgets.yaml'), widgets)
+    assert.match(await kubectl('apply', '-f', join(cluster.dataDir, 'widgets.yaml')), /widgets.example.test created/)
+    await kubectl('wait', '--for=condition=Established', 'crd/widgets.example.test', '--timeout=10s')
+    const own = join(cluster.dataDir, 'widget.yaml')
+    writeFileSync(own, widget(3))
+    assert.match(await kubectl('apply', '-f', own), /widget.example.test\/one created/)
+    assert.match(await kubectl('get', 'wg'), /NAME +SIZE +COLOR\none +3 +red\n/)
+    assert.match(await kubectl('get', 'widgets', '-o', 'wide'), /NAME +SIZE +COLOR +REPLICAS\none +3 +red +1\n/)
+    assert.match(await kubectl('get', 'all', '-n', 'default'), /widget.example.test\/one/)
+    assert.match(await kubectl('explain', 'widget.spec.size'), /KIND: +Widget[\s\S]*FIELD: size <integer>[\s\S]*How large it is\./)
+    assert.match(await kubectl('apply', '-f', own), /unchanged/)
+    writeFileSync(own, widget(4))
+    assert.match(await kubectl('apply', '-f', own), /configured/)
+    assert.match(await kubectl('patch', 'widget', 'one', '--type=merge', '-p', '{"spec":{"color":"green"}}'), /patched/)
+    assert.match(await kubectl('scale', 'widget/one', '--replicas=5'), /scaled/)
+    assert.equal(await kubectl('get', 'wg', 'one', '-o', 'jsonpath={.spec}'), '{"color":"green","replicas":5,"size":4}')
+    assert.match(await kubectl('get', 'widgets', '--field-selector=spec.color=green', '-o', 'name'), /widget.example.test\/one/)
+    const wrong = await cluster.tryKubectl(['patch', 'widget', 'one', '--type=merge', '-p', '{"spec":{"size":11}}'])
+    assert.match(wrong.stderr, /spec.size: Invalid value: 11: spec.size in body should be less than or equal to 10/)
+    const broken = await cluster.tryKubectl(['patch', 'widget', 'one', '--type=merge', '-p', '{"spec":{"color":"red","size":9}}'])
+    assert.match(broken.stderr, /spec: Invalid value: large ones are green/)
+    writeFileSync(own, widget(3).replace('size', 'sise'))
+    const strict = await cluster.tryKubectl(['create', '--dry-run=server', '-f', own])
+    assert.match(strict.stderr, /strict decoding error: unknown field "spec.sise"/)
+    assert.match(await kubectl('delete', 'crd', 'widgets.example.test', '--timeout=20s'), /deleted/)
+    // kubectl remembers for a while what it has discovered.
+    assert.match(
+      (await cluster.tryKubectl(['get', 'widgets'])).stderr,
+      /(?:could not find the requested resource|doesn't have a resource type)/,
+    )
   })
 
   await t.test('delete, and namespace deletion', async () => {
