@@ -84,6 +84,7 @@ test('the libraries of Kubernetes', () => {
     ["format.dns1123Label().validate('fine').hasValue()", 'false'],
     ["format.named('nope').hasValue()", 'false'],
     ['[3, 1, 2].sort().isSorted()', 'true'],
+    ["['ccc', 'a', 'bb'].sortBy(s, size(s))", '[a, bb, ccc]'],
     ['[1, 2, 2].sum() + [4, 7].max() + [1, 2, 1].lastIndexOf(1)', '14'],
     ['sets.contains([1, 2, 3], [3, 1])', 'true'],
     ["'%s has %d of %.2f'.format(['it', 3, 1.005])", 'it has 3 of 1.00'],

@@ -175,7 +175,6 @@ class Compiler {
         return decide(this.compile(first!), this.compile(second!), false)
       case '_||_':
         return decide(this.compile(first!), this.compile(second!), true)
-      case '_?:_':
       case '_?_:_':
         return conditional(this.compile(first!), this.compile(second!), this.compile(third!))
       case '@not_strictly_false':

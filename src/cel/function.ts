@@ -24,7 +24,7 @@ type Cost = (args: readonly Value[], result: Value) => number
 
 export function overload(id: string, signature: string, code: Code, cost?: Cost): Overload {
   const close = matchingClose(signature)
-  const open = signature.lastIndexOf('(', close) === -1 ? 0 : openingOf(signature, close)
+  const open = openingOf(signature, close)
   const receiver = signature.slice(0, open)
   const args = splitTypes(signature.slice(open + 1, close)).map(parseType)
   return {

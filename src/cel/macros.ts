@@ -137,6 +137,24 @@ function optionalMap({ at, target, args }: Expansion, wrap: (at: number, expr: E
   return call(at, '_?_:_', hasValue, wrap(at, bound), call(at, 'optional.none'))
 }
 
+/** `list.sortBy(v, key)`: the list by the keys that its elements have; it is evaluated once. */
+function sortBy({ at, target, args }: Expansion): Expr {
+  const name = '@sortInput'
+  const input = ident(at, name)
+  const keys = collect({ at, target: input, args }, false)
+  return {
+    kind: 'fold',
+    at,
+    range: list(at),
+    variables: ['#unused'],
+    accumulator: name,
+    init: target,
+    condition: constant(at, false),
+    step: input,
+    result: { kind: 'call', at, name: '@sortByAssociatedKeys', target: input, args: [keys] },
+  }
+}
+
 type Macro = (use: Expansion) => Expr
 
 /** By name and number of arguments. */
@@ -158,6 +176,7 @@ const MACROS: Readonly<Record<string, Macro>> = {
   'transformMap/4': (use) => transformMap(use, (at, [key], value) => call(at, 'cel.@mapInsert', accumulated(at), ident(at, key), value)),
   'transformMapEntry/3': (use) => transformMap(use, (at, _, entry) => call(at, 'cel.@mapInsert', accumulated(at), entry)),
   'transformMapEntry/4': (use) => transformMap(use, (at, _, entry) => call(at, 'cel.@mapInsert', accumulated(at), entry)),
+  'sortBy/2': sortBy,
   'optMap/2': (use) => optionalMap(use, (at, expr) => call(at, 'optional.of', expr)),
   'optFlatMap/2': (use) => optionalMap(use, (_, expr) => expr),
 }
