@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { openConnection } from './connection.ts'
 import { readEndpoint } from './kubeconfig.ts'
-import { freePort, Group } from './processes.ts'
+import { checkInterrupted, freePort, Group } from './processes.ts'
 
 export interface Target {
   readonly kubeconfig: string
@@ -53,6 +53,7 @@ export async function untilReady(group: Group, kubeconfig: string, since: number
 
 /** Makes a target of a new group of processes; when that fails, the group ends. */
 export async function startGroup(begin: (group: Group) => Promise<Omit<Target, 'memoryMb' | 'stop'>>): Promise<Target> {
+  checkInterrupted()
   const group = new Group()
   try {
     return { ...(await begin(group)), memoryMb: () => group.memoryMb(), stop: group.stop }
