@@ -157,13 +157,16 @@ export class History {
     const past = this.#log.slice(0, revision - this.#compacted)
     this.#log = this.#log.slice(revision - this.#compacted)
     this.#compacted = revision
+    // Each key once: a key that was written often has as many newer versions to walk past.
+    const keys = new Set<string>()
     for (const events of past) {
       for (const { key, revision: at, entry, previous } of events) {
         if (previous) dropped.push({ key, revision: previous.modRevision })
         if (!entry) dropped.push({ key, revision: at })
-        this.#trim(key)
+        keys.add(key)
       }
     }
+    for (const key of keys) this.#trim(key)
     return dropped
   }
 
