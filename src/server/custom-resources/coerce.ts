@@ -5,6 +5,7 @@
  */
 import { DecodeError, decodeObject } from '../../api/decode.ts'
 import type { Json, KubeObject } from '../../api/object.ts'
+import type { TypeSchema } from '../../api/schema.ts'
 import { schemaOf } from '../../api/schema-table.ts'
 import { assert } from '../../base/assert.ts'
 import type { Structural } from './structural.ts'
@@ -138,7 +139,7 @@ export function goType(value: unknown): string {
   return 'string'
 }
 
-const metadataType = () => {
+export const objectMetaType = (): TypeSchema => {
   const type = schemaOf('meta/v1.ObjectMeta')
   assert(type, 'the schema knows ObjectMeta')
   return type
@@ -150,7 +151,7 @@ function readMetadata(
   { isStored }: CoerceOptions,
 ): { readonly object: NonNullable<KubeObject['metadata']>; readonly unknown: readonly string[] } {
   try {
-    const { object, unknown } = decodeObject(metadata, metadataType())
+    const { object, unknown } = decodeObject(metadata, objectMetaType())
     return { object: object as NonNullable<KubeObject['metadata']>, unknown }
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
@@ -164,14 +165,14 @@ function keepReadable(metadata: Json): NonNullable<KubeObject['metadata']> {
   if (!isObject(metadata)) return {}
   const kept = Object.entries(metadata).filter(([name, value]) => {
     try {
-      decodeObject({ [name]: value }, metadataType())
+      decodeObject({ [name]: value }, objectMetaType())
       return true
     } catch (error) {
       if (error instanceof Error && error.name === 'DecodeError') return false
       throw error
     }
   })
-  return decodeObject(Object.fromEntries(kept), metadataType()).object as NonNullable<KubeObject['metadata']>
+  return decodeObject(Object.fromEntries(kept), objectMetaType()).object as NonNullable<KubeObject['metadata']>
 }
 
 const childPath = (path: string, name: string): string => (path ? `${path}.${name}` : name)

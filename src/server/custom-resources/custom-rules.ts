@@ -1,9 +1,11 @@
 /** What the pipeline asks of a custom kind in one of its versions, out of the version's schema. */
 import { DecodeError } from '../../api/decode.ts'
+import type { ApplyType } from '../../api/apply/schema.ts'
 import type { Json, KubeObject } from '../../api/object.ts'
 import type { FieldError } from '../../api/status.ts'
 import type { KindRules } from '../kind-rules.ts'
 import { invalid } from '../resources/rules.ts'
+import { customApplyType } from './apply-type.ts'
 import { coerce, goType } from './coerce.ts'
 import { fillDefaults } from './defaulting.ts'
 import { validateEmbedded } from './embedded-resources.ts'
@@ -38,6 +40,7 @@ const BLOCKED = invalid(
 
 export function customRules(custom: CustomRules): KindRules {
   const { schema, hasStatus, scale, ruleCheck } = custom
+  let applyType: ApplyType | undefined
   return {
     decode(value, duplicates = []) {
       if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -47,6 +50,7 @@ export function customRules(custom: CustomRules): KindRules {
       return { object, strict: [...repeated, ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)] }
     },
     defaults: (object) => defaulted(object, schema),
+    ...(schema ? { applyType: () => (applyType ??= customApplyType(schema.props)) } : {}),
     validate(object, old, subresource) {
       const isStatus = subresource === 'status'
       const errors = [...shapeErrors(custom, object, old, isStatus)]
