@@ -1,8 +1,9 @@
 /** The rules of a built-in kind, out of the schema table; each kind's are made when it is first asked for. */
+import { applyTypeOf, emptyObject } from '../api/apply/apply-types.ts'
 import { applyDefaults } from '../api/defaults.ts'
 import { decodeObject, strictFaults } from '../api/decode.ts'
 import type { Json, KubeObject } from '../api/object.ts'
-import type { ResourceInfo, TypeSchema } from '../api/schema.ts'
+import { apiVersionOf, type ResourceInfo, type TypeSchema } from '../api/schema.ts'
 import { applyStrategicMerge } from '../api/strategic-merge.ts'
 import { schemaOf } from '../api/schema-table.ts'
 import { assert } from '../base/assert.ts'
@@ -26,6 +27,7 @@ function makeRules(typeName: string): KindRules {
     assert(type, `no schema of ${typeName}`)
     return type
   }
+  let empty: KubeObject | undefined
   return {
     decode(value, duplicates = [], positions?) {
       const { object, unknown } = decodeObject(value as Json, schema())
@@ -33,5 +35,11 @@ function makeRules(typeName: string): KindRules {
     },
     defaults: (object: KubeObject) => applyDefaults(object, schema()),
     strategicMerge: (current, patch) => applyStrategicMerge(current, patch as Json, schema()),
+    applyType: () => applyTypeOf(schema()),
+    emptyObject() {
+      const gvk = schema().groupVersionKinds[0]
+      assert(gvk, `${typeName} is no kind`)
+      return (empty ??= emptyObject(apiVersionOf(gvk), gvk.kind, schema()))
+    },
   }
 }

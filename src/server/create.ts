@@ -7,6 +7,7 @@ import type { Core, ResourceCall } from './core.ts'
 import { fillSystemFields, inNamespace, wipeSystemFields } from './metadata.ts'
 import { isDryRun, writeOptions } from './options.ts'
 import { store, type Write } from './pipeline.ts'
+import type { Revision } from './revision.ts'
 
 /** Upstream's bound: with it a million names of one prefix still find a free one. */
 const NAME_ATTEMPTS = 8
@@ -23,10 +24,17 @@ export async function create(core: Core, call: ResourceCall): Promise<ApiRespons
 export interface CreateOptions {
   readonly options: KubeObject
   readonly isDryRun: boolean
+  /** The object tells who owns its fields: it was applied. */
+  readonly isApplied?: true
 }
 
 /** Creates an object that is already in the stored version and in its namespace. */
-export async function createObject(core: Core, call: ResourceCall, object: KubeObject, { options, isDryRun: dry }: CreateOptions) {
+export async function createObject(
+  core: Core,
+  call: ResourceCall,
+  object: KubeObject,
+  { options, isDryRun: dry, isApplied }: CreateOptions,
+): Promise<Revision> {
   const { served } = call
   const { group, resource } = served.info
   const refusal = served.stored.definition.refuseCreate?.(object.metadata?.name ?? '')
@@ -46,6 +54,7 @@ export async function createObject(core: Core, call: ResourceCall, object: KubeO
       old: undefined,
       isDryRun: dry,
       options,
+      ...(isApplied ? { isOwned: true } : {}),
     }
     const outcome = await store(core, write, filled)
     if (outcome.type === 'stored') return outcome.revision

@@ -23,4 +23,6 @@ export interface KindRules {
   strategicMerge?(current: KubeObject, patch: KubeObject): KubeObject
   /** How server-side apply sees the kind, root included; the same value each time. Absent: deduced from the values. */
   applyType?(): ApplyType
+  /** What a new object begins as, before anything is known of it; the same value each time. Absent: with its kind alone. */
+  emptyObject?(): KubeObject
 }

@@ -38,7 +38,6 @@ export function wipeSystemFields(object: KubeObject): KubeObject {
     'deletionTimestamp',
     'deletionGracePeriodSeconds',
     'selfLink',
-    'managedFields',
     'resourceVersion',
     'generation',
   )
@@ -63,7 +62,7 @@ export function keepSystemFields(next: KubeObject, old: KubeObject): KubeObject 
   const before = old.metadata!
   const given = next.metadata ?? {}
   const metadata: ObjectMeta = {
-    ...without(given, 'selfLink', 'managedFields', 'creationTimestamp', 'generation'),
+    ...without(given, 'selfLink', 'creationTimestamp', 'generation'),
     resourceVersion: before.resourceVersion!,
     uid: given.uid || before.uid!,
     creationTimestamp: before.creationTimestamp!,

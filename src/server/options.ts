@@ -2,21 +2,28 @@
 import type { KubeObject } from '../api/object.ts'
 import { badRequest, invalid, type FieldError } from '../api/status.ts'
 import { rawBody } from './body.ts'
+import { managerFaults } from './apply/manager-name.ts'
 import type { Call } from './core.ts'
 import { isTrue } from './request-info.ts'
 
 export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions'
 
-export function writeOptions(kind: WriteOptionsKind, query: URLSearchParams): KubeObject {
+export function writeOptions(kind: WriteOptionsKind, query: URLSearchParams, isApply = false): KubeObject {
   // The common case needs no look at each parameter.
-  if (query.size === 0) return EMPTY[kind]
+  if (query.size === 0 && !isApply) return EMPTY[kind]
   const dryRun = query.getAll('dryRun').filter((value) => value !== '')
-  const errors = dryRunErrors(dryRun)
-  if (errors.length > 0) throw invalid('meta.k8s.io', kind, '', errors)
   const fieldManager = query.get('fieldManager')
   const fieldValidation = query.get('fieldValidation')
+  const force = kind === 'PatchOptions' && query.has('force')
+  const errors = [
+    ...applyErrors(isApply, fieldManager ?? '', force),
+    ...managerFaults(fieldManager ?? '', 'fieldManager'),
+    ...dryRunErrors(dryRun),
+  ]
+  if (errors.length > 0) throw invalid('meta.k8s.io', kind, '', errors)
   return {
     ...EMPTY[kind],
+    ...(force ? { force: isTrue(query.get('force')) } : {}),
     ...(dryRun.length > 0 ? { dryRun } : {}),
     ...(fieldManager ? { fieldManager } : {}),
     ...(fieldValidation ? { fieldValidation } : {}),
@@ -28,6 +35,14 @@ const EMPTY: Readonly<Record<WriteOptionsKind | 'DeleteOptions', KubeObject>> = 
   UpdateOptions: { kind: 'UpdateOptions', apiVersion: 'meta.k8s.io/v1' },
   PatchOptions: { kind: 'PatchOptions', apiVersion: 'meta.k8s.io/v1' },
   DeleteOptions: { kind: 'DeleteOptions', apiVersion: 'meta.k8s.io/v1' },
+}
+
+function applyErrors(isApply: boolean, fieldManager: string, isForceGiven: boolean): readonly FieldError[] {
+  if (isApply && fieldManager === '')
+    return [{ type: 'FieldValueRequired', field: 'fieldManager', detail: 'Required value: is required for apply patch' }]
+  if (!isApply && isForceGiven)
+    return [{ type: 'FieldValueForbidden', field: 'force', detail: 'Forbidden: may not be specified for non-apply patch' }]
+  return []
 }
 
 export const isDryRun = (options: KubeObject): boolean => Array.isArray(options.dryRun) && options.dryRun.length > 0

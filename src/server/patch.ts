@@ -1,17 +1,21 @@
 /**
- * JSON, merge and strategic merge patches: the current object in the version of the request, patched, decoded again as if it had
- * been sent whole. Server-side apply is not served: its content type is answered with 415, naming what is.
+ * PATCH. JSON, merge and strategic merge patches: the current object in the version of the request, patched, decoded again as if it
+ * had been sent whole. Server-side apply goes its own way (apply/apply-patch.ts).
  */
+import type { ApiResponse } from '../api/exchange.ts'
 import { applyJsonPatch } from '../api/json-patch.ts'
 import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
 import { badRequest, invalid, type ApiError } from '../api/status.ts'
+import { APPLY_PATCH, applyPatch } from './apply/apply-patch.ts'
 import { fieldValidation, rawBody } from './body.ts'
-import type { ResourceCall } from './core.ts'
+import type { Core, ResourceCall } from './core.ts'
 import type { KindRules } from './kind-rules.ts'
 import { inNamespace } from './metadata.ts'
 import { unsupportedMediaType } from './negotiation.ts'
+import { writeOptions } from './options.ts'
 import type { ServedResource } from './resource-registry.ts'
+import { change } from './update.ts'
 
 const JSON_PATCH = 'application/json-patch+json'
 const MERGE_PATCH = 'application/merge-patch+json'
@@ -19,8 +23,20 @@ const STRATEGIC_PATCH = 'application/strategic-merge-patch+json'
 
 type Apply = (original: KubeObject) => KubeObject
 
+export async function patch(core: Core, call: ResourceCall): Promise<ApiResponse> {
+  const { served } = call
+  const isApply = contentTypeOf(call) === APPLY_PATCH
+  const patcher = isApply ? undefined : patcherOf(call, served)
+  const options = writeOptions('PatchOptions', call.request.query, isApply)
+  if (!patcher) return applyPatch(core, call, options)
+  const revision = await change(core, call, patcher, { options, isFromOld: true })
+  return { type: 'object', status: 200, stored: revision.in(served.view) }
+}
+
+export const contentTypeOf = ({ request }: ResourceCall): string => (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim()
+
 /** What to do with a current object; throws at once on a patch that cannot be read. */
-export function patcherOf(call: ResourceCall, served: ServedResource): Apply {
+function patcherOf(call: ResourceCall, served: ServedResource): Apply {
   const apply = rawPatcher(call, served.rules)
   const { stored, view } = served
   const { info } = call
@@ -36,7 +52,7 @@ export function patcherOf(call: ResourceCall, served: ServedResource): Apply {
 
 /** The patch alone, for objects that are not stored (a Scale). */
 export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategicMerge'>): Apply {
-  const contentType = (call.request.headers['content-type'] ?? '').split(';', 1)[0]!.trim()
+  const contentType = contentTypeOf(call)
   const isStrategic = contentType === STRATEGIC_PATCH && rules.strategicMerge !== undefined
   if (contentType !== JSON_PATCH && contentType !== MERGE_PATCH && !isStrategic) throw unsupportedMediaType(supported(rules))
   const { value, duplicates } = readPatch(call)
@@ -52,6 +68,7 @@ const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] 
   JSON_PATCH,
   MERGE_PATCH,
   ...(rules.strategicMerge ? [STRATEGIC_PATCH] : []),
+  APPLY_PATCH,
 ]
 
 function readPatch(call: ResourceCall): { readonly value: Json; readonly duplicates: readonly string[] } {

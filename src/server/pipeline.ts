@@ -7,6 +7,7 @@ import type { KubeObject } from '../api/object.ts'
 import { failure, invalid, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
+import { isSameObject, withManagedFields, withOwners, withReadableOwners } from './apply/write-owners.ts'
 import type { Call, Core } from './core.ts'
 import { deepEqual } from '../base/deep-equal.ts'
 import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
@@ -32,6 +33,8 @@ export interface Write {
   readonly options: KubeObject
   /** The server itself changes the object (a binding): status and metadata are taken as they are, nothing is admitted. */
   readonly isInternal?: true
+  /** The object tells who owns its fields after the write: it was applied, or its scale was. */
+  readonly isOwned?: true
   /** Admission sees these in place of the stored objects, for subresources of another kind (Binding, Scale). */
   readonly admitted?: { readonly object: KubeObject; readonly oldObject: KubeObject | undefined }
 }
@@ -49,6 +52,7 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
   const { old } = given
   const write = old ? { ...given, old: asServed(given.served, old) } : given
   let next = applyDefaults(write, decoded)
+  next = own(core, write, next)
   next = await admit(core, write, next)
   next = applyDefaults(write, next)
   next = prepare(core, write, next)
@@ -58,11 +62,7 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
   try {
     const claimed = claim(core, write, next)
     next = write.served.custom?.forStorage(claimed.object) ?? claimed.object
-    if (
-      old &&
-      deepEqual(without(next.metadata ?? {}, 'resourceVersion'), without(old.object.metadata ?? {}, 'resourceVersion')) &&
-      isEqualBody(next, old.object)
-    ) {
+    if (old && isSameObject(next, old.object)) {
       claimed.claim?.release()
       return { type: 'stored', revision: old, isUnchanged: true }
     }
@@ -80,8 +80,6 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
   }
 }
 
-const isEqualBody = (a: KubeObject, b: KubeObject): boolean => deepEqual({ ...a, metadata: undefined }, { ...b, metadata: undefined })
-
 /** A custom resource is judged by the version that it was asked for in, a built-in one by the version that is stored. */
 const rulesFor = ({ custom, rules, stored }: ServedResource): KindRules => (custom ? rules : stored.rules)
 
@@ -95,6 +93,10 @@ function applyDefaults({ served }: Write, object: KubeObject): KubeObject {
   const defaulted = rulesFor(served).defaults(object)
   return definition.setDefaults ? definition.setDefaults(defaulted) : defaulted
 }
+
+/** Who owns which field from now on. What admission adds is nobody's. */
+const own = (core: Core, write: Write, object: KubeObject): KubeObject =>
+  write.isInternal || write.isOwned ? object : withOwners(core, write, object)
 
 function attributesOf(core: Core, write: Write, object: KubeObject | undefined): AdmissionAttributes {
   const { call, served, old } = write
@@ -120,12 +122,14 @@ function attributesOf(core: Core, write: Write, object: KubeObject | undefined):
 
 /** Mutating admission: each plugin sees what the one before made; at most two rounds. */
 async function admit(core: Core, write: Write, object: KubeObject): Promise<KubeObject> {
-  const first = dedupOwners(object, (text) => void write.call.warnings.push(text))
+  const warning = (text: string) => void write.call.warnings.push(text)
+  const first = dedupOwners(object, warning)
   if (write.isInternal) return first
   let isWanted = false
   const state = new Map<string, unknown>()
-  const next = await admitRound(core, write, first, { isSecond: false, wantSecond: () => (isWanted = true), state })
-  return isWanted ? admitRound(core, write, next, { isSecond: true, wantSecond: () => {}, state }) : next
+  const once = await admitRound(core, write, first, { isSecond: false, wantSecond: () => (isWanted = true), state })
+  const next = isWanted ? await admitRound(core, write, once, { isSecond: true, wantSecond: () => {}, state }) : once
+  return withReadableOwners(first, next, warning)
 }
 
 async function admitRound(core: Core, write: Write, object: KubeObject, rounds: AdmissionRounds): Promise<KubeObject> {
@@ -181,7 +185,7 @@ const hasGeneration = ({ definition, isCustom }: StoredKind, object: KubeObject)
 /** A status write changes the status and, for built-in kinds, metadata; of a custom resource the status alone. */
 const statusOnly = ({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): KubeObject => ({
   ...old,
-  metadata: isCustom ? { ...old.metadata } : next.metadata!,
+  metadata: isCustom ? withManagedFields(old, next.metadata?.managedFields).metadata! : next.metadata!,
   ...(next.status === undefined ? {} : { status: next.status }),
 })
 
@@ -292,7 +296,11 @@ async function commit(core: Core, write: Write, object: KubeObject): Promise<Out
   const key = stored.isNamespaced ? `${metadata.namespace}/${metadata.name}` : metadata.name
   const value = withMetadata(object, without(metadata, 'resourceVersion'))
   const bytes = serialise(value)
-  if (bytes.length > MAX_VALUE_BYTES) throw failure('RequestEntityTooLarge', 'etcdserver: request is too large')
+  if (bytes.length > MAX_VALUE_BYTES) {
+    // Rather no owners than no object; an apply needs them.
+    if (metadata.managedFields && !write.isOwned) return commit(core, write, withManagedFields(object, undefined))
+    throw failure('RequestEntityTooLarge', 'etcdserver: request is too large')
+  }
   if (write.isDryRun) return dryRun(write, key, bytes, value)
   return put(core, stored, key, bytes, value, write.old?.revision ?? 0)
 }

@@ -11,6 +11,7 @@ import { create } from './create.ts'
 import { remove, removeCollection } from './delete.ts'
 import { parseListOptions } from './list-options.ts'
 import { negotiate, notAcceptable } from './negotiation.ts'
+import { patch } from './patch.ts'
 import { get, list, watch } from './read.ts'
 import { isTrue } from './request-info.ts'
 import { answerReview, isReview } from './reviews/reviews.ts'
@@ -19,7 +20,7 @@ import type { ServedResource } from './resource-registry.ts'
 import type { View } from './revision.ts'
 import { findSubresource } from './subresources/index.ts'
 import { shapeAnswer, tableEvents, type TableShape } from './table.ts'
-import { keyIn, patch, update } from './update.ts'
+import { keyIn, update } from './update.ts'
 
 /** Answers what is no resource (health, version, discovery, OpenAPI); undefined when the path is not its own. */
 export type PathHandler = (core: Core, call: Call) => ApiResponse | undefined | Promise<ApiResponse | undefined>

@@ -12,7 +12,6 @@ import { authorizeOrThrow } from './authorization/authorizer.ts'
 import { deleteFinalized } from './delete.ts'
 import { inNamespace, wipeSystemFields } from './metadata.ts'
 import { isDryRun, writeOptions } from './options.ts'
-import { patcherOf } from './patch.ts'
 import { store, type Write } from './pipeline.ts'
 import { get } from './read.ts'
 import type { Revision } from './revision.ts'
@@ -47,18 +46,12 @@ async function createByUpdate(core: Core, call: ResourceCall, object: KubeObject
   return { type: 'object', status: 201, stored: created.in(call.served.view) }
 }
 
-export async function patch(core: Core, call: ResourceCall): Promise<ApiResponse> {
-  const { served } = call
-  const apply = patcherOf(call, served)
-  const options = writeOptions('PatchOptions', call.request.query)
-  const revision = await change(core, call, (old) => apply(old), { options, isFromOld: true })
-  return { type: 'object', status: 200, stored: revision.in(served.view) }
-}
-
 export interface ChangeOptions {
   readonly options: KubeObject
   /** The new object is made from the old: then without a resourceVersion of its own it fits whatever there is. */
   readonly isFromOld?: boolean
+  /** What `make` makes tells who owns its fields. */
+  readonly isApplied?: true
   readonly admitted?: (next: KubeObject, old: KubeObject) => Write['admitted']
 }
 
@@ -88,6 +81,7 @@ export async function change(
       old,
       isDryRun: dry,
       options: changeOptions.options,
+      ...(changeOptions.isApplied ? { isOwned: true } : {}),
       ...(changeOptions.admitted ? { admitted: changeOptions.admitted(next, old.object)! } : {}),
     }
     const outcome = await store(core, write, next)

@@ -4,7 +4,7 @@
  */
 import type { Json, KubeObject } from '../object.ts'
 import { compare, type Comparison } from './compare.ts'
-import { difference, intersection, isEmpty, paths, union, withoutTrees, type FieldPath, type FieldSet } from './field-set.ts'
+import { difference, intersection, isEmpty, paths, union, type FieldPath, type FieldSet } from './field-set.ts'
 import { appliedFields, withNamedFields } from './fields-of.ts'
 import type { Owner, Owners } from './managers.ts'
 import { merge } from './merge.ts'
@@ -18,8 +18,8 @@ export interface Versions {
   /** The object in another version; undefined when there is no such version (any more). */
   convert(object: KubeObject, apiVersion: string): KubeObject | undefined
   typeOf(apiVersion: string): ApplyType
-  /** Fields that a write through this endpoint cannot change, and so never owns. */
-  ignored(apiVersion: string): FieldSet | undefined
+  /** The part of a set that a write through this endpoint can change, and so own. */
+  writable(fields: FieldSet): FieldSet
 }
 
 export interface Conflict {
@@ -72,16 +72,17 @@ function differencesOf(live: KubeObject, next: KubeObject, versions: Versions): 
     if (known.has(apiVersion)) return known.get(apiVersion)
     const old = versions.convert(live, apiVersion)
     const changed = versions.convert(next, apiVersion)
-    const found = old && changed && without(compare(json(old), json(changed), versions.typeOf(apiVersion)), versions.ignored(apiVersion))
+    const found = old && changed && writable(compare(json(old), json(changed), versions.typeOf(apiVersion)), versions)
     known.set(apiVersion, found)
     return found
   }
 }
 
-function without({ added, modified, removed }: Comparison, ignored: FieldSet | undefined): Comparison {
-  if (!ignored) return { added, modified, removed }
-  return { added: withoutTrees(added, ignored), modified: withoutTrees(modified, ignored), removed: withoutTrees(removed, ignored) }
-}
+const writable = ({ added, modified, removed }: Comparison, versions: Versions): Comparison => ({
+  added: versions.writable(added),
+  modified: versions.writable(modified),
+  removed: versions.writable(removed),
+})
 
 /** Sets that were written under another schema, as this one reads them. */
 export function reconciled(owners: Owners, versions: Versions): Owners {
@@ -113,9 +114,8 @@ export function applyConfiguration({ live, config, owners, key, applier, isForce
   const before = reconciled(owners, versions)
   const merged = merge(json(live), json(config), type) as unknown as KubeObject
   const said = appliedFields(json(config), type)
-  const ignored = versions.ignored(apiVersion)
   const last = before.get(key)
-  const self: Owner = { ...applier, time: last?.time, fields: ignored ? withoutTrees(said, ignored) : said }
+  const self: Owner = { ...applier, time: last?.time, fields: versions.writable(said) }
   const claimed = new Map(before).set(key, self)
   const object = last && !isEmpty(last.fields) ? prune(merged, claimed, last, versions) : merged
   return settle(live, object, claimed, key, isForced, versions)

@@ -1,7 +1,8 @@
 /** Rules of metadata, the same for every kind (apimachinery's api/validation/objectmeta.go) and of the label selectors that match it. */
-import type { LabelSelector, ObjectMeta, OwnerReference } from '../../api/generated/meta/v1.ts'
+import type { LabelSelector, ManagedFieldsEntry, ObjectMeta, OwnerReference } from '../../api/generated/meta/v1.ts'
 import type { FieldError } from '../../api/status.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults, labelValueFaults, qualifiedNameFaults } from '../../api/names.ts'
+import { managerFaults } from '../apply/manager-name.ts'
 import {
   checkFormat,
   checkImmutable,
@@ -77,6 +78,17 @@ function validateCommon(errors: FieldErrors, path: string, meta: ObjectMeta | un
   validateLabels(errors, `${path}.labels`, meta?.labels)
   validateAnnotations(errors, `${path}.annotations`, meta?.annotations)
   validateOwnerReferences(errors, `${path}.ownerReferences`, meta?.ownerReferences)
+  validateManagedFields(errors, `${path}.managedFields`, meta?.managedFields)
+}
+
+const SUBRESOURCE_LIMIT_BYTES = 256
+
+/** Entries that cannot be read at all were dropped before; of the others, names have limits. */
+function validateManagedFields(errors: FieldErrors, path: string, entries: readonly ManagedFieldsEntry[] | undefined): void {
+  entries?.forEach(({ manager = '', subresource = '' }, index) => {
+    errors.push(...managerFaults(manager, `${path}[${index}].manager`))
+    if (utf8Length(subresource) > SUBRESOURCE_LIMIT_BYTES) errors.push(tooLong(`${path}[${index}].subresource`, SUBRESOURCE_LIMIT_BYTES))
+  })
 }
 
 export function validateLabels(errors: FieldErrors, path: string, labels: Readonly<Record<string, string>> | undefined): void {

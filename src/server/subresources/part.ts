@@ -4,8 +4,9 @@
  */
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Core, ResourceCall } from '../core.ts'
+import { patch } from '../patch.ts'
 import { get } from '../read.ts'
-import { keyIn, patch, update } from '../update.ts'
+import { keyIn, update } from '../update.ts'
 import { checkVerb } from './verbs.ts'
 
 export async function part(core: Core, call: ResourceCall): Promise<ApiResponse> {

@@ -1,0 +1,135 @@
+/** PATCH with application/apply-patch+yaml: server-side apply (KEP-555), which creates what is not there. */
+import { timestamp } from '../../base/clock.ts'
+import type { ApiResponse } from '../../api/exchange.ts'
+import type { KubeObject } from '../../api/object.ts'
+import { badRequest, conflict, isApiError, notFound } from '../../api/status.ts'
+import { authorizeOrThrow } from '../authorization/authorizer.ts'
+import { fieldValidation, rawBody } from '../body.ts'
+import type { Core, ResourceCall } from '../core.ts'
+import { createObject } from '../create.ts'
+import { inNamespace } from '../metadata.ts'
+import { isDryRun } from '../options.ts'
+import { change, keyIn } from '../update.ts'
+import { applied, described, unexpected } from './apply.ts'
+import { shown, versionsOf } from './versions.ts'
+
+export const APPLY_PATCH = 'application/apply-patch+yaml'
+
+/** Another write may come between, either way; this often it is tried again. */
+const ATTEMPTS = 5
+
+export interface Configuration {
+  readonly config: KubeObject
+  /** Fields that the text gives twice, in the words of go-yaml. */
+  readonly duplicates: readonly string[]
+}
+
+/** The body of an apply. YAML, and so also JSON. */
+export function readConfiguration(call: ResourceCall): Configuration {
+  const raw = readBody(call)
+  const { value = null, duplicates = [] } = raw ?? {}
+  if (value === null) return { config: {}, duplicates }
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    const what = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value
+    throw badRequest(
+      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${what} into Go value of type map[string]interface {}`,
+    )
+  }
+  return { config: value as KubeObject, duplicates }
+}
+
+function readBody(call: ResourceCall) {
+  try {
+    return rawBody(call, 'application/yaml')
+  } catch (error) {
+    if (!isApiError(error, 'BadRequest')) throw error
+    throw badRequest(`error decoding YAML: error converting YAML to JSON: ${error.message}`)
+  }
+}
+
+/** Tells of fields that were given twice, as fieldValidation asks; after the apply, whose own errors come first. */
+export function tellDuplicates(call: ResourceCall, { duplicates }: Configuration): void {
+  if (duplicates.length === 0) return
+  const validation = fieldValidation(call.request.query)
+  const [first, ...rest] = duplicates
+  const text = `error converting YAML to JSON: yaml: unmarshal errors:\n  ${[first, ...rest].join('\n  ')}`
+  if (validation === 'Strict') throw badRequest(`error strict decoding YAML: ${text}`)
+  if (validation === 'Warn') call.warnings.push(text)
+}
+
+export async function applyPatch(core: Core, call: ResourceCall, options: KubeObject): Promise<ApiResponse> {
+  const { served, info } = call
+  const configuration = readConfiguration(call)
+  const make = (live: KubeObject | undefined): KubeObject => {
+    const object = applyTo(core, call, configuration.config, options, live)
+    tellDuplicates(call, configuration)
+    checkName(object, info.name)
+    return served.toStored(inNamespace(object, served.stored.isNamespaced ? info.namespace : ''))
+  }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (await isThere(core, call)) {
+        const revision = await change(core, call, (old) => make(shown(served, old)), { options, isFromOld: true, isApplied: true })
+        return { type: 'object', status: 200, stored: revision.in(served.view) }
+      }
+      return await createApplied(core, call, make(undefined), options)
+    } catch (error) {
+      const isOvertaken = isApiError(error, 'AlreadyExists') || (isApiError(error, 'NotFound') && info.subresource === '')
+      if (!isOvertaken || attempt >= ATTEMPTS || (await isThere(core, call)) === isApiError(error, 'NotFound')) throw error
+    }
+  }
+}
+
+async function isThere(core: Core, { served, info }: ResourceCall): Promise<boolean> {
+  const { cache, isNamespaced } = served.stored
+  const key = keyIn(isNamespaced, info.namespace, info.name)
+  if (cache.get(key)) return true
+  await core.caches.caughtUp(core.store.revision)
+  return cache.get(key) !== undefined
+}
+
+async function createApplied(core: Core, call: ResourceCall, object: KubeObject, options: KubeObject): Promise<ApiResponse> {
+  const { served, info } = call
+  const { group, resource } = served.info
+  if (info.subresource !== '') throw notFound(group, resource, info.name)
+  const uid = object.metadata?.uid
+  if (uid) {
+    const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`
+    throw conflict(group, resource, info.name, why)
+  }
+  authorizeOrThrow(core.authorizer, { ...info, user: call.user, verb: 'create' })
+  const creating = { ...options, kind: 'CreateOptions' }
+  const stored = await createObject(core, call, object, { options: creating, isDryRun: isDryRun(options), isApplied: true })
+  return { type: 'object', status: 201, stored: stored.in(served.view) }
+}
+
+/** The object of the request's version with the configuration applied to it, decoded as if it had been sent whole. */
+function applyTo(core: Core, call: ResourceCall, config: KubeObject, options: KubeObject, live: KubeObject | undefined): KubeObject {
+  const { served, info } = call
+  const { apiVersion } = served
+  const { kind } = served.info
+  const empty = served.rules.emptyObject?.() ?? { apiVersion, kind }
+  const object = applied({
+    live: live ?? empty,
+    config,
+    kind,
+    manager: options.fieldManager as string,
+    subresource: info.subresource,
+    isForced: options.force === true,
+    versions: versionsOf(core.registry, served, info.subresource),
+    empty,
+    now: timestamp(core.runtime.clock),
+  })
+  try {
+    return served.rules.decode(object).object
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
+    throw unexpected(`failed to convert new object (${described(object)}) to proper version (${apiVersion}): ${error.message}`)
+  }
+}
+
+function checkName(object: KubeObject, name: string): void {
+  const own = object.metadata?.name ?? ''
+  if (own === '') throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`)
+  if (own !== name) throw badRequest(`the name of the object (${own}) does not match the name on the URL (${name})`)
+}

@@ -1,0 +1,55 @@
+/** Who writes: `fieldManager`, or else what the client calls itself (k8s.io/apiserver/pkg/endpoints/handlers/create.go). */
+import type { KubeObject } from '../../api/object.ts'
+import type { FieldError } from '../../api/status.ts'
+import type { Call } from '../core.ts'
+
+const MAX_LENGTH = 128
+const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u
+
+const encoder = new TextEncoder()
+const bytesOf = (text: string): number => encoder.encode(text).length
+
+/** Clients call themselves the same thing again and again: at most this many names are kept. */
+const KNOWN_LIMIT = 1000
+const known = new Map<string, string>()
+
+export const managerOf = (call: Call, options: KubeObject): string =>
+  (options.fieldManager as string | undefined) || fromUserAgent(call.request.headers['user-agent'] ?? '')
+
+function fromUserAgent(userAgent: string): string {
+  let name = known.get(userAgent)
+  if (name === undefined) {
+    if (known.size >= KNOWN_LIMIT) known.clear()
+    known.set(userAgent, (name = printable(userAgent.split('/', 1)[0]!)))
+  }
+  return name
+}
+
+function printable(text: string): string {
+  let name = ''
+  let length = 0
+  for (const char of text) {
+    if (UNPRINTABLE.test(char)) continue
+    length += bytesOf(char)
+    if (length > MAX_LENGTH) break
+    name += char
+  }
+  return name
+}
+
+/** What is wrong with the name of a manager. */
+export function managerFaults(manager: string, field: string): readonly FieldError[] {
+  const faults: FieldError[] = []
+  if (bytesOf(manager) > MAX_LENGTH)
+    faults.push({ type: 'FieldValueTooLong', field, detail: `Too long: may not be more than ${MAX_LENGTH} bytes` })
+  let position = 0
+  for (const char of manager) {
+    if (UNPRINTABLE.test(char)) {
+      const code = char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
+      const detail = `Invalid value: ${JSON.stringify(manager)}: invalid character U+${code} (at position ${position})`
+      faults.push({ type: 'FieldValueInvalid', field, detail })
+    }
+    position += bytesOf(char)
+  }
+  return faults
+}
