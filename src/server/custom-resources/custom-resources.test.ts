@@ -281,3 +281,16 @@ test('columns, field selectors and warnings are those of the version', async (t)
     ['g'],
   )
 })
+
+test('schemas within lists and maps are read as schemas', async (t) => {
+  const server = await startServer(t, { resources })
+  const withItems = (items: unknown): KubeObject =>
+    widgets(version({ schema: { openAPIV3Schema: { type: 'object', properties: { list: { type: 'array', items } } } } }))
+  const wrong = await server.call('POST', DEFINITIONS, withItems({ type: 5 }))
+  assert.equal(wrong.status, 400)
+  assert.match(wrong.body.message, /json: cannot unmarshal number into Go struct field JSONSchemaProps\.type of type string/)
+  const nothing = await server.call('POST', DEFINITIONS, withItems('string'))
+  assert.match(nothing.body.message, /properties\[list\]\.items: Required value: must be specified/)
+  const { body } = await server.call('POST', DEFINITIONS, withItems({ type: 'object', properties: null, odd: 1 }))
+  assert.deepEqual(body.spec.versions[0].schema.openAPIV3Schema.properties.list.items, { type: 'object' })
+})

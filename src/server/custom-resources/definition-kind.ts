@@ -5,13 +5,14 @@ import { changeField, withDefaults, withField } from '../resources/immutable.ts'
 import { withCondition } from './conditions.ts'
 import { validateDefinition, validateDefinitionStatus, validateDefinitionUpdate, type DefinitionChecks } from './definition-validation.ts'
 import { isKnownFormat } from './formats.ts'
+import { decodeSchemas } from './schema-decoding.ts'
 import { someSchema } from './structural.ts'
 
 /** While it is there, objects of the definition may be stored. */
 export const CLEANUP_FINALIZER = 'customresourcecleanup.apiextensions.k8s.io'
 
 function setDefaults(definition: CustomResourceDefinition): CustomResourceDefinition {
-  const filled = changeField(definition, 'spec', (spec) => {
+  const filled = changeField(decodeSchemas(definition), 'spec', (spec) => {
     const named = changeField(spec, 'names', (names) =>
       withDefaults(names, { singular: (names.kind ?? '').toLowerCase(), ...(names.kind ? { listKind: `${names.kind}List` } : {}) }),
     )
