@@ -14,6 +14,8 @@ export type WireResponse = ServerResponse | Http2ServerResponse
 
 /** The largest body that is taken (upstream's MaxRequestBodyBytes). */
 export const MAX_BODY_BYTES = 3 * 1024 * 1024
+/** A body that is too large is read up to here and thrown away: a client that still writes would not see the answer. */
+const MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 
 export class HttpRequest implements ApiRequest {
   readonly method: ApiRequest['method']
@@ -75,14 +77,16 @@ const EMPTY = new Uint8Array(0)
 /** The whole body; rejects with 413 once it is too large, without reading on. */
 export async function readBody(request: WireRequest): Promise<Uint8Array> {
   const declared = Number(request.headers['content-length'] ?? -1)
-  if (declared > MAX_BODY_BYTES) throw tooLarge()
+  if (declared > MAX_DISCARDED_BYTES) throw tooLarge()
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > MAX_BODY_BYTES) throw tooLarge()
-    chunks.push(chunk)
+    if (size > MAX_DISCARDED_BYTES) throw tooLarge()
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk)
+    else chunks.length = 0
   }
+  if (size > MAX_BODY_BYTES) throw tooLarge()
   return chunks.length === 0 ? EMPTY : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
 }
 
