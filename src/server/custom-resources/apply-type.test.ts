@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DEDUCED } from '../../api/apply/schema.ts'
+import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import { customApplyType } from './apply-type.ts'
+import { compileSchema } from './structural.ts'
+
+const typeOf = (props: JSONSchemaProps) => customApplyType(compileSchema(props))
 
 test('lists and maps are owned as the schema says', () => {
-  const type = customApplyType({
+  const type = typeOf({
     type: 'object',
     properties: {
       spec: {
@@ -33,6 +37,7 @@ test('lists and maps are owned as the schema says', () => {
   })
   const fields = (of: typeof type | undefined) => of?.map?.fields
   assert.deepEqual([...(fields(type)?.keys() ?? [])], ['spec', 'apiVersion', 'kind', 'metadata'])
+  assert.equal(customApplyType(undefined).map?.element, DEDUCED)
   assert.equal(type.map?.element, undefined)
   const metadata = fields(type)?.get('metadata')?.type
   assert.deepEqual(fields(metadata)?.get('ownerReferences')?.type.list?.keys, ['uid'])

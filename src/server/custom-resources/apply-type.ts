@@ -1,7 +1,4 @@
-/**
- * The schema of a custom resource as server-side apply sees it (KEP-555; kube-openapi pkg/schemaconv): which lists are maps or sets,
- * what is owned as a whole, and what is deduced from the values because no schema describes it.
- */
+/** A version's schema as server-side apply sees it (k8s.io/kube-openapi/pkg/schemaconv, on the schema that is published of it). */
 import { applyTypeOf } from '../../api/apply/apply-types.ts'
 import {
   ATOMIC,
@@ -12,71 +9,85 @@ import {
   type ApplyScalar,
   type ApplyType,
 } from '../../api/apply/schema.ts'
-import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import type { Json } from '../../api/object.ts'
-import { objectMetaType } from './coerce.ts'
-import { additionalSchemaOf, isEmbedded, isPreserving, itemsOf } from './structural.ts'
+import { schemaOf } from '../../api/schema-table.ts'
+import { assert } from '../../base/assert.ts'
+import type { Structural } from './structural.ts'
 
-const UNTYPED: ApplyType = { scalar: 'untyped' }
 const TEXT: ApplyType = { scalar: 'string' }
 
-/** What every resource has, whatever its schema says of it. */
-const metaFields = (): readonly (readonly [string, ApplyField])[] => [
-  ['apiVersion', { type: TEXT }],
-  ['kind', { type: TEXT }],
-  ['metadata', { type: applyTypeOf(objectMetaType()) }],
-]
+/** What every resource has, whatever its schema says. */
+function ofEveryResource(): readonly (readonly [string, ApplyField])[] {
+  const metadata = schemaOf('meta/v1.ObjectMeta')
+  assert(metadata, 'ObjectMeta is a type of the schema')
+  return [
+    ['apiVersion', { type: TEXT }],
+    ['kind', { type: TEXT }],
+    ['metadata', { type: applyTypeOf(metadata) }],
+  ]
+}
 
-/** The type of whole objects. */
-export const customApplyType = (props: JSONSchemaProps): ApplyType => typeOf(props, true, false)
+/** The type of a custom kind; without a schema all but its metadata is deduced. */
+export function customApplyType(schema: Structural | undefined): ApplyType {
+  const base = ofEveryResource()
+  if (!schema) return { map: { isAtomic: false, fields: new Map(base), element: DEDUCED } }
+  const type = typeOf(schema, false)
+  return type.map ? { map: { ...type.map, fields: new Map([...type.map.fields, ...base]) } } : type
+}
 
-function typeOf(props: JSONSchemaProps, isResource: boolean, isKept: boolean): ApplyType {
-  // What is within values whose unknown fields are kept keeps them too.
-  const keeps = isKept || isPreserving(props)
-  if (props['x-kubernetes-int-or-string']) return UNTYPED
-  switch (props.type) {
-    case undefined:
-    case '':
-      return { scalar: 'untyped', list: listOf(props, keeps), map: mapOf(props, isResource, keeps) }
+/** `isOpen`: a schema around this one keeps what it does not know. */
+function typeOf(schema: Structural, isOpen: boolean): ApplyType {
+  const keeps = isOpen || schema.isPreserving
+  switch (schema.props.type) {
     case 'object':
-      return { map: mapOf(props, isResource, keeps) }
+      return { map: mapOf(schema, keeps) }
     case 'array':
-      return { list: listOf(props, keeps) }
+      return { list: listOf(schema, keeps) }
+    case 'integer':
+    case 'number':
+      return { scalar: 'numeric' }
+    case 'boolean':
+      return { scalar: 'boolean' }
+    case 'string':
+      return { scalar: textOf(schema.props.format) }
     default:
-      return { scalar: scalarOf(props) }
+      return { scalar: 'untyped', list: listOf(schema, keeps), map: mapOf(schema, keeps) }
   }
 }
 
-function scalarOf({ type, format }: JSONSchemaProps): ApplyScalar {
-  if (type === 'integer' || type === 'number') return 'numeric'
-  if (type === 'boolean') return 'boolean'
-  return !format || format === 'byte' ? 'string' : 'untyped'
-}
+/** Texts with a format of their own may be something else in another reader. */
+const textOf = (format: string | undefined): ApplyScalar => (!format || format === 'byte' ? 'string' : 'untyped')
 
-function mapOf(props: JSONSchemaProps, isResource: boolean, keeps: boolean): ApplyMap {
-  const own = Object.entries(props.properties ?? {}).map(([name, field]): readonly [string, ApplyField] => {
-    const type = typeOf(field, isEmbedded(field), keeps)
-    return [name, field.default === undefined ? { type } : { type, default: field.default as Json }]
-  })
-  const fields = new Map([...own, ...(isResource ? metaFields() : [])])
-  const element = elementOf(props, fields.size === 0 || keeps, keeps)
-  return { isAtomic: props['x-kubernetes-map-type'] === 'atomic', fields, ...(element ? { element } : {}) }
-}
-
-/** The type of whatever has no field of its own. */
-function elementOf(props: JSONSchemaProps, isOpen: boolean, keeps: boolean): ApplyType | undefined {
-  const additional = additionalSchemaOf(props)
-  if (additional) return typeOf(additional, isEmbedded(additional), keeps)
-  if (props.additionalProperties === undefined) return isOpen ? DEDUCED : undefined
-  return props.additionalProperties === true ? DEDUCED : undefined
-}
-
-function listOf(props: JSONSchemaProps, keeps: boolean): ApplyList {
-  const items = itemsOf(props)
-  const listType = props['x-kubernetes-list-type'] ?? 'atomic'
+function mapOf(schema: Structural, isOpen: boolean): ApplyMap {
+  const { properties, additional, isEmbedded, props } = schema
+  const own = [...properties].map(([name, field]) => [name, fieldOf(field, isOpen)] as const)
+  const element = additional
+    ? additional.schema
+      ? typeOf(additional.schema, isOpen)
+      : additional.isAllowed
+        ? DEDUCED
+        : undefined
+    : isOpen || (properties.size === 0 && !isEmbedded)
+      ? DEDUCED
+      : undefined
   return {
-    isAtomic: listType === 'atomic',
-    keys: listType === 'map' ? (props['x-kubernetes-list-map-keys'] ?? []) : [],
-    element: items ? typeOf(items, isEmbedded(items), keeps) : ATOMIC,
+    isAtomic: props['x-kubernetes-map-type'] === 'atomic',
+    fields: new Map(isEmbedded ? [...own, ...ofEveryResource()] : own),
+    ...(element ? { element } : {}),
+  }
+}
+
+function fieldOf(schema: Structural, isOpen: boolean): ApplyField {
+  const type = typeOf(schema, isOpen)
+  const fallback = schema.props.default as Json | undefined
+  return fallback === undefined ? { type } : { type, default: fallback }
+}
+
+function listOf({ items, props }: Structural, isOpen: boolean): ApplyList {
+  const kind = props['x-kubernetes-list-type']
+  return {
+    isAtomic: kind !== 'set' && kind !== 'map',
+    keys: kind === 'map' ? (props['x-kubernetes-list-map-keys'] ?? []) : [],
+    element: items ? typeOf(items, isOpen) : ATOMIC,
   }
 }

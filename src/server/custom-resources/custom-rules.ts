@@ -50,7 +50,7 @@ export function customRules(custom: CustomRules): KindRules {
       return { object, strict: [...repeated, ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)] }
     },
     defaults: (object) => defaulted(object, schema),
-    ...(schema ? { applyType: () => (applyType ??= customApplyType(schema.props)) } : {}),
+    applyType: () => (applyType ??= customApplyType(schema)),
     validate(object, old, subresource) {
       const isStatus = subresource === 'status'
       const errors = [...shapeErrors(custom, object, old, isStatus)]

@@ -26,7 +26,16 @@ export interface DefinitionChecks {
   readonly rules: ValidationRules | undefined
 }
 
-export function validateDefinition(definition: CustomResourceDefinition, checks: DefinitionChecks): readonly FieldError[] {
+/** What upstream's types always have, also when nothing was said. */
+const whole = (definition: CustomResourceDefinition): CustomResourceDefinition => ({
+  ...definition,
+  spec: { ...NOTHING, ...(definition.spec as CustomResourceDefinitionSpec | undefined) },
+})
+
+const NOTHING: CustomResourceDefinitionSpec = { group: '', scope: '', versions: [], names: { plural: '', kind: '' } }
+
+export function validateDefinition(given: CustomResourceDefinition, checks: DefinitionChecks): readonly FieldError[] {
+  const definition = whole(given)
   const errors: FieldErrors = []
   const { spec } = definition
   if (definition.metadata?.name !== `${spec.names?.plural ?? ''}.${spec.group ?? ''}`)
@@ -39,10 +48,11 @@ export function validateDefinition(definition: CustomResourceDefinition, checks:
 }
 
 export function validateDefinitionUpdate(
-  definition: CustomResourceDefinition,
+  given: CustomResourceDefinition,
   old: CustomResourceDefinition,
   checks: DefinitionChecks,
 ): readonly FieldError[] {
+  const definition = whole(given)
   const errors: FieldErrors = []
   validateSpec(definition, old, checks, errors)
   const { spec } = definition
