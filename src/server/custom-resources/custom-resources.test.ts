@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test'
 import type { CustomResourceDefinitionVersion, JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { resources } from '../resources/index.ts'
+import { createMemoryStore } from '../../store/memory.ts'
 import { startServer, type TestServer } from '../server.test-support.ts'
 
 const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
@@ -293,4 +294,43 @@ test('schemas within lists and maps are read as schemas', async (t) => {
   assert.match(nothing.body.message, /properties\[list\]\.items: Required value: must be specified/)
   const { body } = await server.call('POST', DEFINITIONS, withItems({ type: 'object', properties: null, odd: 1 }))
   assert.deepEqual(body.spec.versions[0].schema.openAPIV3Schema.properties.list.items, { type: 'object' })
+})
+
+test('a server that starts on what was stored serves the kinds at once, and goes on with what it had begun', async (t) => {
+  const store = createMemoryStore()
+  const first = await startServer(t, { resources, store })
+  await define(first, widgets())
+  await first.call('POST', WIDGETS, widget({ size: 1 }, { metadata: { name: 'held', finalizers: ['example.com/hold'] } }))
+  await first.call('DELETE', `${DEFINITIONS}/widgets.example.com`)
+  const second = await startServer(t, { resources, store })
+  const { body } = await second.call('GET', `${WIDGETS}/held`)
+  assert.equal(body.spec.color, 'red')
+  const merge = { headers: { 'content-type': 'application/merge-patch+json' } }
+  await second.call('PATCH', `${WIDGETS}/held`, { metadata: { finalizers: null } }, merge)
+  await until(async () => ((await second.call('GET', `${DEFINITIONS}/widgets.example.com`)).status === 404 ? true : undefined))
+})
+
+test('rights are asked for as for any other kind', async (t) => {
+  const server = await start(t)
+  const user = { name: 'eve', groups: ['system:authenticated'] }
+  const refused = await server.call('GET', WIDGETS, undefined, { user })
+  assert.deepEqual(
+    [refused.status, refused.body.message],
+    [
+      403,
+      'widgets.example.com is forbidden: User "eve" cannot list resource "widgets" in API group "example.com" in the namespace "default"',
+    ],
+  )
+  const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default'
+  const rules = [{ apiGroups: ['example.com'], resources: ['widgets'], verbs: ['list'] }]
+  await server.call('POST', `${rbac}/roles`, { metadata: { name: 'look' }, rules })
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'look' }
+  await server.call('POST', `${rbac}/rolebindings`, {
+    metadata: { name: 'look' },
+    roleRef,
+    subjects: [{ kind: 'User', name: 'eve', apiGroup: 'rbac.authorization.k8s.io' }],
+  })
+  assert.equal((await server.call('GET', WIDGETS, undefined, { user })).status, 200)
+  for (const path of ['/w', '/w/status', '/w/scale'])
+    assert.equal((await server.call('GET', WIDGETS + path, undefined, { user })).status, 403)
 })

@@ -182,7 +182,8 @@ function validateVersion(
 ): void {
   for (const fault of deprecationFaults(version)) errors.push(invalid(`${path}.deprecationWarning`, version.deprecationWarning, fault))
   // What was accepted once is not judged again while it stays as it was.
-  const isKnown = old !== undefined && deepEqual(old.schema, version.schema)
+  const hasSameStatus = Boolean(old?.subresources?.status) === Boolean(version.subresources?.status)
+  const isKnown = old !== undefined && hasSameStatus && deepEqual(old.schema, version.schema)
   if (version.schema?.openAPIV3Schema && !isKnown) validateVersionSchema(version, spec, `${path}.schema.openAPIV3Schema`, checks, errors)
   validateSubresources(version.subresources, `${path}.subresources`, errors)
   validateColumns(version.additionalPrinterColumns ?? [], `${path}.additionalPrinterColumns`, errors)
