@@ -4,6 +4,7 @@
  */
 import type { WatchEvent } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
+import { failure, isApiError } from '../api/status.ts'
 import type { CacheChange } from './watch-cache.ts'
 import { Computed, Happening, type Revision, type View } from './revision.ts'
 
@@ -56,8 +57,20 @@ export class Watcher implements AsyncIterable<readonly WatchEvent[]> {
       this.end()
       return false
     }
-    this.#waiting.push(change.event(type, this.#options.view))
+    const event = this.#shown(change, type)
+    this.#waiting.push(event)
+    if (event.type === 'ERROR') this.end()
     return true
+  }
+
+  /** An object that cannot be shown in the version that is watched (its conversion fails) ends this watch, and nothing else. */
+  #shown(change: CacheChange, type: 'ADDED' | 'MODIFIED' | 'DELETED'): Happening {
+    try {
+      return change.event(type, this.#options.view)
+    } catch (error) {
+      const told = isApiError(error) ? error : failure('InternalError', `Internal error occurred: ${String(error)}`)
+      return new Happening('ERROR', new Computed(told.status))
+    }
   }
 
   /** An object that enters the selection is ADDED, one that leaves it DELETED. */

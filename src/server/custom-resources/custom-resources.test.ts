@@ -334,3 +334,22 @@ test('rights are asked for as for any other kind', async (t) => {
   for (const path of ['/w', '/w/status', '/w/scale'])
     assert.equal((await server.call('GET', WIDGETS + path, undefined, { user })).status, 403)
 })
+
+test('a conversion that fails is told to who asked for it; the server lives on', async (t) => {
+  const clientConfig = { url: 'https://nobody.example.com/convert' }
+  const conversion = { strategy: 'Webhook', webhook: { conversionReviewVersions: ['v1'], clientConfig } }
+  const both = widgets(version(), version({ name: 'v2', storage: false }))
+  const server = await start(t, { ...both, spec: { ...both.spec, conversion } })
+  const other = WIDGETS.replace('/v1/', '/v2/')
+  const open = await server.watch(`${other}?watch=true`, 1)
+  assert.equal((await server.call('POST', WIDGETS, widget({ size: 1 }))).status, 201)
+  const [event] = await open.first
+  const told = 'conversion webhook for example.com/v1, Kind=Widget failed: no webhook client is configured'
+  assert.deepEqual([event?.type, event?.object.message], ['ERROR', told])
+  for (const path of [other, `${other}/w`]) {
+    const { status, body } = await server.call('GET', path)
+    assert.deepEqual([status, body.message], [500, told])
+  }
+  assert.equal((await server.call('POST', other, { ...widget({ size: 1 }), apiVersion: 'example.com/v2' })).status, 500)
+  assert.equal((await server.call('GET', `${WIDGETS}/w`)).status, 200)
+})
