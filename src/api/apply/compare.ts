@@ -4,7 +4,7 @@
  */
 import { deepEqual } from '../../base/deep-equal.ts'
 import type { Json } from '../object.ts'
-import { insert, isEmpty, NONE, ordered, type FieldSet } from './field-set.ts'
+import { insert, NONE, ordered, type FieldSet } from './field-set.ts'
 import { addedFields } from './fields-of.ts'
 import type { ApplyList, ApplyMap, ApplyType } from './schema.ts'
 import { elementOf, formOf, isList, isMap, itemElement, typeIn, type Form, type JsonMap } from './value-kind.ts'
@@ -23,8 +23,6 @@ export function compare(old: Json, next: Json, type: ApplyType): Comparison {
   return { added: ordered(added), modified: ordered(modified), removed: ordered(removed) }
 }
 
-export const isSame = ({ added, modified, removed }: Comparison): boolean => isEmpty(added) && isEmpty(modified) && isEmpty(removed)
-
 type Value = Json | undefined
 
 class Comparer {
@@ -35,8 +33,8 @@ class Comparer {
 
   values(old: Value, next: Value, type: ApplyType): void {
     if (old === next) return
-    if (old === undefined) return void insert(this.added, this.#path, addedFields(next!, type))
-    if (next === undefined) return void insert(this.removed, this.#path, addedFields(old, type))
+    if (old === undefined) return insert(this.added, this.#path, addedFields(next!, type))
+    if (next === undefined) return insert(this.removed, this.#path, addedFields(old, type))
     const was = formOf(type, old)
     const is = formOf(type, next)
     if (old === null || next === null || was === is) return this.#form(old === null ? is : was, old, next, type)

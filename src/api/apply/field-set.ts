@@ -50,7 +50,7 @@ export const memberWith = (within: FieldSet): FieldSet => node(true, within)!
 
 /** The set with a field more; only for sets that are being built and are nobody else's. */
 export function insert(root: FieldSet, path: FieldPath, under: FieldSet = NONE): void {
-  let at = root as Building
+  let at: Building = root
   const last = path.length - 1
   if (last < 0) return
   for (let i = 0; i < last; i++) {
@@ -59,7 +59,7 @@ export function insert(root: FieldSet, path: FieldPath, under: FieldSet = NONE):
     // A shared leaf must not be written to.
     if (next === undefined) at = at[element] = {}
     else if (next === NONE) at = at[element] = { [SELF]: NONE }
-    else at = next as Building
+    else at = next
   }
   const element = path[last]!
   const there = at[element]
@@ -74,9 +74,6 @@ export function has(set: FieldSet, path: FieldPath): boolean {
   }
   return path.length > 0 && isMember(at)
 }
-
-/** The fields within an element, its own membership left out. */
-export const within = (set: FieldSet, element: string): FieldSet => set[element] ?? NONE
 
 const build = (keys: readonly string[], make: (element: string) => FieldSet | undefined): FieldSet => {
   const made: Building = {}

@@ -82,7 +82,7 @@ const entryOf = ({ manager, operation, apiVersion, subresource, time, fields }: 
   apiVersion,
   ...(time ? { time } : {}),
   fieldsType: 'FieldsV1',
-  fieldsV1: fields as unknown as NonNullable<ManagedFieldsEntry['fieldsV1']>,
+  fieldsV1: fields,
   ...(subresource ? { subresource } : {}),
 })
 

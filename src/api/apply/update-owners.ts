@@ -35,7 +35,7 @@ export type Applied =
     }
   | { readonly type: 'conflicts'; readonly conflicts: readonly Conflict[] }
 
-const json = (object: KubeObject): Json => object as unknown as Json
+const json = (object: KubeObject): Json => object
 
 /** The owners after a write by none of them, and the fields that the write changed: they are the writer's. */
 export function ownersAfterUpdate(

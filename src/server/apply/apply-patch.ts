@@ -35,7 +35,7 @@ export function readConfiguration(call: ResourceCall): Configuration {
       `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${what} into Go value of type map[string]interface {}`,
     )
   }
-  return { config: value as KubeObject, duplicates }
+  return { config: value, duplicates }
 }
 
 function readBody(call: ResourceCall) {

@@ -81,7 +81,7 @@ function checkConfig(config: KubeObject, kind: string, versions: Versions): void
   if (config.apiVersion !== versions.apiVersion || config.kind !== kind)
     throw badRequest(`invalid object type: ${kindText(config.apiVersion, config.kind)}`)
   if (Array.isArray(config.metadata?.managedFields)) throw badRequest('metadata.managedFields must be nil')
-  const faults = typeFaults(config as unknown as Json, versions.typeOf(versions.apiVersion))
+  const faults = typeFaults(config, versions.typeOf(versions.apiVersion))
   if (faults) throw unexpected(`failed to create typed patch object (${described(config)}): ${faults}`)
 }
 
@@ -136,16 +136,16 @@ function lastAppliedFields({ live, versions }: ApplyRequest): FieldSet | undefin
   const text = live.metadata?.annotations?.[LAST_APPLIED]
   const config = text ? parsed(text) : undefined
   const type = versions.typeOf(versions.apiVersion)
-  if (config?.apiVersion !== versions.apiVersion || typeFaults(config as unknown as Json, type)) return undefined
-  if (typeFaults(live as unknown as Json, type)) return undefined
-  const { added, modified, removed } = compare(config as unknown as Json, live as unknown as Json, type)
-  return difference(difference(difference(appliedFields(config as unknown as Json, type), modified), added), removed)
+  if (config?.apiVersion !== versions.apiVersion || typeFaults(config, type)) return undefined
+  if (typeFaults(live, type)) return undefined
+  const { added, modified, removed } = compare(config, live, type)
+  return difference(difference(difference(appliedFields(config, type), modified), added), removed)
 }
 
 function parsed(text: string): KubeObject | undefined {
   try {
     const value = JSON.parse(text) as Json
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as unknown as KubeObject) : undefined
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error
@@ -160,7 +160,7 @@ function withLastApplied(object: KubeObject, config: KubeObject): KubeObject {
   const bare = config.metadata
     ? withMetadata(config, { ...without(config.metadata, 'annotations'), ...(Object.keys(own).length > 0 ? { annotations: own } : {}) })
     : config
-  const next = { ...annotations, [LAST_APPLIED]: `${JSON.stringify(sortedKeys(bare as unknown as Json))}\n` }
+  const next = { ...annotations, [LAST_APPLIED]: `${JSON.stringify(sortedKeys(bare))}\n` }
   const size = Object.entries(next).reduce((sum, [name, value]) => sum + name.length + value.length, 0)
   return withMetadata(object, {
     ...object.metadata,

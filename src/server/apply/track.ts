@@ -158,6 +158,6 @@ export function isSameButForTimes(a: Entries, b: Entries): boolean {
     const other = b[index]!
     const { fieldsV1, time: _, ...rest } = entry
     const { fieldsV1: otherFields, time: __, ...otherRest } = other
-    return deepEqual(rest, otherRest) && isEqual((fieldsV1 ?? {}) as unknown as FieldSet, (otherFields ?? {}) as unknown as FieldSet)
+    return deepEqual(rest, otherRest) && isEqual(fieldsV1 ?? {}, otherFields ?? {})
   })
 }

@@ -166,7 +166,9 @@ class DocumentBuilder {
     const parameters = query.toSorted().map((name) => this.#parameter(name, 'query'))
     const body = this.#body(operation, info)
     return {
-      ...(this.#dialect === 'v2' ? { consumes: operation.body === 'patch' ? patchTypes(info) : ['*/*'], produces, schemes: ['https'] } : {}),
+      ...(this.#dialect === 'v2'
+        ? { consumes: operation.body === 'patch' ? patchTypes(info) : ['*/*'], produces, schemes: ['https'] }
+        : {}),
       operationId: id,
       tags: [`${info.group === '' ? 'core' : info.group.replace(/\.k8s\.io$/, '')}_${info.version}`],
       ...(this.#dialect === 'v2' && body ? { parameters: [body, ...parameters] } : parameters.length > 0 ? { parameters } : {}),

@@ -1,18 +1,31 @@
 /** The scale subresource: one form for the replicas of every kind that has them (autoscaling/v1 Scale). */
+import { fieldElement } from '../../api/apply/path-element.ts'
+import type { FieldPath } from '../../api/apply/field-set.ts'
+import type { Versions } from '../../api/apply/update-owners.ts'
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Scale } from '../../api/generated/autoscaling/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
+import { parseApiVersion } from '../../api/schema.ts'
 import { badRequest, conflict, failure, invalid } from '../../api/status.ts'
+import { timestamp } from '../../base/clock.ts'
+import { applied } from '../apply/apply.ts'
+import { APPLY_PATCH, readConfiguration, tellDuplicates } from '../apply/apply-patch.ts'
+import { managerOf } from '../apply/manager-name.ts'
+import { ownersAfterScale, ownersOfScale, type ReplicasPath } from '../apply/scale-owners.ts'
+import { managedFieldsAfter } from '../apply/track.ts'
+import { applyTypeOf } from '../apply/versions.ts'
+import { withManagedFields } from '../apply/write-owners.ts'
 import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { writeOptions } from '../options.ts'
-import { rawPatcher } from '../patch.ts'
+import { contentTypeOf, rawPatcher } from '../patch.ts'
 import { get } from '../read.ts'
 import { Computed } from '../revision.ts'
 import { change, keyIn } from '../update.ts'
 import { checkVerb, rulesOf } from './verbs.ts'
 
 const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' } as const
+const EXPECTED = { apiVersion: 'autoscaling/v1', kind: 'Scale' } as const
 
 export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse> {
   checkVerb(call)
@@ -31,33 +44,102 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
     throw failure('InternalError', `Internal error occurred: the spec replicas field ${path} does not exist`)
   }
   const rules = rulesOf(SCALE)
-  const options = writeOptions(info.verb === 'update' ? 'UpdateOptions' : 'PatchOptions', request.query)
-  const wanted = info.verb === 'update' ? always(decodeBody(call, { apiVersion: 'autoscaling/v1', kind: 'Scale', rules })) : patched(call)
+  const isApply = info.verb === 'patch' && contentTypeOf(call) === APPLY_PATCH
+  const options = writeOptions(info.verb === 'update' ? 'UpdateOptions' : 'PatchOptions', request.query, isApply)
+  const wanted = isApply
+    ? appliedScale(core, call, options)
+    : tracked(core, call, options, info.verb === 'update' ? always(decodeBody(call, { ...EXPECTED, rules })) : patched(call))
+  const replicasPath = replicasPathOf(core, call)
   let last: KubeObject | undefined
   const make = (old: KubeObject): KubeObject => {
-    const next = wanted(scaleOf(call, old))
+    const before = scaleOf(call, old)
+    const next = wanted(withManagedFields(before, ownersOfScale(old.metadata?.managedFields, replicasPath)))
     checkScale(call, next, old)
     const { specReplicasPath } = scaleHooks(call) ?? {}
     if (specReplicasPath !== undefined && next.spec?.replicas === undefined)
       throw badRequest(`the spec replicas field ${JSON.stringify(specReplicasPath)} cannot be empty`)
-    last = next
-    const { resourceVersion } = next.metadata ?? {}
-    return withReplicas(call, resourceVersion ? { ...old, metadata: { ...old.metadata, resourceVersion } } : old, next.spec?.replicas ?? 0)
+    last = withManagedFields(next, undefined)
+    const { resourceVersion, managedFields } = next.metadata ?? {}
+    const owned = withManagedFields(old, ownersAfterScale(old.metadata?.managedFields, managedFields, served.apiVersion, replicasPath))
+    const scaled = resourceVersion ? { ...owned, metadata: { ...owned.metadata, resourceVersion } } : owned
+    return withReplicas(call, scaled, next.spec?.replicas ?? 0)
   }
   const revision = await change(core, call, make, {
     options,
     isFromOld: true,
+    isApplied: true,
     admitted: (_next, old) => ({ object: last!, oldObject: scaleOf(call, old) }),
   })
   return { type: 'object', status: 200, stored: new Computed(scaleOf(call, revision.object)) }
 }
 
+type MakeScale = (scale: KubeObject) => KubeObject
+
+/** A Scale has one version. */
+const VERSIONS: Versions = {
+  apiVersion: EXPECTED.apiVersion,
+  convert: (object, apiVersion) => (object.apiVersion === apiVersion ? object : undefined),
+  typeOf: () => applyTypeOf(rulesOf(SCALE)),
+  writable: (fields) => fields,
+}
+
+const REPLICAS: FieldPath = ['f:spec', 'f:replicas']
+
+/** Where each version of the kind has its replicas. */
+function replicasPathOf(core: Core, { served }: ResourceCall): ReplicasPath {
+  return (apiVersion) => {
+    const { group, version } = parseApiVersion(apiVersion)
+    const found = core.registry.find(group, version, served.info.resource)
+    if (!found) return null
+    if (!found.subresources.has('scale')) return undefined
+    const path = scaleHooks({ served: found })?.specReplicasPath
+    return path === undefined ? REPLICAS : path.split('.').slice(1).map(fieldElement)
+  }
+}
+
+function tracked(core: Core, call: ResourceCall, options: KubeObject, make: MakeScale): MakeScale {
+  return (live) => {
+    const next = make(live)
+    const managedFields = managedFieldsAfter({
+      live,
+      next,
+      isNew: false,
+      manager: managerOf(call, options),
+      subresource: 'scale',
+      versions: VERSIONS,
+      isSchemaFluid: false,
+      now: timestamp(core.runtime.clock),
+    })
+    return withManagedFields(next, managedFields)
+  }
+}
+
+function appliedScale(core: Core, call: ResourceCall, options: KubeObject): MakeScale {
+  const configuration = readConfiguration(call)
+  const rules = rulesOf(SCALE)
+  return (live) => {
+    const object = applied({
+      live,
+      config: configuration.config,
+      kind: SCALE.kind,
+      manager: options.fieldManager as string,
+      subresource: 'scale',
+      isForced: options.force === true,
+      versions: VERSIONS,
+      empty: rules.emptyObject!(),
+      now: timestamp(core.runtime.clock),
+    })
+    tellDuplicates(call, configuration)
+    return rules.decode(object).object
+  }
+}
+
 const always = (object: KubeObject) => () => object
 
-function patched(call: ResourceCall): (scale: KubeObject) => KubeObject {
+function patched(call: ResourceCall): MakeScale {
   const rules = rulesOf(SCALE)
   const apply = rawPatcher(call, rules)
-  return (old) => rules.decode({ ...apply(old), apiVersion: 'autoscaling/v1', kind: 'Scale' }).object
+  return (old) => rules.decode({ ...apply(old), ...EXPECTED }).object
 }
 
 function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeObject): void {
