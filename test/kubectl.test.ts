@@ -240,6 +240,39 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
     )
   })
 
+  await t.test('server-side apply: create, diff, conflict, force, migration from client-side apply', async () => {
+    const own = join(cluster.dataDir, 'applied.yaml')
+    const config = (name: string, data: string, labels = '') => `apiVersion: v1
+kind: ConfigMap
+metadata: {name: ${name}, labels: {${labels}}}
+data: {${data}}
+`
+    writeFileSync(own, config('shared', 'a: "1", b: "1"'))
+    assert.equal(await kubectl('apply', '--server-side', '-f', own), 'configmap/shared serverside-applied\n')
+    const same = await cluster.tryKubectl(['diff', '--server-side', '-f', own])
+    assert.deepEqual([same.code, same.stdout], [0, ''], same.stderr)
+    writeFileSync(own, config('shared', 'a: "2"'))
+    const diff = await cluster.tryKubectl(['diff', '--server-side', '-f', own])
+    assert.equal(diff.code, 1, diff.stderr)
+    assert.match(diff.stdout, /-  b: "1"/)
+    assert.match(diff.stdout, /\+  a: "2"/)
+    await kubectl('apply', '--server-side', '-f', own)
+    assert.equal(await kubectl('get', 'configmap', 'shared', '-o', 'jsonpath={.data}'), '{"a":"2"}')
+    writeFileSync(own, config('shared', 'a: "3"'))
+    const conflict = await cluster.tryKubectl(['apply', '--server-side', '--field-manager=ci', '-f', own])
+    assert.match(conflict.stderr, /Apply failed with 1 conflict: conflict with "kubectl": \.data\.a/)
+    await kubectl('apply', '--server-side', '--field-manager=ci', '--force-conflicts', '-f', own)
+    const shown = await kubectl('get', 'configmap', 'shared', '-o', 'yaml', '--show-managed-fields')
+    assert.match(shown, /manager: ci\n {4}operation: Apply/)
+    assert.doesNotMatch(await kubectl('get', 'configmap', 'shared', '-o', 'yaml'), /managedFields/)
+    writeFileSync(own, config('old', 'a: "1", b: "1"'))
+    await kubectl('apply', '-f', own)
+    writeFileSync(own, config('old', 'a: "2"'))
+    await kubectl('apply', '--server-side', '-f', own)
+    assert.equal(await kubectl('get', 'configmap', 'old', '-o', 'jsonpath={.data}'), '{"a":"2"}')
+    await kubectl('delete', 'configmap', 'shared', 'old')
+  })
+
   await t.test('delete, and namespace deletion', async () => {
     assert.match(await kubectl('delete', '-f', file), /deployment.apps "web" deleted/)
     await kubectl('wait', 'pods', '-l', 'app=web', '--for=delete', '--timeout=30s')

@@ -48,7 +48,7 @@ const object: fc.Arbitrary<KubeObject> = fc.record(
     set: unique,
   },
   optional,
-) as unknown as fc.Arbitrary<KubeObject>
+)
 
 const versions: Versions = {
   apiVersion: 'v1',
@@ -73,12 +73,12 @@ function forced(live: KubeObject, owners: Owners, manager: string, config: KubeO
   return outcome
 }
 
-const fieldsOf = (value: KubeObject): FieldSet => appliedFields(value as unknown as Json, TYPE)
+const fieldsOf = (value: KubeObject): FieldSet => appliedFields(value, TYPE)
 const isSame = (a: Json, b: Json): boolean => Object.values(compare(a, b, TYPE)).every(isEmpty)
 const isIn = (a: FieldSet, b: FieldSet): boolean => isEmpty(difference(a, b))
 const holds = (live: KubeObject, config: KubeObject): boolean => {
-  const merged = merge(live as unknown as Json, config as unknown as Json, TYPE)
-  return isSame(live as unknown as Json, merged!)
+  const merged = merge(live, config, TYPE)
+  return isSame(live, merged!)
 }
 const check = (property: fc.IRawProperty<unknown>) => fc.assert(property, { numRuns: 300 })
 
@@ -115,7 +115,7 @@ test('what one manager applied and takes back goes', () => {
     fc.property(object, object, (config, less) => {
       const first = forced(NEW, NOBODY, 'me', config)
       const then = forced(first.object, first.owners, 'me', less)
-      assert(isSame(bare(then.object as unknown as Json)!, bare({ ...NEW, ...less })!))
+      assert(isSame(bare(then.object)!, bare({ ...NEW, ...less })!))
     }),
   )
 })
@@ -128,7 +128,7 @@ test('what another owns stays when one takes everything back', () => {
       const first = forced(NEW, NOBODY, 'me', mine)
       const both = forced(first.object, first.owners, 'you', yours)
       const left = forced(both.object, both.owners, 'me', {})
-      assert(holds(bare(left.object as unknown as Json) as KubeObject, (bare(yours as unknown as Json) ?? {}) as KubeObject))
+      assert(holds(bare(left.object) as KubeObject, (bare(yours) ?? {}) as KubeObject))
       assert(!left.owners.has(ownerKey(applierOf('me'))))
     }),
   )
@@ -167,7 +167,7 @@ test('an update gives what it changes to the writer and takes it from all others
       const own = owners.get(ownerKey(applierOf('me')))?.fields ?? {}
       assert(isEmpty(intersection(own, changed)))
       assert(isIn(own, fieldsOf(mine)))
-      const { added, modified } = compare(first.object as unknown as Json, next as unknown as Json, TYPE)
+      const { added, modified } = compare(first.object, next, TYPE)
       assert(isEqual(changed, union(modified, added)))
     }),
   )
