@@ -47,8 +47,8 @@ export async function runAgent(configPath: string): Promise<void> {
 
 async function begin(runtime: Runtime, lifecycle: Lifecycle, config: AgentConfig): Promise<void> {
   const { layout, cluster } = config
-  const node = connect(lifecycle, 'API client', config.kubeconfig)
-  const proxy = connect(lifecycle, 'API client of the proxy', config.proxyKubeconfig)
+  const node = connect(lifecycle, 'API client', config.kubeconfig, 'kubelet')
+  const proxy = connect(lifecycle, 'API client of the proxy', config.proxyKubeconfig, 'kube-proxy')
   const sources = followCluster(runtime, lifecycle, node, proxy, layout.name)
   const prepared = await prepareRealNode(runtime, layout)
   const { agent } = await startRealNode(runtime, lifecycle, sources, prepared, {
@@ -66,10 +66,10 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, config: AgentConfig
   runtime.log.info('the node is registered and watches its pods')
 }
 
-function connect(lifecycle: Lifecycle, name: string, kubeconfig: string): Client {
+function connect(lifecycle: Lifecycle, name: string, kubeconfig: string, userAgent: string): Client {
   const { transport, close } = createHttpTransport(loadConnection(kubeconfig).options)
   lifecycle.start({ name, run: (signal) => until(signal, async () => close()) })
-  return createClient(transport)
+  return createClient(transport, { userAgent })
 }
 
 /** Follows what the node needs of the cluster, with the rights that upstream gives the kubelet and the proxy. */

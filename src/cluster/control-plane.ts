@@ -91,7 +91,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
   })
-  const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: user.name })
+  const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })
 
   lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })
   await server.started

@@ -17,6 +17,13 @@ export const serviceAccount = (namespace: string, name: string): UserInfo => ({
 /** The account of a controller, as upstream names it: "deployment-controller". */
 export const controllerAccount = (component: string): UserInfo => serviceAccount('kube-system', component)
 
+/** The program that upstream runs as this user: what managedFields and logs call it. */
+export function programOf({ name }: UserInfo): string {
+  if (name.startsWith('system:node:')) return 'kubelet'
+  if (name === controllerManager.name || name.startsWith('system:serviceaccount:kube-system:')) return 'kube-controller-manager'
+  return name.replace(/^system:/, '')
+}
+
 /** As whom the API server calls the nodes' own API, which lets in nobody else. */
 export const KUBELET_CLIENT = 'kube-apiserver-kubelet-client'
 

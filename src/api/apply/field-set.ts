@@ -115,27 +115,20 @@ export function intersection(a: FieldSet, b: FieldSet): FieldSet {
 }
 
 /** What is in the first and not in the second; a field that goes leaves the fields within it. */
-export function difference(a: FieldSet, b: FieldSet): FieldSet {
-  let made: Building | undefined
-  for (const element in a) {
-    const [left, right] = [a[element]!, b[element]]
-    if (element === SELF || right === undefined) continue
-    const under = node(isMember(left) && !isMember(right), difference(left, right))
-    if (under === left) continue
-    made ??= { ...a }
-    if (under) made[element] = under
-    else delete made[element]
-  }
-  return made ?? a
-}
+export const difference = (a: FieldSet, b: FieldSet): FieldSet =>
+  change(a, b, (left, right) => node(isMember(left) && !isMember(right), difference(left, right)))
 
 /** The first set without the fields of the second and all within them. */
-export function withoutTrees(a: FieldSet, b: FieldSet): FieldSet {
+export const withoutTrees = (a: FieldSet, b: FieldSet): FieldSet =>
+  change(a, b, (left, right) => (isMember(right) ? undefined : node(isMember(left), withoutTrees(left, right))))
+
+/** The first set with what stands under the elements of the second made anew; the same set when that changes nothing. */
+function change(a: FieldSet, b: FieldSet, make: (left: FieldSet, right: FieldSet) => FieldSet | undefined): FieldSet {
   let made: Building | undefined
-  for (const element in a) {
-    const [left, right] = [a[element]!, b[element]]
-    if (element === SELF || right === undefined) continue
-    const under = isMember(right) ? undefined : node(isMember(left), withoutTrees(left, right))
+  for (const element in b) {
+    const left = a[element]
+    if (left === undefined || element === SELF) continue
+    const under = make(left, b[element]!)
     if (under === left) continue
     made ??= { ...a }
     if (under) made[element] = under
@@ -188,11 +181,14 @@ export const sorted = (elements: string[]): string[] => elements.toSorted(compar
 
 const RANKS: Readonly<Record<string, number>> = { '.': 0, f: 1, k: 2, v: 3, i: 4 }
 
+const F = 102
+
 export function compareElements(a: string, b: string): number {
   if (a === b) return 0
+  // Fields, which most are, need no look into them.
+  if (a.charCodeAt(0) === F && b.charCodeAt(0) === F) return a < b ? -1 : 1
   const [kind, other] = [a[0]!, b[0]!]
   if (kind !== other) return (RANKS[kind] ?? 9) - (RANKS[other] ?? 9)
-  if (kind === 'f' || kind === '.') return a < b ? -1 : 1
   const [left, right] = [JSON.parse(a.slice(2)) as Json, JSON.parse(b.slice(2)) as Json]
   if (kind !== 'k') return compareValues(left, right)
   const [keys, others] = [Object.entries(left as object), Object.entries(right as object)] as [[string, Json][], [string, Json][]]

@@ -5,7 +5,7 @@
 import type { Json } from '../object.ts'
 import { compareElements, isEmpty, isMember, memberWith, NONE, sorted, type FieldSet } from './field-set.ts'
 import type { ApplyList, ApplyMap, ApplyType } from './schema.ts'
-import { elementOf, formOf, isList, isMap, itemElement, typeIn, type JsonMap } from './value-kind.ts'
+import { elementOf, formOf, isBare, isList, isMap, itemElement, typeIn, type JsonMap } from './value-kind.ts'
 
 type Reading = 'applied' | 'added'
 
@@ -19,17 +19,12 @@ export const addedFields = (value: Json, type: ApplyType): FieldSet => under(val
 function under(value: Json, type: ApplyType, reading: Reading): FieldSet | undefined {
   const form = formOf(type, value)
   if (form === 'scalar' || type[form]!.isAtomic) return NONE
-  const isBare = value === null || (isMap(value) ? isBareMap(value) : isList(value) && value.length === 0)
+  const hasNothing = value === null || (isMap(value) ? isBare(value) : isList(value) && value.length === 0)
   // An empty list says nothing when it is applied; an empty map says that it is there.
-  if (isBare) return reading === 'applied' && form === 'list' && value !== null ? undefined : NONE
+  if (hasNothing) return reading === 'applied' && form === 'list' && value !== null ? undefined : NONE
   const inner = fieldsWithin(value, type, reading)
   if (reading === 'added') return memberWith(inner)
   return isEmpty(inner) ? undefined : inner
-}
-
-function isBareMap(value: JsonMap): boolean {
-  for (const name in value) if (value[name] !== undefined) return false
-  return true
 }
 
 function fieldsWithin(value: Json, type: ApplyType, reading: Reading): FieldSet {

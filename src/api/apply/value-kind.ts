@@ -14,6 +14,12 @@ export class ElementError extends Error {
 export const isMap = (value: Json | undefined): value is JsonMap => typeof value === 'object' && value !== null && !Array.isArray(value)
 export const isList = (value: Json | undefined): value is readonly Json[] => Array.isArray(value)
 
+/** A map without entries; one that is undefined is none. */
+export function isBare(value: JsonMap): boolean {
+  for (const name in value) if (value[name] !== undefined) return false
+  return true
+}
+
 /** null and undefined leave the choice to the type. */
 export function formOf(type: ApplyType, value: Json | undefined): Form {
   if (value !== undefined && value !== null) {
@@ -26,7 +32,18 @@ export function formOf(type: ApplyType, value: Json | undefined): Form {
 /** The type of a map's value: its field's, or that of all others. */
 export const typeIn = (map: ApplyMap, name: string): ApplyType | undefined => map.fields.get(name)?.type ?? map.element
 
-export const elementOf = (name: string): string => fieldElement(name)
+/** Names of fields come again and again; at most this many of their elements are kept. */
+const KNOWN_LIMIT = 10_000
+const known = new Map<string, string>()
+
+export function elementOf(name: string): string {
+  const element = known.get(name)
+  if (element !== undefined) return element
+  if (known.size >= KNOWN_LIMIT) known.clear()
+  const made = fieldElement(name)
+  known.set(name, made)
+  return made
+}
 
 /** The element of a list's item. Throws an ElementError. */
 export function itemElement(list: ApplyList, item: Json): string {

@@ -12,6 +12,7 @@ import { isDryRun } from '../options.ts'
 import { change, keyIn } from '../update.ts'
 import { applied, described, unexpected } from './apply.ts'
 import { shown, versionsOf } from './versions.ts'
+import { emptyOf } from './write-owners.ts'
 
 export const APPLY_PATCH = 'application/apply-patch+yaml'
 
@@ -108,7 +109,7 @@ function applyTo(core: Core, call: ResourceCall, config: KubeObject, options: Ku
   const { served, info } = call
   const { apiVersion } = served
   const { kind } = served.info
-  const empty = served.rules.emptyObject?.() ?? { apiVersion, kind }
+  const empty = emptyOf(served)
   const object = applied({
     live: live ?? empty,
     config,

@@ -11,6 +11,7 @@ import type { ManagedFieldsEntry } from '../../api/generated/meta/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import { without, withMetadata } from '../metadata.ts'
+import { shared } from './shared-fields.ts'
 
 /** Managers that update; beyond this many the oldest become one (upstream's DefaultMaxUpdateManagers). */
 const MAX_UPDATERS = 10
@@ -96,7 +97,7 @@ export function afterUpdate(
   if (isEmpty(changed)) return isUntouched(found.owners, owners) ? owners : found.owners
   const key = ownerKey(identity)
   const previous = found.owners.get(key)
-  const fields = previous ? union(changed, previous.fields) : changed
+  const fields = shared(previous ? union(changed, previous.fields) : changed)
   return capped(new Map(found.owners).set(key, { ...identity, time: now, fields }))
 }
 

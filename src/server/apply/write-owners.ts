@@ -25,7 +25,7 @@ export interface OwnedWrite {
 export function withOwners(core: Core, { call, served, subresource, old, options }: OwnedWrite, object: KubeObject): KubeObject {
   const next = shown(served, object)
   const managedFields = managedFieldsAfter({
-    live: old ? shown(served, old.object) : emptyOf(served),
+    live: old ? liveOf(served, old) : emptyOf(served),
     next,
     isNew: !old,
     manager: managerOf(call, options),
@@ -36,6 +36,10 @@ export function withOwners(core: Core, { call, served, subresource, old, options
   })
   return withManagedFields(object, managedFields)
 }
+
+/** What is stored, with what Go always writes: a status that nobody has written yet is there, empty. */
+const liveOf = (served: ServedResource, { object }: Revision): KubeObject =>
+  served.custom ? shown(served, object) : served.rules.defaults(shown(served, object))
 
 export const emptyOf = ({ rules, apiVersion, info }: ServedResource): KubeObject => rules.emptyObject?.() ?? { apiVersion, kind: info.kind }
 
