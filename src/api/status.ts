@@ -72,7 +72,11 @@ export function failure(reason: StatusReason, message: string, options: FailureO
 /** "deployments.apps" or "pods": how messages name a resource. */
 export const qualifiedResource = (group: string, resource: string): string => (group ? `${resource}.${group}` : resource)
 
-const detailsOf = (group: string, resource: string, name: string): StatusDetails => ({ name, ...(group ? { group } : {}), kind: resource })
+const detailsOf = (group: string, resource: string, name: string): StatusDetails => ({
+  ...(name ? { name } : {}),
+  ...(group ? { group } : {}),
+  kind: resource,
+})
 
 export const notFound = (group: string, resource: string, name: string): ApiError =>
   failure('NotFound', `${qualifiedResource(group, resource)} "${name}" not found`, { details: detailsOf(group, resource, name) })

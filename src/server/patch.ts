@@ -6,7 +6,7 @@ import type { ApiResponse } from '../api/exchange.ts'
 import { applyJsonPatch } from '../api/json-patch.ts'
 import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
-import { badRequest, invalid, type ApiError } from '../api/status.ts'
+import { badRequest, failure, invalid, type ApiError } from '../api/status.ts'
 import { APPLY_PATCH, applyPatch } from './apply/apply-patch.ts'
 import { fieldValidation, rawBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
@@ -54,7 +54,7 @@ function patcherOf(call: ResourceCall, served: ServedResource): Apply {
 export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategicMerge'>): Apply {
   const contentType = contentTypeOf(call)
   const isStrategic = contentType === STRATEGIC_PATCH && rules.strategicMerge !== undefined
-  if (contentType !== JSON_PATCH && contentType !== MERGE_PATCH && !isStrategic) throw unsupportedMediaType(supported(rules))
+  if (contentType !== JSON_PATCH && contentType !== MERGE_PATCH && !isStrategic) throw unsupported(call, rules)
   const { value, duplicates } = readPatch(call)
   if (duplicates.length > 0) tellDuplicates(call, duplicates)
   if (contentType === JSON_PATCH) return (original) => applyJsonPatch(original, value)
@@ -63,6 +63,10 @@ export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategic
     throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
   return (original) => rules.strategicMerge!(original, value)
 }
+
+/** Built-in kinds have their content types checked before anything looks at them: upstream's HTTP library answers. */
+const unsupported = ({ served }: ResourceCall, rules: Pick<KindRules, 'strategicMerge'>): ApiError =>
+  served.custom ? unsupportedMediaType(supported(rules)) : failure('UnsupportedMediaType', '415: Unsupported Media Type', { details: {} })
 
 const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] => [
   JSON_PATCH,

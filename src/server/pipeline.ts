@@ -7,6 +7,7 @@ import type { KubeObject } from '../api/object.ts'
 import { failure, invalid, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
+import { isStatusAlone } from './apply/reset-fields.ts'
 import { isSameObject, withManagedFields, withOwners, withReadableOwners } from './apply/write-owners.ts'
 import type { Call, Core } from './core.ts'
 import { deepEqual } from '../base/deep-equal.ts'
@@ -182,10 +183,10 @@ const hasStatusEndpoint = (served: ServedResource): boolean => served.subresourc
 const hasGeneration = ({ definition, isCustom }: StoredKind, object: KubeObject): boolean =>
   isCustom || (definition.hasGeneration ?? object.spec !== undefined)
 
-/** A status write changes the status and, for built-in kinds, metadata; of a custom resource the status alone. */
-const statusOnly = ({ isCustom }: StoredKind, next: KubeObject, old: KubeObject): KubeObject => ({
+/** A status write changes the status and, for most built-in kinds, metadata; of a custom resource the status alone. */
+const statusOnly = (stored: StoredKind, next: KubeObject, old: KubeObject): KubeObject => ({
   ...old,
-  metadata: isCustom ? withManagedFields(old, next.metadata?.managedFields).metadata! : next.metadata!,
+  metadata: isStatusAlone(stored) ? withManagedFields(old, next.metadata?.managedFields).metadata! : next.metadata!,
   ...(next.status === undefined ? {} : { status: next.status }),
 })
 

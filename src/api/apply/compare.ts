@@ -106,7 +106,7 @@ function entry(name: string, old: Value, next: Value, map: ApplyMap, areBothTher
   const type = typeIn(map, name)
   if (!type) return undefined
   const empty = areBothThere && map.nulls?.has(name) ? null : undefined
-  return values(old ?? empty, next ?? empty, type)
+  return values(old === undefined ? empty : old, next === undefined ? empty : next, type)
 }
 
 function lists(whole: Json, nextWhole: Json, list: ApplyList): Difference {

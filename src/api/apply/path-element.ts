@@ -11,14 +11,14 @@ export const fieldElement = (name: string): string => `f:${name}`
 
 /** By the value of each key that the item has; `keys` in alphabetical order. */
 export const keyElement = (keys: readonly (readonly [name: string, value: Json])[]): string =>
-  `k:{${keys.map(([name, value]) => `${text(name)}:${text(value)}`).join(',')}}`
+  `k:{${keys.map(([name, value]) => `${goJson(name)}:${goJson(value)}`).join(',')}}`
 
-export const valueElement = (value: Json): string => `v:${text(value)}`
+export const valueElement = (value: Json): string => `v:${goJson(value)}`
 
 const HTML = /[<>&\u2028\u2029]/g
 
 /** JSON as Go writes it. */
-function text(value: Json): string {
+export function goJson(value: Json): string {
   const json = JSON.stringify(value)
   return HTML.test(json) ? json.replaceAll(HTML, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`) : json
 }

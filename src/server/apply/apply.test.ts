@@ -286,7 +286,7 @@ const refusals: readonly (readonly [what: string, config: unknown, query: string
     configMap({}),
     '?fieldManager=a%07',
     422,
-    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Invalid value: "a\\u0007": invalid character U+0007 (at position 1)',
+    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Invalid value: "a\\a": invalid character U+0007 (at position 1)',
   ],
   ['another kind', { apiVersion: 'v1', kind: 'Secret' }, '?fieldManager=a', 400, 'invalid object type: /v1, Kind=Secret'],
   ['no kind', { metadata: { name: 'a' } }, '?fieldManager=a', 400, 'invalid object type: /, Kind='],

@@ -6,7 +6,7 @@ import { has, isEmpty, difference, setOf, type FieldSet } from '../../api/apply/
 import { appliedFields } from '../../api/apply/fields-of.ts'
 import { compare } from '../../api/apply/compare.ts'
 import { OwnersError, ownerKey, readOwners, writeOwners, type Owner, type Owners } from '../../api/apply/managers.ts'
-import { pathText } from '../../api/apply/path-element.ts'
+import { goJson, pathText } from '../../api/apply/path-element.ts'
 import { applyConfiguration, type Applied, type Conflict, type Versions } from '../../api/apply/update-owners.ts'
 import { typeFaults } from '../../api/apply/validate.ts'
 import { ElementError } from '../../api/apply/value-kind.ts'
@@ -160,7 +160,7 @@ function withLastApplied(object: KubeObject, config: KubeObject): KubeObject {
   const bare = config.metadata
     ? withMetadata(config, { ...without(config.metadata, 'annotations'), ...(Object.keys(own).length > 0 ? { annotations: own } : {}) })
     : config
-  const next = { ...annotations, [LAST_APPLIED]: `${JSON.stringify(sortedKeys(bare))}\n` }
+  const next = { ...annotations, [LAST_APPLIED]: `${goJson(sortedKeys(bare))}\n` }
   const size = Object.entries(next).reduce((sum, [name, value]) => sum + name.length + value.length, 0)
   return withMetadata(object, {
     ...object.metadata,

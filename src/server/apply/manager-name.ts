@@ -37,6 +37,31 @@ function printable(text: string): string {
   return name
 }
 
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\u0007': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+}
+
+/** As Go's %q prints it. */
+function quoted(text: string): string {
+  const escape = (char: string): string => {
+    if (char === '"' || char === '\\') return `\\${char}`
+    if (!UNPRINTABLE.test(char)) return char
+    const code = char.codePointAt(0)!
+    const hex = code.toString(16)
+    return (
+      ESCAPES[char] ??
+      (code < 0x80 ? `\\x${hex.padStart(2, '0')}` : code > 0xffff ? `\\U${hex.padStart(8, '0')}` : `\\u${hex.padStart(4, '0')}`)
+    )
+  }
+  return `"${Array.from(text, escape).join('')}"`
+}
+
 /** What is wrong with the name of a manager. */
 export function managerFaults(manager: string, field: string): readonly FieldError[] {
   const faults: FieldError[] = []
@@ -46,7 +71,7 @@ export function managerFaults(manager: string, field: string): readonly FieldErr
   for (const char of manager) {
     if (UNPRINTABLE.test(char)) {
       const code = char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
-      const detail = `Invalid value: ${JSON.stringify(manager)}: invalid character U+${code} (at position ${position})`
+      const detail = `Invalid value: ${quoted(manager)}: invalid character U+${code} (at position ${position})`
       faults.push({ type: 'FieldValueInvalid', field, detail })
     }
     position += bytesOf(char)

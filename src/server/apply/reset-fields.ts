@@ -3,7 +3,7 @@
  * status (upstream's strategies say so one by one: GetResetFields in pkg/registry). The same in every version of a kind.
  */
 import { isMember, memberWith, NONE, setOf, withoutTrees, type FieldPath, type FieldSet } from '../../api/apply/field-set.ts'
-import type { ServedResource } from '../resource-registry.ts'
+import type { ServedResource, StoredKind } from '../resource-registry.ts'
 
 export type FieldFilter = (fields: FieldSet) => FieldSet
 
@@ -80,11 +80,14 @@ const OWN: Readonly<Record<string, FieldFilter>> = {
   'certificates.k8s.io/podcertificaterequests/': everything,
 }
 
+/** A write to the status of such a kind leaves all of its metadata as it was. */
+export const isStatusAlone = ({ group, resource, isCustom }: StoredKind): boolean => isCustom || STATUS_ALONE.has(`${group}/${resource}`)
+
 /** The filter of an endpoint. */
 export function writableFields({ stored, subresources }: ServedResource, subresource: string): FieldFilter {
   const name = `${stored.group}/${stored.resource}`
   const own = OWN[`${name}/${subresource}`]
   if (own) return own
-  if (subresource === 'status') return stored.isCustom || STATUS_ALONE.has(name) ? statusAlone : exceptSpec
+  if (subresource === 'status') return isStatusAlone(stored) ? statusAlone : exceptSpec
   return subresource === '' && subresources.has('status') ? exceptStatus : everything
 }

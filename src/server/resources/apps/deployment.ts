@@ -81,6 +81,8 @@ export const deployments = defineResource({
   setDefaults,
   // Annotations travel to the ReplicaSets, so a change of them is a change of what is wanted.
   prepareForUpdate(next, old, { subresource }) {
+    // The status has no say in labels.
+    if (subresource === 'status') return changeField(next, 'metadata', (metadata) => withField(metadata, 'labels', old.metadata?.labels))
     if (subresource !== undefined || isEqual(next.metadata?.annotations, old.metadata?.annotations)) return next
     return { ...next, metadata: { ...next.metadata, generation: (old.metadata?.generation ?? 0) + 1 } }
   },
