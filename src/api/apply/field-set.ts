@@ -124,17 +124,21 @@ export const withoutTrees = (a: FieldSet, b: FieldSet): FieldSet =>
 
 /** The first set with what stands under the elements of the second made anew; the same set when that changes nothing. */
 function change(a: FieldSet, b: FieldSet, make: (left: FieldSet, right: FieldSet) => FieldSet | undefined): FieldSet {
-  let made: Building | undefined
+  let changed: Map<string, FieldSet | undefined> | undefined
   for (const element in b) {
     const left = a[element]
     if (left === undefined || element === SELF) continue
     const under = make(left, b[element]!)
-    if (under === left) continue
-    made ??= { ...a }
-    if (under) made[element] = under
-    else delete made[element]
+    if (under !== left) (changed ??= new Map()).set(element, under)
   }
-  return made ?? a
+  if (!changed) return a
+  // Built anew and not deleted from: an object that something was deleted from is slow ever after.
+  const made: Building = {}
+  for (const element in a) {
+    const under = changed.has(element) ? changed.get(element) : a[element]
+    if (under) made[element] = under
+  }
+  return made
 }
 
 export function isEqual(a: FieldSet, b: FieldSet): boolean {

@@ -10,6 +10,7 @@ import { NOBODY, ownerKey, type Owners } from './managers.ts'
 import { merge } from './merge.ts'
 import { readFields } from './path-element.ts'
 import type { ApplyType } from './schema.ts'
+import { shapeOf } from './shape.ts'
 import { applyConfiguration, ownersAfterUpdate, type Applied, type Versions } from './update-owners.ts'
 
 const TEXT: ApplyType = { scalar: 'string' }
@@ -169,6 +170,30 @@ test('an update gives what it changes to the writer and takes it from all others
       assert(isIn(own, fieldsOf(mine)))
       const { added, modified } = compare(first.object, next, TYPE)
       assert(isEqual(changed, union(modified, added)))
+    }),
+  )
+})
+
+/** The same but for values that are no keys: counted up, lengthened. */
+function otherValues(value: Json, name = ''): Json {
+  if (Array.isArray(value))
+    return name === 'order' && value.length > 0
+      ? [...value, 'more']
+      : value.map((inner) => (typeof inner === 'object' ? otherValues(inner) : inner))
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value as Readonly<Record<string, Json>>).map(([key, inner]) => [key, otherValues(inner, key)]))
+  }
+  if (name === 'name') return value
+  return typeof value === 'number' ? (value === 0 ? 0 : value + 1) : `${String(value)}!`
+}
+
+test('new objects of one shape have the same fields', () => {
+  const zero: Json = { id: '', count: 0, inner: {} }
+  check(
+    fc.property(object, (one) => {
+      const other = otherValues(one)
+      assert.equal(shapeOf(other, TYPE), shapeOf(one, TYPE))
+      assert.deepEqual(compare(zero, other, TYPE), compare(zero, one, TYPE))
     }),
   )
 })

@@ -6,6 +6,7 @@
 import { difference, isEmpty, isEqual, setOf, union, type FieldSet } from '../../api/apply/field-set.ts'
 import { NOBODY, OwnersError, ownerKey, readOwners, writeOwners, type Owner, type Owners } from '../../api/apply/managers.ts'
 import { ownersAfterUpdate, reconciled, type Versions } from '../../api/apply/update-owners.ts'
+import { shapeOf } from '../../api/apply/shape.ts'
 import { ElementError } from '../../api/apply/value-kind.ts'
 import type { ManagedFieldsEntry } from '../../api/generated/meta/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
@@ -40,12 +41,20 @@ export interface Update {
   /** The schema may have changed since the owners were written. */
   readonly isSchemaFluid: boolean
   readonly now: string
+  /** What is known of the fields of new objects, by their shapes. */
+  readonly shapes?: Shapes
 }
+
+/** The fields of new objects of one kind in one version, by shape. */
+export type Shapes = Map<string, FieldSet>
+
+const SHAPES_LIMIT = 1000
 
 type Entries = readonly ManagedFieldsEntry[] | undefined
 
 /** The managedFields of the object that an update makes. */
 export function managedFieldsAfter(update: Update): Entries {
+  if (update.isNew && update.next.metadata?.managedFields === undefined) return managedFieldsOfNew(update)
   const { live, next, isNew, subresource } = update
   const entries = next.metadata?.managedFields
   const before = live.metadata?.managedFields
@@ -56,6 +65,29 @@ export function managedFieldsAfter(update: Update): Entries {
   const after = afterUpdate(update, owners)
   return after === owners && isKept ? before : writeOwners(after)
 }
+
+/** Most new objects are like others before them, whose fields are known. */
+function managedFieldsOfNew(update: Update): Entries {
+  const { live, next, manager, subresource, versions, now, shapes = new Map() } = update
+  const identity = identityOf(manager, subresource, versions)
+  try {
+    const shape = shapeOf(next, versions.typeOf(versions.apiVersion))
+    let fields = shapes.get(shape)
+    if (!fields) {
+      const { changed } = ownersAfterUpdate(live, next, NOBODY, versions)
+      fields = shared(ownable(versions.writable(changed)))
+      if (shapes.size >= SHAPES_LIMIT) shapes.clear()
+      shapes.set(shape, fields)
+    }
+    return isEmpty(fields) ? undefined : writeOwners(new Map([['', { ...identity, time: now, fields }]]))
+  } catch (error) {
+    if (error instanceof ElementError) return undefined
+    throw error
+  }
+}
+
+const identityOf = (manager: string, subresource: string, { apiVersion }: Versions) =>
+  ({ manager: manager || 'unknown', operation: 'Update', apiVersion, subresource }) as const
 
 const isReset = (entries: Entries, subresource: string): boolean =>
   subresource === '' && entries !== undefined && (entries.length === 0 || (entries.length === 1 && isBare(entries[0]!)))
@@ -86,14 +118,14 @@ function own(entries: Entries): Owners {
 
 /** The owners after a write; the same value when nothing changed hands. */
 export function afterUpdate(
-  { live, next, manager, subresource, versions, isSchemaFluid, now }: Omit<Update, 'isNew'>,
+  { live, next, manager, subresource, versions, isSchemaFluid, now }: Omit<Update, 'isNew' | 'shapes'>,
   owners: Owners,
 ): Owners {
   const before = isSchemaFluid ? reconciled(owners, versions) : owners
   const found = compared(withoutManagedFields(live), withoutManagedFields(next), before, versions)
   if (!found) return NOBODY
   const changed = ownable(versions.writable(found.changed))
-  const identity = { manager: manager || 'unknown', operation: 'Update', apiVersion: versions.apiVersion, subresource } as const
+  const identity = identityOf(manager, subresource, versions)
   if (isEmpty(changed)) return isUntouched(found.owners, owners) ? owners : found.owners
   const key = ownerKey(identity)
   const previous = found.owners.get(key)

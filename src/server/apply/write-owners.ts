@@ -9,7 +9,7 @@ import { without, withMetadata } from '../metadata.ts'
 import type { ServedResource } from '../resource-registry.ts'
 import type { Revision } from '../revision.ts'
 import { managerOf } from './manager-name.ts'
-import { isSameButForTimes, managedFieldsAfter } from './track.ts'
+import { isSameButForTimes, managedFieldsAfter, type Shapes } from './track.ts'
 import { shown, versionsOf } from './versions.ts'
 
 /** What of a write matters here. */
@@ -33,8 +33,17 @@ export function withOwners(core: Core, { call, served, subresource, old, options
     versions: versionsOf(core.registry, served, subresource),
     isSchemaFluid: served.custom !== undefined,
     now: timestamp(core.runtime.clock),
+    shapes: shapesOf(served),
   })
   return withManagedFields(object, managedFields)
+}
+
+const known = new WeakMap<ServedResource, Shapes>()
+
+function shapesOf(served: ServedResource): Shapes {
+  let shapes = known.get(served)
+  if (!shapes) known.set(served, (shapes = new Map()))
+  return shapes
 }
 
 /** What is stored, with what Go always writes: a status that nobody has written yet is there, empty. */
