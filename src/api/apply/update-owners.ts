@@ -117,9 +117,13 @@ export function applyConfiguration({ live, config, owners, key, applier, isForce
   const last = before.get(key)
   const self: Owner = { ...applier, time: last?.time, fields: versions.writable(said) }
   const claimed = new Map(before).set(key, self)
-  const object = last && !isEmpty(last.fields) ? prune(merged, claimed, last, versions) : merged
+  const object = last && takesBack(last, self) ? prune(merged, claimed, last, versions) : merged
   return settle(live, object, claimed, key, isForced, versions)
 }
+
+/** Whether something was applied last time and is not now; in another version nobody can tell without looking. */
+const takesBack = (last: Owner, now: Owner): boolean =>
+  last.apiVersion === now.apiVersion ? !isEmpty(difference(last.fields, now.fields)) : !isEmpty(last.fields)
 
 /** Takes what changed from those who owned it. */
 function settle(live: KubeObject, object: KubeObject, owners: Owners, key: string, isForced: boolean, versions: Versions): Applied {

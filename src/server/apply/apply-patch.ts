@@ -1,6 +1,7 @@
 /** PATCH with application/apply-patch+yaml: server-side apply (KEP-555), which creates what is not there. */
 import { timestamp } from '../../base/clock.ts'
 import type { ApiResponse } from '../../api/exchange.ts'
+import { JsonSyntaxError, parseJson, type ParsedJson } from '../../api/json.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { badRequest, conflict, isApiError, notFound } from '../../api/status.ts'
 import { authorizeOrThrow } from '../authorization/authorizer.ts'
@@ -41,10 +42,26 @@ export function readConfiguration(call: ResourceCall): Configuration {
 
 function readBody(call: ResourceCall) {
   try {
-    return rawBody(call, 'application/yaml')
+    // Most clients write JSON, which is YAML too, and read in a tenth of the time.
+    const { body } = call.request
+    const json = body && 'bytes' in body && body.bytes[0] === OPENING_BRACE ? wholeJson(body.bytes) : undefined
+    return json ?? rawBody(call, 'application/yaml')
   } catch (error) {
     if (!isApiError(error, 'BadRequest')) throw error
     throw badRequest(`error decoding YAML: error converting YAML to JSON: ${error.message}`)
+  }
+}
+
+const OPENING_BRACE = 0x7b
+
+/** The value of a text that is JSON without faults; others are for the reader of YAML, in whose words they are told. */
+function wholeJson(bytes: Uint8Array): Pick<ParsedJson, 'value' | 'duplicates'> | undefined {
+  try {
+    const parsed = parseJson(bytes)
+    return parsed.duplicates.length === 0 ? parsed : undefined
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return undefined
+    throw error
   }
 }
 
