@@ -35,6 +35,7 @@ import {
 } from './defaults.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
+import { tellLauncher } from './launcher-channel.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
@@ -54,7 +55,7 @@ type Report = (report: ServerReport) => void
 const elapsedMs = (): number => performance.now()
 
 export async function runForeground(options: UpOptions): Promise<void> {
-  const report: Report = process.send ? tellLauncher : printReport
+  const report: Report = process.send ? (said) => tellLauncher(process, said) : printReport
   const end = Promise.withResolvers<'SIGTERM' | 'SIGINT'>()
   process.once('SIGTERM', () => end.resolve('SIGTERM'))
   process.once('SIGINT', () => end.resolve('SIGINT'))
@@ -81,14 +82,6 @@ export async function runForeground(options: UpOptions): Promise<void> {
     // Give the report its way through the channel.
     setTimeout(() => process.exit(1), 20)
   }
-}
-
-/** The launcher goes when it has heard what it waits for; what comes after that nobody needs. */
-function tellLauncher(report: ServerReport): void {
-  if (!process.connected) return
-  process.send?.(report, undefined, {}, (error) => {
-    if (error && process.connected) throw error
-  })
 }
 
 function printReport(report: ServerReport): void {
