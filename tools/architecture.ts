@@ -25,7 +25,6 @@ export const folders: Readonly<Record<string, Folder>> = {
   server: {
     purpose: 'the API server: pipeline, access, watch cache, resources',
     imports: ['base', 'api', 'store', 'cel'],
-    packages: ['@bufbuild/re2'],
   },
   'server/http': {
     purpose: 'sockets, TLS, upgrades, tokens',

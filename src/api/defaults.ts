@@ -4,7 +4,7 @@
  *
  * A type's plan is made once; parts of an object that have nothing to fill are not visited, and filled-in values are shared.
  */
-import type { Field, TypeSchema } from './schema.ts'
+import { ZEROS, type Field, type TypeSchema } from './schema.ts'
 import { builtInSchemas, type Schemas } from './schema-table.ts'
 
 type Value = Readonly<Record<string, unknown>>
@@ -19,17 +19,6 @@ interface Plan {
   readonly fills: (readonly [name: string, value: unknown])[]
   /** Fields whose values may lack something. */
   readonly visits: Visit[]
-}
-
-const ZEROS: Readonly<Record<string, unknown>> = {
-  string: '',
-  duration: '',
-  int32: 0,
-  int64: 0,
-  double: 0,
-  boolean: false,
-  quantity: '0',
-  intOrString: 0,
 }
 
 class Planner {

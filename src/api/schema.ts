@@ -56,6 +56,17 @@ export interface Field {
   readonly mergeKey?: string
 }
 
+/** What Go writes for a single value that nobody gave, by type; others have none or a form of their own. */
+export const ZEROS: Readonly<Partial<Record<FieldType, string | number | boolean>>> = {
+  string: '',
+  int32: 0,
+  int64: 0,
+  double: 0,
+  boolean: false,
+  quantity: '0',
+  intOrString: 0,
+}
+
 export interface TypeSchema {
   /** "core/v1.Pod", "meta/v1.ObjectMeta": group's first label, version, name. */
   readonly name: string

@@ -8,7 +8,7 @@ import { keyOf } from '../api/object.ts'
 import { compareQuantities } from '../api/quantity.ts'
 import { compileLabelSelector } from '../api/selectors.ts'
 import type { ClusterView } from './cluster-view.ts'
-import { matchesNodeSelector } from './node-selector.ts'
+import { matchesNodeSelector } from '../api/node-selector.ts'
 
 export const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 export const BOUND_BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'

@@ -7,9 +7,8 @@ import type { Duplex } from 'node:stream'
 import type { StreamUse } from '../api/exchange.ts'
 import type { RemoteStreams } from '../api/node-service.ts'
 import { SpdyConnection, type SpdyStream } from './spdy-connection.ts'
-import { readableFrom, writableTo } from './web-streams.ts'
 import { forwardOverSpdy } from './upgrade-portforward.ts'
-import { terminalSizes } from './upgrade-resize.ts'
+import { execStreams } from './exec-streams.ts'
 import { outcomeBytes } from './upgrade-status.ts'
 import type { Refusal } from './upgrade.ts'
 
@@ -85,13 +84,7 @@ async function commandOverSpdy(socket: Duplex, head: Buffer, use: CommandUse, pr
   const [error, stdin, stdout, stderr, resize] = (['error', 'stdin', 'stdout', 'stderr', 'resize'] as const).map((type) => opened.get(type))
   return {
     kind: use.kind,
-    streams: {
-      ...(stdin ? { stdin: readableFrom(stdin) } : {}),
-      ...(stdout ? { stdout: writableTo(stdout) } : {}),
-      ...(stderr ? { stderr: writableTo(stderr) } : {}),
-      ...(resize ? { resize: terminalSizes(resize) } : {}),
-      signal: abort.signal,
-    },
+    streams: execStreams({ stdin, stdout, stderr, resize }, abort.signal),
     finish(outcome) {
       stdout?.end()
       stderr?.end()

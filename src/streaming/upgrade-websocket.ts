@@ -10,7 +10,7 @@ import type { StreamUse } from '../api/exchange.ts'
 import type { RemoteStreams } from '../api/node-service.ts'
 import { readableFrom, writableTo } from './web-streams.ts'
 import { forwardOverSpdy, type ForwardedConnection } from './upgrade-portforward.ts'
-import { terminalSizes } from './upgrade-resize.ts'
+import { execStreams } from './exec-streams.ts'
 import { outcomeBytes } from './upgrade-status.ts'
 import type { Refusal } from './upgrade.ts'
 import { ChannelSocket } from './websocket-channels.ts'
@@ -91,13 +91,7 @@ function commandOverChannels(channels: ChannelSocket, use: CommandUse, protocol:
   const hasStatus = protocol.startsWith('v4.') || protocol.startsWith('v5.')
   return {
     kind: use.kind,
-    streams: {
-      ...(stdin ? { stdin: readableFrom(stdin) } : {}),
-      ...(stdout ? { stdout: writableTo(stdout) } : {}),
-      ...(stderr ? { stderr: writableTo(stderr) } : {}),
-      ...(resize ? { resize: terminalSizes(resize) } : {}),
-      signal: channels.signal,
-    },
+    streams: execStreams({ stdin, stdout, stderr, resize }, channels.signal),
     finish(outcome) {
       stdout?.end()
       stderr?.end()

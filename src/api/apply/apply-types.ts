@@ -1,6 +1,6 @@
 /** The types of built-in kinds as server-side apply sees them, out of the schema (k8s.io/kube-openapi/pkg/schemaconv). */
 import type { Json, KubeObject } from '../object.ts'
-import type { Field, TypeSchema } from '../schema.ts'
+import { ZEROS, type Field, type TypeSchema } from '../schema.ts'
 import { builtInSchemas, type Schemas } from '../schema-table.ts'
 import { ATOMIC, DEDUCED, type ApplyField, type ApplyMap, type ApplyScalar, type ApplyType } from './schema.ts'
 
@@ -24,16 +24,6 @@ function scalarOf(scalar: ApplyScalar): ApplyType {
   const known = scalars.get(scalar) ?? { scalar }
   scalars.set(scalar, known)
   return known
-}
-
-const ZEROS: Readonly<Partial<Record<Field['type'], Json>>> = {
-  string: '',
-  int32: 0,
-  int64: 0,
-  double: 0,
-  boolean: false,
-  quantity: '0',
-  intOrString: 0,
 }
 
 const NO_FIELDS: ReadonlyMap<string, ApplyField> = new Map()

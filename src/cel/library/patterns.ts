@@ -5,7 +5,7 @@ import { overload, type Overload } from '../function.ts'
 import { EvaluationError } from '../values.ts'
 
 /** Compiled patterns that are kept; beyond that the oldest goes. */
-const MAX_PATTERNS = 256
+const MAX_PATTERNS = 2_000
 const patterns = new Map<string, RE2JS>()
 
 /** Throws with RE2's words. */

@@ -1,5 +1,6 @@
 /** Whether a DaemonSet's pod belongs on a node: its node selector and affinity, and the node's taints. Other obstacles are the scheduler's. */
-import type { Affinity, Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration } from '../../api/generated/core/v1.ts'
+import type { Affinity, Node, NodeSelectorTerm, PodSpec, Taint, Toleration } from '../../api/generated/core/v1.ts'
+import { matchesRequiredNodeAffinity } from '../../api/node-selector.ts'
 import { tolerates } from '../taint-eviction/plan.ts'
 
 export interface NodeFit {
@@ -8,52 +9,10 @@ export interface NodeFit {
   readonly shouldContinue: boolean
 }
 
-const INTEGER = /^[+-]?\d+$/
-
-function matches({ key, operator, values = [] }: NodeSelectorRequirement, own: Readonly<Record<string, string>>): boolean {
-  const value = Object.hasOwn(own, key) ? own[key] : undefined
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-    case 'Lt': {
-      const limit = values[0]
-      if (value === undefined || limit === undefined || !INTEGER.test(value) || !INTEGER.test(limit)) return false
-      return operator === 'Gt' ? BigInt(value) > BigInt(limit) : BigInt(value) < BigInt(limit)
-    }
-    default:
-      return false
-  }
-}
-
-/** A term without requirements matches nothing. */
-function matchesTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: Node): boolean {
-  if (matchExpressions.length === 0 && matchFields.length === 0) return false
-  const labels = node.metadata?.labels ?? {}
-  const fields = { 'metadata.name': node.metadata?.name ?? '' }
-  return (
-    matchExpressions.every((requirement) => matches(requirement, labels)) &&
-    matchFields.every((requirement) => matches(requirement, fields))
-  )
-}
-
-function selectsNode(spec: PodSpec, node: Node): boolean {
-  const labels = node.metadata?.labels ?? {}
-  for (const [name, value] of Object.entries(spec.nodeSelector ?? {})) if (labels[name] !== value) return false
-  const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
-  return required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(term, node))
-}
-
 /** `spec` with the tolerations of daemon pods already added. */
 export function fitNode(spec: PodSpec, node: Node): NodeFit {
   if (spec.nodeName && spec.nodeName !== node.metadata?.name) return { shouldRun: false, shouldContinue: false }
-  if (!selectsNode(spec, node)) return { shouldRun: false, shouldContinue: false }
+  if (!matchesRequiredNodeAffinity(spec, node)) return { shouldRun: false, shouldContinue: false }
   const untolerated = (node.spec?.taints ?? []).filter(
     (taint: Taint) => taint.effect !== 'PreferNoSchedule' && !spec.tolerations?.some((toleration) => tolerates(toleration, taint)),
   )

@@ -10,7 +10,7 @@ import type { ClusterView } from '../cluster-view.ts'
 import { definePlugin, impossible, insufficient, MAXIMUM_SCORE } from '../framework.ts'
 import type { ClusterEvent } from '../framework.ts'
 import type { NodeInfo } from '../node-info.ts'
-import { matchesRequiredNodeAffinity } from '../node-selector.ts'
+import { matchesRequiredNodeAffinity } from '../../api/node-selector.ts'
 import type { PodInfo } from '../pod-info.ts'
 import { hasSelectorTerms } from '../selector-terms.ts'
 import { hasUntoleratedTaint } from '../taints.ts'
@@ -89,7 +89,7 @@ const hasTopologies = (node: NodeInfo, constraints: readonly Constraint[]): bool
 
 /** Does this node's topology take part in the spreading of this pod? */
 const isIncluded = (constraint: Constraint, pod: Pod, node: NodeInfo): boolean =>
-  (!constraint.honoursAffinity || matchesRequiredNodeAffinity(pod, node.node)) &&
+  (!constraint.honoursAffinity || matchesRequiredNodeAffinity(pod.spec, node.node)) &&
   (!constraint.honoursTaints || !hasUntoleratedTaint(node.taints, pod.spec?.tolerations ?? []))
 
 function countOn(node: NodeInfo, { matches, countsNone }: Constraint, namespace: string): number {

@@ -4,10 +4,10 @@
  * that ran before and have reinvocationPolicy IfNeeded.
  */
 import type { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, Mutation } from '../../../api/generated/admissionregistration/v1.ts'
+import { DEDUCED, type ApplyType } from '../../../api/apply/schema.ts'
 import { applyJsonPatch } from '../../../api/json-patch.ts'
 import type { Json, KubeObject } from '../../../api/object.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
-import { schemaOf } from '../../../api/schema-table.ts'
 import { ApiError, STATUS_CODES } from '../../../api/status.ts'
 import { deepEqual } from '../../../base/deep-equal.ts'
 import type { Program } from '../../../cel/compile.ts'
@@ -15,6 +15,7 @@ import type { Type } from '../../../cel/types.ts'
 import { CelMap, isList, toJson, type Value } from '../../../cel/values.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
+import { applyTypeOf } from '../../apply/versions.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
@@ -143,7 +144,7 @@ function mutateBy(
   attributes: AdmissionAttributes,
   resource: ResourceInfo,
   params: KubeObject | null,
-  { authorizer, versions }: Dependencies,
+  { authorizer, registry, versions }: Dependencies,
 ): KubeObject | undefined {
   const oldObject = versions.show(attributes.oldObject, resource)
   let object = versions.show(attributes.object, resource)
@@ -154,7 +155,7 @@ function mutateBy(
     const activation = activationOf(attributes, { resource, object, oldObject }, authorizer, params)
     const outcome = run(expression, { ...activation, variables: new Variables(variables, activation, budget) }, budget)
     if ('error' in outcome) throw new Error(outcome.error)
-    object = type === 'JSONPatch' ? patched(object, outcome.value) : applied(object, outcome.value, resource)
+    object = type === 'JSONPatch' ? patched(object, outcome.value) : applied(object, outcome.value, typeOf(registry, resource))
   }
   return versions.store(object, resource)
 }
@@ -165,10 +166,15 @@ function patched(object: KubeObject, operations: Value): KubeObject {
   return applyJsonPatch(object, toJson(operations) as Json)
 }
 
-function applied(object: KubeObject, configuration: Value, { type }: ResourceInfo): KubeObject {
+function typeOf(registry: ResourceRegistry, { group, version, resource }: ResourceInfo): ApplyType {
+  const served = registry.find(group, version, resource)
+  return served ? applyTypeOf(served.rules) : DEDUCED
+}
+
+function applied(object: KubeObject, configuration: Value, type: ApplyType): KubeObject {
   checkNames(configuration, 'Object', false)
   const patch = { ...(toJson(configuration) as KubeObject), apiVersion: object.apiVersion, kind: object.kind }
-  return applyConfiguration(object, patch, type === undefined ? undefined : schemaOf(type))
+  return applyConfiguration(object, patch, type)
 }
 
 /** `Object{spec: Object.spec{…}}`: a message stands where its name says; one that a JSON patch sets may stand anywhere. */

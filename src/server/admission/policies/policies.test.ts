@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { applyTypeOf } from '../../../api/apply/apply-types.ts'
 import { schemaOf } from '../../../api/schema-table.ts'
 import { resources } from '../../resources/index.ts'
 import { startServer } from '../../server.test-support.ts'
@@ -206,10 +207,10 @@ test('mutating policies apply parts of objects and JSON patches, and see what th
 })
 
 test('applied parts merge by the schema: lists by their keys, and what is atomic is refused', () => {
-  const type = schemaOf('core/v1.Pod')
+  const type = applyTypeOf(schemaOf('core/v1.Pod')!)
   const live = { spec: { containers: [{ name: 'a', image: 'x' }, { name: 'b' }], nodeSelector: { disk: 'ssd' } } }
   const merged = applyConfiguration(live, { spec: { containers: [{ name: 'a', workingDir: '/' }, { name: 'c' }] } }, type)
-  assert.deepEqual(merged['spec'], {
+  assert.deepEqual(merged.spec, {
     containers: [{ name: 'a', image: 'x', workingDir: '/' }, { name: 'b' }, { name: 'c' }],
     nodeSelector: { disk: 'ssd' },
   })

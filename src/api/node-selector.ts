@@ -7,9 +7,9 @@ import type {
   NodeSelector,
   NodeSelectorRequirement,
   NodeSelectorTerm,
-  Pod,
+  PodSpec,
   PreferredSchedulingTerm,
-} from '../api/generated/core/v1.ts'
+} from './generated/core/v1.ts'
 
 const INTEGER = /^[+-]?\d+$/
 
@@ -46,12 +46,17 @@ function meetsField(requirement: NodeSelectorRequirement, nodeName: string): boo
   return requirement.operator === 'NotIn' && actual !== values[0]
 }
 
+/** A label may be named like what every JavaScript object inherits ("constructor"). */
+function labelOf({ metadata }: Node, key: string): string | undefined {
+  const labels = metadata?.labels
+  return labels && Object.hasOwn(labels, key) ? labels[key] : undefined
+}
+
 const isEmpty = (term: NodeSelectorTerm): boolean => !term.matchExpressions?.length && !term.matchFields?.length
 
 export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   if (isEmpty(term)) return false
-  const labels = node.metadata?.labels
-  for (const requirement of term.matchExpressions ?? []) if (!meetsLabel(requirement, labels?.[requirement.key])) return false
+  for (const requirement of term.matchExpressions ?? []) if (!meetsLabel(requirement, labelOf(node, requirement.key))) return false
   for (const requirement of term.matchFields ?? []) if (!meetsField(requirement, node.metadata?.name ?? '')) return false
   return true
 }
@@ -60,11 +65,10 @@ export const matchesNodeSelector = (selector: NodeSelector, node: Node): boolean
   selector.nodeSelectorTerms.some((term) => matchesTerm(term, node))
 
 /** What a pod demands of its node: spec.nodeSelector and required node affinity. */
-export function matchesRequiredNodeAffinity(pod: Pod, node: Node): boolean {
-  const labels = node.metadata?.labels
-  const wanted = pod.spec?.nodeSelector
-  for (const key in wanted) if (labels?.[key] !== wanted[key]) return false
-  const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+export function matchesRequiredNodeAffinity(spec: Pick<PodSpec, 'nodeSelector' | 'affinity'> | undefined, node: Node): boolean {
+  const wanted = spec?.nodeSelector
+  for (const key in wanted) if (labelOf(node, key) !== wanted[key]) return false
+  const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   return !required || matchesNodeSelector(required, node)
 }
 
