@@ -99,9 +99,10 @@ function applyDefaults({ served }: Write, object: KubeObject): KubeObject {
 const own = (core: Core, write: Write, object: KubeObject): KubeObject =>
   write.isInternal || write.isOwned ? object : withOwners(core, write, object)
 
-function attributesOf(core: Core, write: Write, object: KubeObject | undefined): AdmissionAttributes {
+function attributesOf(core: Core, write: Write, object: KubeObject | undefined, rounds?: AdmissionRounds): AdmissionAttributes {
   const { call, served, old } = write
   return {
+    ...(rounds ? { rounds } : {}),
     operation: write.operation,
     resource: served.info,
     subresource: write.subresource || undefined,
@@ -135,13 +136,14 @@ async function admit(core: Core, write: Write, object: KubeObject): Promise<Kube
 
 async function admitRound(core: Core, write: Write, object: KubeObject, rounds: AdmissionRounds): Promise<KubeObject> {
   let next = object
+  let attributes = attributesOf(core, write, next, rounds)
   for (const plugin of core.admission) {
-    if (!plugin.admit) continue
-    const attributes = { ...attributesOf(core, write, next), rounds }
-    if (!plugin.handles(attributes)) continue
+    if (!plugin.admit || !plugin.handles(attributes)) continue
     const made = plugin.admit(attributes)
     const admitted = made instanceof Promise ? await made : made
-    if (admitted && !write.admitted) next = admitted
+    if (!admitted || admitted === next || write.admitted) continue
+    next = admitted
+    attributes = attributesOf(core, write, next, rounds)
   }
   return next
 }
@@ -274,8 +276,8 @@ async function admitValidating(core: Core, write: Write, object: KubeObject | un
 
 /** Admission of what has no object to store: deletes and connects. */
 export async function admitOnly(core: Core, write: Write, object: KubeObject | undefined): Promise<() => Promise<void>> {
+  const attributes = attributesOf(core, write, object)
   for (const plugin of core.admission) {
-    const attributes = attributesOf(core, write, object)
     if (plugin.admit && plugin.handles(attributes)) await plugin.admit(attributes)
   }
   return admitValidating(core, write, object)

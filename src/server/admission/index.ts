@@ -1,8 +1,8 @@
 /**
  * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet:
  * PodSecurity, CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
- * PodTopologyLabels, NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies and webhooks are dynamic and come
- * from elsewhere; they see what the built-in plugins have made.
+ * PodTopologyLabels, NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies (policies/) and
+ * webhooks (webhooks/) are dynamic: they see what the built-in plugins have made.
  */
 import type { AdmissionPlugin } from '../admission.ts'
 import { defaultIngressClass } from './default-ingress-class.ts'

@@ -4,7 +4,7 @@
  */
 import type { MutatingWebhook, NamedRuleWithOperations, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
 import type { KubeObject } from '../../../api/object.ts'
-import { compileLabelSelector } from '../../../api/selectors.ts'
+import { compileLabelSelector, type LabelMatcher } from '../../../api/selectors.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { notFound } from '../../../api/status.ts'
 import type { AdmissionAttributes } from '../../admission.ts'
@@ -84,7 +84,7 @@ export function matchNamespace({ namespaceSelector }: Matching, attributes: Admi
   const { namespace, resource, context } = attributes
   const isNamespace = resource.group === '' && resource.resource === 'namespaces'
   if (!namespaceSelector || isEmptySelector(namespaceSelector) || (namespace === undefined && !isNamespace)) return true
-  const matches = compileLabelSelector(namespaceSelector)
+  const matches = matcherOf(namespaceSelector)
   const isWrite = attributes.operation === 'CREATE' || attributes.operation === 'UPDATE'
   if (isNamespace && isWrite && !attributes.subresource) return matches(attributes.object?.metadata?.labels ?? {})
   const name = namespace ?? attributes.name
@@ -96,11 +96,24 @@ export function matchNamespace({ namespaceSelector }: Matching, attributes: Admi
 /** Whether the objectSelector picks the new or the old object; what cannot have labels is not picked. */
 export function matchObject({ objectSelector }: Matching, { object, oldObject }: AdmissionAttributes): boolean {
   if (!objectSelector || isEmptySelector(objectSelector)) return true
-  const matches = compileLabelSelector(objectSelector)
+  const matches = matcherOf(objectSelector)
   const isPicked = (candidate: KubeObject | undefined): boolean =>
     candidate?.metadata !== undefined && matches(candidate.metadata.labels ?? {})
   return isPicked(object) || isPicked(oldObject)
 }
 
-const isEmptySelector = ({ matchLabels, matchExpressions }: NonNullable<Webhook['objectSelector']>): boolean =>
+type Selector = NonNullable<Webhook['objectSelector']>
+
+/** Compiled once a configuration: it is asked on every write. */
+const matchers = new WeakMap<Selector, LabelMatcher>()
+
+function matcherOf(selector: Selector): LabelMatcher {
+  const known = matchers.get(selector)
+  if (known) return known
+  const compiled = compileLabelSelector(selector)
+  matchers.set(selector, compiled)
+  return compiled
+}
+
+const isEmptySelector = ({ matchLabels, matchExpressions }: Selector): boolean =>
   (matchLabels === undefined || Object.keys(matchLabels).length === 0) && (matchExpressions === undefined || matchExpressions.length === 0)
