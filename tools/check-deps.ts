@@ -139,7 +139,9 @@ function checkPrintedTable(): void {
     return `| ${name} | ${folder.purpose} | ${folder.isAdapter ? 'adapter' : 'core'} | ${names} |`
   }
   const table = ['| folder | what it is | | imports |', '|---|---|---|---|', ...Object.entries(folders).map(row)].join('\n')
-  const next = text.replace(/(<!-- folders -->\n)[\s\S]*?(\n<!-- end -->)/, (_, before: string, after: string) => before + table + after)
+  const marked = /(?<=<!-- folders -->\n)[\s\S]*?(?=<!-- end -->)/
+  if (!marked.test(text)) return void breaches.push('docs/architecture.md: the marks for the table of folders are gone')
+  const next = text.replace(marked, () => `${table}\n`)
   if (next === text) return
   if (process.argv.includes('--write')) writeFileSync(path, next)
   else breaches.push('docs/architecture.md: its table differs from tools/architecture.ts; node tools/check-deps.ts --write mends it')
