@@ -87,7 +87,7 @@ function watch(watchers: number): Case {
   }
 }
 
-/** Sizes as scheduler_perf has them: [nodes, pods before, pods measured]. */
+/** Of a scheduling case; shapes are scheduler_perf's, sizes our own. */
 type Sizes = readonly [nodes: number, before: number, pods: number]
 
 function schedulingCase(shape: SchedulingShape, short: Sizes, full: Sizes): Case {

@@ -13,6 +13,8 @@ export interface Throughput {
 }
 
 const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
+/** How long events may take to reach their watchers after the last write. */
+const DELIVERY_TIMEOUT_MS = 120_000
 /** Length of the value that makes a ConfigMap of about 1 kB. */
 const PAYLOAD = 'x'.repeat(750)
 
@@ -167,7 +169,11 @@ async function watches(
   }
   const start = performance.now()
   await eachOf(connections, objects, (connection, index) => expect(connection, [201], 'POST', MAPS, mapOf(`w-${index}`)))
-  await all.promise
+  const late = setTimeout(
+    () => all.reject(new Error(`${deliveries} of ${wanted} events had come after ${DELIVERY_TIMEOUT_MS / 1000} s`)),
+    DELIVERY_TIMEOUT_MS,
+  )
+  await all.promise.finally(() => clearTimeout(late))
   const seconds = (performance.now() - start) / 1000
   for (const connection of [...connections, ...watching]) connection.close()
   return { perSecond: deliveries / seconds, deliveries, seconds }
