@@ -33,8 +33,11 @@ test('answers of every shape are read to their end, however the bytes are cut', 
   assert.deepEqual(await connection.request('GET', '/chunked'), { status: 200, bodyBytes: 19_020, body: undefined })
   assert.equal((await connection.request('GET', '/empty')).status, 204)
   let lines = 0
-  assert.equal(await connection.stream('/stream', (bytes) => (lines += bytes.toString().split('\n').length - 1)), 200)
-  while (lines < 20) await new Promise((resolve) => setImmediate(resolve))
+  const ended = Promise.withResolvers<void>()
+  const count = (bytes: Buffer) => void (lines += bytes.toString().split('\n').length - 1)
+  assert.equal(await connection.stream('/stream', count, ended.resolve), 200)
+  await ended.promise
+  assert.equal(lines, 20)
   assert.deepEqual(seen, ['POST /length {"ä":1}', 'GET /chunked ', 'GET /empty ', 'GET /stream '])
   connection.close()
   await new Promise((resolve) => server.close(resolve))

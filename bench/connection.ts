@@ -21,8 +21,11 @@ export interface RequestOptions {
 
 export interface Connection {
   request(method: string, path: string, body?: string, options?: RequestOptions): Promise<Answer>
-  /** Reads an endless answer; `onBytes` gets each piece of the body. Resolves with the status when its headers are there. */
-  stream(path: string, onBytes: (bytes: Buffer) => void): Promise<number>
+  /**
+   * Reads an endless answer; `onBytes` gets each piece of the body. Resolves with the status when its headers are there; `onEnd` is
+   * called when the server ends it all the same.
+   */
+  stream(path: string, onBytes: (bytes: Buffer) => void, onEnd: () => void): Promise<number>
   close(): void
 }
 
@@ -150,10 +153,17 @@ export async function openConnection(endpoint: Endpoint): Promise<Connection> {
           onError: reject,
         })
       }),
-    stream: (path, onBytes) =>
+    stream: (path, onBytes, onEnd) =>
       new Promise((resolve, reject) => {
-        send('GET', path, undefined, '', { keepBody: false, onBytes, onHeaders: resolve, onEnd: () => undefined, onError: reject })
+        const onError = (error: Error) => {
+          reject(error)
+          onEnd()
+        }
+        send('GET', path, undefined, '', { keepBody: false, onBytes, onHeaders: resolve, onEnd, onError })
       }),
-    close: () => socket.destroy(),
+    close() {
+      pending = undefined
+      socket.destroy()
+    },
   }
 }
