@@ -22,7 +22,7 @@ const HELP = `npm run bench -- [CASE...] [flags]
 
 Without CASE all are measured, upstream's programs beside proa's, in turn. The first time Go builds upstream's programs.
 
-  --full       the sizes of a large cluster (1,000 to 5,000 nodes): hours instead of some 15 minutes
+  --full       the sizes of a large cluster (1,000 to 5,000 nodes): instead of the short ones, which take some nine minutes in all
   --alone      measure proa alone
   --runs=N     so many runs of each case instead of its own number
   --json       print the figures as JSON
