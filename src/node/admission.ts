@@ -1,8 +1,9 @@
 /**
  * Whether this node takes a pod at all, as upstream's kubelet asks before it starts one: a pod that was bound past the scheduler,
- * or before it knew, is rejected, which is final for it. Pure. Host ports, node affinity and taints are left to the scheduler.
+ * or before it knew, is rejected, which is final for it. Pure. Node affinity and taints are left to the scheduler.
  */
 import type { Pod } from '../api/generated/core/v1.ts'
+import { hostPortsOf, portsConflict } from '../api/host-ports.ts'
 import { bytesOf, milliOf } from './quantities.ts'
 import { isSidecar } from './restart-policy.ts'
 
@@ -68,8 +69,15 @@ export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): R
       wanted.memoryBytes,
       sum((one) => one.memoryBytes),
       room.memoryBytes,
-    )
+    ) ??
+    portRejection(pod, others)
   )
+}
+
+function portRejection(pod: Pod, others: readonly Pod[]): Rejection | undefined {
+  const wanted = hostPortsOf(pod.spec)
+  if (wanted.length === 0 || !others.some((other) => portsConflict(wanted, hostPortsOf(other.spec)))) return undefined
+  return rejected('NodePorts', "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
 }
 
 interface Requests {

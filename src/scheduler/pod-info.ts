@@ -2,18 +2,13 @@
  * What the scheduler needs to know of a pod, worked out once for each revision: its requests, ports and affinity terms with their
  * selectors compiled. Nodes hold these, so that a decision over thousands of pods parses nothing.
  */
-import type { ContainerPort, Pod, PodAffinityTerm, WeightedPodAffinityTerm } from '../api/generated/core/v1.ts'
+import type { Pod, PodAffinityTerm, WeightedPodAffinityTerm } from '../api/generated/core/v1.ts'
 import { keyOf } from '../api/object.ts'
 import { compileLabelSelector } from '../api/selectors.ts'
 import type { LabelMatcher, Labels } from '../api/selectors.ts'
 import { requestsOf } from './resources.ts'
+import { hostPortsOf, type HostPort } from '../api/host-ports.ts'
 import type { Resources } from './resources.ts'
-
-export interface HostPort {
-  readonly ip: string
-  readonly protocol: string
-  readonly port: number
-}
 
 /** A PodAffinityTerm ready to match. */
 export interface AffinityTerm {
@@ -67,18 +62,6 @@ const compileTerms = (pod: Pod, terms: readonly PodAffinityTerm[] | undefined): 
 const compileWeighted = (pod: Pod, terms: readonly WeightedPodAffinityTerm[] | undefined): readonly WeightedTerm[] =>
   terms?.length ? terms.map(({ weight, podAffinityTerm }) => ({ weight, term: compileTerm(pod, podAffinityTerm) })) : NONE
 
-/** Host ports that stay taken while the pod runs: those of containers and of sidecars. */
-function hostPortsOf(pod: Pod): readonly HostPort[] {
-  let ports: HostPort[] | undefined
-  const add = (list: readonly ContainerPort[] | undefined) => {
-    for (const { hostPort, hostIP, protocol } of list ?? [])
-      if (hostPort && hostPort > 0) (ports ??= []).push({ ip: hostIP || '0.0.0.0', protocol: protocol || 'TCP', port: hostPort })
-  }
-  for (const container of pod.spec?.initContainers ?? []) if (container.restartPolicy === 'Always') add(container.ports)
-  for (const container of pod.spec?.containers ?? []) add(container.ports)
-  return ports ?? NONE
-}
-
 export const priorityOf = (pod: Pod): number => pod.spec?.priority ?? 0
 
 export function podInfoOf(pod: Pod): PodInfo {
@@ -98,7 +81,7 @@ export function podInfoOf(pod: Pod): PodInfo {
     requests,
     nonZeroCpuMilli,
     nonZeroMemoryBytes,
-    hostPorts: hostPortsOf(pod),
+    hostPorts: hostPortsOf(pod.spec),
     requiredAffinity,
     requiredAntiAffinity,
     preferredAffinity,
