@@ -85,3 +85,13 @@ export function parseJson(input: string | Uint8Array): ParsedJson {
   const { duplicates, positions } = scanJson(text)
   return { value, duplicates, ...(positions ? { positions } : {}) }
 }
+
+/** The same value with the keys of every object in order, as Go writes maps: where clients compare texts. */
+export const sortedKeys = <T>(value: T): T => sorted(value) as T
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]))
+}

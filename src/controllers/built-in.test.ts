@@ -264,11 +264,17 @@ test('a DaemonSet runs on every node that fits, follows labels and taints, and r
   assert.deepEqual(await targets(), ['b v2', 'c v2'])
   const set = await admin.get('apps/v1/DaemonSet', key('agent'))
   assert.deepEqual([set.status?.desiredNumberScheduled, set.status?.updatedNumberScheduled, set.status?.numberAvailable], [2, 2, 2])
+  const revisions = (await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items.toSorted(
+    (a, b) => a.revision - b.revision,
+  )
   assert.deepEqual(
-    (await admin.list('apps/v1/ControllerRevision', { namespace: 'default' })).items
-      .map((revision) => revision.revision)
-      .toSorted((a, b) => a - b),
+    revisions.map(({ revision }) => revision),
     [1, 2],
+  )
+  // Clients find the current revision by comparing bytes: the keys are in Go's order.
+  assert.match(
+    JSON.stringify(revisions[1]?.data),
+    /^\{"spec":\{"template":\{"\$patch":"replace","metadata":\{"labels":\{"app":"agent"\}\},"spec":\{"containers":/,
   )
   assert.deepEqual(problems, [])
 })

@@ -4,6 +4,7 @@
  */
 import type { ControllerRevision } from '../../api/generated/apps/v1.ts'
 import type { PodTemplateSpec } from '../../api/generated/core/v1.ts'
+import { sortedKeys } from '../../api/json.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { isApiError } from '../../api/status.ts'
 import type { LabelMatcher } from '../../api/selectors.ts'
@@ -34,8 +35,8 @@ export interface History {
   readonly old: readonly ControllerRevision[]
 }
 
-/** What a revision holds: a patch that puts its template back. */
-const dataOf = (template: PodTemplateSpec): unknown => ({ spec: { template: { ...template, $patch: 'replace' } } })
+/** What a revision holds: a patch that puts its template back, in the very bytes that upstream's tools compare. */
+const dataOf = (template: PodTemplateSpec): unknown => sortedKeys({ spec: { template: { ...template, $patch: 'replace' } } })
 
 export async function syncHistory(context: ReconcileContext, owner: HistoryOwner): Promise<History> {
   const { client, caches } = context

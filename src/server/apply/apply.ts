@@ -10,6 +10,7 @@ import { goJson, pathText } from '../../api/apply/path-element.ts'
 import { applyConfiguration, type Applied, type Conflict, type Versions } from '../../api/apply/update-owners.ts'
 import { typeFaults } from '../../api/apply/validate.ts'
 import { ElementError } from '../../api/apply/value-kind.ts'
+import { sortedKeys } from '../../api/json.ts'
 import type { Json, KubeObject } from '../../api/object.ts'
 import { parseApiVersion } from '../../api/schema.ts'
 import { ApiError, badRequest, failure } from '../../api/status.ts'
@@ -166,14 +167,6 @@ function withLastApplied(object: KubeObject, config: KubeObject): KubeObject {
     ...object.metadata,
     annotations: size > MAX_ANNOTATIONS_BYTES ? without(annotations, LAST_APPLIED) : next,
   })
-}
-
-/** As Go writes maps. */
-function sortedKeys(value: Json): Json {
-  if (Array.isArray(value)) return value.map(sortedKeys)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value as Readonly<Record<string, Json>>).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(entries.map(([name, inner]) => [name, sortedKeys(inner)]))
 }
 
 function ownerText({ manager, subresource, operation, apiVersion }: Owner): string {
