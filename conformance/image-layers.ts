@@ -1,7 +1,8 @@
 /**
- * What each layer of the suite's images holds. Debian's static busybox gives the small programs, but sh is bash where tests call it:
- * busybox's own would prefer its applets to the programs in PATH (its nc and ip lack what tests use), and this release of it, unlike
- * the one that upstream's images have, passes no variable on whose name is not a shell's ("data-1").
+ * What each layer of the suite's images holds. Debian's static busybox gives the small programs, but sh is bash in the images that
+ * stand for Alpine with more tools: busybox's own would prefer its applets to the programs in PATH (its nc and ip lack what tests
+ * use). Where the image is busybox alone, sh is busybox's, of the release that upstream's image has: tests compare its error texts,
+ * and older ones pass no variable on whose name is not a shell's ("data-1").
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -10,18 +11,21 @@ import { UserError } from '../src/cluster/user-error.ts'
 import type { ImageFile } from '../src/node/cri/oci-image.ts'
 import { pauseProgram, type PauseArchitecture } from '../src/node/cri/pause-program.ts'
 import type { ProgramName } from '../upstream/programs.ts'
+import type { OtherRelease } from './debian-packages.ts'
 import { commandNames, file, filesBelow, folder, link } from './image-files.ts'
 import type { LayerName } from './image-table.ts'
 
-/** The sets of Debian packages that layers are made of. Each is unpacked, with all that it needs, into a directory of its own. */
-export const packageSets = {
+export type PackageSet = 'base' | 'busybox' | 'nginx'
+/**
+ * The sets of Debian packages that layers are made of, from the machine's own release but where another is named. Each is unpacked,
+ * with all that it needs, into a directory of its own.
+ */
+export const packageSets: Readonly<Record<PackageSet, { readonly names: readonly string[]; readonly release?: OtherRelease }>> = {
   // libc-bin has getent, by which tests look into /etc/hosts.
-  base: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'],
-  bash: ['bash'],
-  busybox: ['busybox-static'],
-  nginx: ['nginx'],
-} as const
-export type PackageSet = keyof typeof packageSets
+  base: { names: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'] },
+  busybox: { names: ['busybox-static'], release: 'trixie' },
+  nginx: { names: ['nginx'] },
+}
 
 export const imagePrograms = [
   'agnhost',
@@ -99,7 +103,7 @@ const skeleton = (): ImageFile[] => [
 
 /** Busybox with a link for each applet that no real program of the layer stands for. */
 function busyboxFiles(unpacked: string, others: readonly ImageFile[]): ImageFile[] {
-  const program = join(unpacked, 'bin/busybox')
+  const program = join(unpacked, 'usr/bin/busybox')
   const listed = spawnSync(program, ['--list'], { encoding: 'utf8' })
   if (listed.status !== 0) throw new UserError(`${program} --list did not run: ${listed.stderr || listed.error?.message}`)
   const taken = commandNames(others)
@@ -120,10 +124,10 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
   const program = (path: string, name: keyof typeof programs, mode = 0o755) => file(path, readFileSync(programs[name]), mode)
   const upstreamFile = (path: string, from: string) => file(path, readFileSync(join(kubernetes, 'test/images', from)))
   const pet = (name: string) => ['data.json', `${name}.jpg`].map((one) => upstreamFile(one, `${name}/html/${one}`))
-  const shell = [...skeleton(), link('bin/sh', 'bash')]
   const base = [
     ...fromPackages('base'),
-    ...shell,
+    ...skeleton(),
+    link('bin/sh', 'bash'),
     // The alternatives' link, which Debian's scripts would make.
     link('bin/nc', 'nc.openbsd'),
   ]
@@ -136,7 +140,7 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
   ]
   return {
     base: withBusybox(packages.busybox, base),
-    busybox: withBusybox(packages.busybox, [...fromPackages('bash'), ...shell]),
+    busybox: withBusybox(packages.busybox, skeleton()),
     nginx: withBusybox(packages.busybox, nginx),
     agnhost: [
       program('agnhost', 'agnhost'),
