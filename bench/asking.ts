@@ -1,7 +1,7 @@
 /** What every load does first: connections, a namespace that takes pods, and requests that must be answered as expected. */
 import { openConnection } from './connection.ts'
 import type { Connection, RequestOptions } from './connection.ts'
-import type { Endpoint } from './kubeconfig.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 
 export const NAMESPACE = 'bench'
 

@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process'
 import { join } from 'node:path'
 import type { JobName, JobOptions, JobResult } from './jobs.ts'
-import { checkInterrupted, endWithRun } from './processes.ts'
+import { checkInterrupted, endWithRun } from '../upstream/processes.ts'
 import { median } from './report.ts'
 import type { SchedulingShape } from './scheduling.ts'
 import type { Start, StartOptions, Target } from './target.ts'

@@ -1,7 +1,7 @@
 /** The loads that need a whole cluster: controllers, scheduler and, but for scheduling alone, nodes that run their pods. */
 import { eachOf, expect, makeNamespace, NAMESPACE, openMany, until } from './asking.ts'
 import type { Connection } from './connection.ts'
-import type { Endpoint } from './kubeconfig.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 
 const TIMEOUT_SECONDS = 900
 

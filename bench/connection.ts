@@ -4,7 +4,7 @@
  */
 import { connect } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
-import type { Endpoint } from './kubeconfig.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 
 export interface Answer {
   readonly status: number

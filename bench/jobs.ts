@@ -2,7 +2,7 @@
 import { eachOf, expect, makeNamespace, NAMESPACE, openMany } from './asking.ts'
 import { clusterJobs } from './cluster-jobs.ts'
 import type { Connection } from './connection.ts'
-import type { Endpoint } from './kubeconfig.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 import { scheduling } from './scheduling.ts'
 
 export interface Throughput {

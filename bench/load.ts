@@ -1,8 +1,8 @@
 /** The process that loads a server: told by its parent what to do, answers with what it measured. It knows a kubeconfig, no more. */
 import { jobs } from './jobs.ts'
 import type { JobName } from './jobs.ts'
-import { readEndpoint } from './kubeconfig.ts'
-import type { Endpoint } from './kubeconfig.ts'
+import { readEndpoint } from '../upstream/endpoint.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 
 interface Order {
   readonly kubeconfig: string

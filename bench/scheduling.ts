@@ -5,7 +5,7 @@
  */
 import { eachOf, expect, makeNamespace, openMany, until } from './asking.ts'
 import type { Connection } from './connection.ts'
-import type { Endpoint } from './kubeconfig.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 
 export type SchedulingShape = 'plain' | 'affinity' | 'anti-affinity' | 'spread' | 'preemption'
 

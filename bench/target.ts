@@ -1,9 +1,7 @@
 /** The server under test, as processes and a kubeconfig: the load knows nothing else of it. */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { openConnection } from './connection.ts'
-import { readEndpoint } from './kubeconfig.ts'
-import { checkInterrupted, freePort, Group } from './processes.ts'
+import { checkInterrupted, freePort, Group } from '../upstream/processes.ts'
+import { untilReady } from '../upstream/ready.ts'
 
 export interface Target {
   readonly kubeconfig: string
@@ -25,31 +23,7 @@ export interface StartOptions {
 
 export type Start = (options?: StartOptions) => Promise<Target>
 
-const START_TIMEOUT_MS = 60_000
 const root = join(import.meta.dirname, '..')
-
-async function isReady(kubeconfig: string): Promise<boolean> {
-  if (!existsSync(kubeconfig)) return false
-  try {
-    const connection = await openConnection(readEndpoint(kubeconfig))
-    const { status } = await connection.request('GET', '/readyz')
-    connection.close()
-    return status === 200
-  } catch {
-    // Not listening yet, or the file is half written: the caller asks again until its time is over.
-    return false
-  }
-}
-
-/** Resolves with the milliseconds since `since` when /readyz answers 200. */
-export async function untilReady(group: Group, kubeconfig: string, since: number): Promise<number> {
-  while (performance.now() - since < START_TIMEOUT_MS) {
-    group.check()
-    if (await isReady(kubeconfig)) return performance.now() - since
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-  throw new Error(`the server was not ready after ${START_TIMEOUT_MS / 1000} s:\n${group.tail()}`)
-}
 
 /** Makes a target of a new group of processes; when that fails, the group ends. */
 export async function startGroup(begin: (group: Group) => Promise<Omit<Target, 'memoryMb' | 'stop'>>): Promise<Target> {

@@ -128,6 +128,20 @@ async function build(name: ProgramName, path: string, signal: AbortSignal): Prom
 /** Where the sources of upstream's Kubernetes are: images and tables take their facts from them. */
 export const kubernetesSources = (): string => sourcesOf(join(import.meta.dirname, 'kubernetes'), 'k8s.io/kubernetes')
 
+const pathOf = (name: ProgramName): string => {
+  const given = process.env['PROA_CONFORMANCE_PROGRAMS']
+  const elsewhere = given ? join(given, name) : undefined
+  return elsewhere && existsSync(elsewhere) ? elsewhere : programPath(name)
+}
+
+/** The paths of programs, or the names of those that were not built yet: for tests, which build nothing. */
+export function builtPrograms<Name extends ProgramName>(
+  names: readonly Name[],
+): Record<Name, string> | { readonly missing: readonly Name[] } {
+  const missing = names.filter((name) => !existsSync(pathOf(name)))
+  return missing.length > 0 ? { missing } : (Object.fromEntries(names.map((name) => [name, pathOf(name)])) as Record<Name, string>)
+}
+
 /**
  * The paths of the programs; those that are not in the cache are built, which takes a quarter of an hour for the suite the first
  * time. PROA_CONFORMANCE_PROGRAMS may name a directory of programs that were built elsewhere; it is looked into first.
@@ -137,12 +151,7 @@ export async function findPrograms<Name extends ProgramName>(
   step: (text: string) => void,
   signal: AbortSignal,
 ): Promise<Record<Name, string>> {
-  const given = process.env['PROA_CONFORMANCE_PROGRAMS']
-  const paths = new Map<Name, string>()
-  for (const name of names) {
-    const elsewhere = given ? join(given, name) : undefined
-    paths.set(name, elsewhere && existsSync(elsewhere) ? elsewhere : programPath(name))
-  }
+  const paths = new Map(names.map((name) => [name, pathOf(name)]))
   const missing = names.filter((name) => !existsSync(paths.get(name)!))
   if (missing.length > 0 && !hasGo()) {
     throw new UserError(

@@ -58,8 +58,15 @@ export interface ControlPlane {
   connectNode(name: string, service: NodeService): void
 }
 
-/** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
-export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
+/** The API server without what works on its objects. */
+export type ApiPlane = Pick<ControlPlane, 'server' | 'client' | 'connectNode'>
+
+/** Starts the API server; resolves when it is ready and the system namespaces are there. */
+export async function startApiPlane(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  options: Omit<ControlPlaneOptions, 'rootCa' | 'podCidr'>,
+): Promise<ApiPlane> {
   const nodes = new Map<string, NodeService>()
   const outgoing = createOutgoing(runtime)
   const { kubeletTls, aggregatorTls } = options
@@ -98,7 +105,13 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   await ensureNamespaces(client(identities.administrator))
   await ensureNodeRights(client(identities.administrator))
   await ensureServiceCidr(client(identities.administrator), options.serviceCidr, runtime.clock)
+  return { server, client, connectNode: (name, service) => void nodes.set(name, service) }
+}
 
+/** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */
+export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, options: ControlPlaneOptions): Promise<ControlPlane> {
+  const api = await startApiPlane(runtime, lifecycle, options)
+  const { client } = api
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
   for (const controller of builtInControllers({ rootCa: options.rootCa, podCidr: options.podCidr })) {
@@ -117,5 +130,5 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
       events.close()
     },
   })
-  return { server, client, informers, connectNode: (name, service) => void nodes.set(name, service) }
+  return { ...api, informers }
 }

@@ -1,5 +1,5 @@
 /**
- * What the benchmarks start: programs, loads and temporary directories. Whatever is registered here is ended and removed when its
+ * What benchmarks and tests start: programs, loads and temporary directories. Whatever is registered here is ended and removed when its
  * owner says so or when the run is interrupted, whichever comes first.
  */
 import { spawn } from 'node:child_process'
@@ -72,7 +72,7 @@ export function endWithRun(child: ChildProcess): void {
 
 /** Programs that make up one server, with a directory for what they write. */
 export class Group {
-  readonly directory = mkdtempSync(join(tmpdir(), 'proa-bench-'))
+  readonly directory = mkdtempSync(join(tmpdir(), 'proa-servers-'))
   readonly #programs: { readonly name: string; readonly child: ChildProcess; tail: string }[] = []
   /** Ends them, the last one first, and removes the directory. */
   readonly stop: Stop = registered(async () => {

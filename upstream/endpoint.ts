@@ -1,4 +1,4 @@
-/** What the load needs of a kubeconfig: where the server is and how to be its administrator. */
+/** What a plain client needs of a kubeconfig: where the server is and how to be its administrator. */
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 
@@ -22,9 +22,11 @@ interface Kubeconfig {
 
 const decoded = (base64: string): string => Buffer.from(base64, 'base64').toString()
 
-/** Reads the first cluster and user of the file. */
-export function readEndpoint(path: string): Endpoint {
-  const { clusters, users } = parse(readFileSync(path, 'utf8')) as Kubeconfig
+/** The first cluster and user of the file. */
+export const readEndpoint = (path: string): Endpoint => parseEndpoint(readFileSync(path, 'utf8'))
+
+export function parseEndpoint(kubeconfig: string): Endpoint {
+  const { clusters, users } = parse(kubeconfig) as Kubeconfig
   const { cluster } = clusters[0]!
   const { user } = users[0]!
   const url = new URL(cluster.server)
