@@ -1,0 +1,90 @@
+/**
+ * What of an answer must be equal on both servers. Times, uids, resource versions, tokens and names that are made by chance are
+ * replaced by what they are; everything else, texts and headers too, has to be the same.
+ */
+import { decodeProtobuf } from '../../src/api/protobuf-decode.ts'
+import { parseYamlDocuments } from '../../src/api/yaml.ts'
+import type { Answer } from './exchange.ts'
+
+export interface Normal {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: unknown
+}
+
+/** What clients act on. Of the others each server has its own. */
+const HEADERS = [
+  'content-type',
+  'warning',
+  'retry-after',
+  'location',
+  'www-authenticate',
+  'content-encoding',
+  'cache-control',
+  'vary',
+  'allow',
+]
+/** That they are there matters, not what they say. */
+const PRESENT = ['etag', 'last-modified', 'audit-id']
+
+const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
+const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g
+/** Numbers of the store in texts: "current: 12", "too old resource version: 1 (12)". */
+const REVISIONS = /(?<=current: |: \d+ \()\d+/g
+const ADDRESS = /\b10\.96\.\d+\.\d+\b/g
+
+const text = (value: string): string =>
+  value.replaceAll(UID, '<uid>').replaceAll(TIME, '<time>').replaceAll(REVISIONS, '<revision>').replaceAll(ADDRESS, '<cluster ip>')
+
+const CHANCE: Readonly<Record<string, string>> = { resourceVersion: '<revision>', continue: '<token>', token: '<token>' }
+
+interface Metadata {
+  readonly name?: unknown
+  readonly generateName?: unknown
+}
+
+const isGenerated = ({ name, generateName }: Metadata): boolean =>
+  typeof name === 'string' && typeof generateName === 'string' && generateName !== '' && name.startsWith(generateName)
+
+function value(given: unknown, key: string): unknown {
+  if (typeof given === 'string') {
+    const chance = CHANCE[key]
+    return chance !== undefined && given !== '' && given !== '0' ? chance : text(given)
+  }
+  if (Array.isArray(given)) return given.map((item) => value(item, ''))
+  if (typeof given !== 'object' || given === null) return given
+  const made: Record<string, unknown> = {}
+  for (const [name, item] of Object.entries(given)) made[text(name)] = value(item, name)
+  if (isGenerated(given)) made['name'] = `${String((given as Metadata).generateName)}<chance>`
+  return made
+}
+
+const PROTOBUF_MAGIC = 'k8s\0'
+
+function bodyOf({ body, headers }: Answer): unknown {
+  if (body.length === 0) return undefined
+  const type = String(headers['content-type'] ?? '')
+  if (body.toString('latin1', 0, 4) === PROTOBUF_MAGIC) return decodeProtobuf(body)
+  const written = body.toString()
+  if (type.startsWith('application/yaml')) return parseYamlDocuments(written)
+  if (!type.startsWith('application/json')) return written
+  // A watch is a line an event.
+  const lines = written.split('\n').filter((line) => line !== '')
+  return lines.length > 1 && lines.every((line) => line.startsWith('{')) ? lines.map((line) => parsed(line)) : parsed(written)
+}
+
+function parsed(written: string): unknown {
+  try {
+    return JSON.parse(written)
+  } catch {
+    // Not JSON after all: compared as it stands.
+    return written
+  }
+}
+
+export function normalise(answer: Answer): Normal {
+  const headers: Record<string, unknown> = {}
+  for (const name of HEADERS) if (answer.headers[name] !== undefined) headers[name] = value(answer.headers[name], '')
+  for (const name of PRESENT) if (answer.headers[name] !== undefined) headers[name] = '<present>'
+  return { status: answer.status, headers, body: value(bodyOf(answer), '') }
+}

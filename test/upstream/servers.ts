@@ -1,0 +1,74 @@
+/**
+ * Upstream's kube-apiserver and proa's, side by side and without controllers: whatever is stored was written by the test. Each is
+ * started once a process.
+ */
+import { Agent } from 'node:https'
+import { after } from 'node:test'
+import { silentLog } from '../../src/base/log.ts'
+import { systemClock, systemRandom } from '../../src/base/system.ts'
+import { startApiPlane } from '../../src/cluster/control-plane.ts'
+import { createLifecycle } from '../../src/cluster/lifecycle.ts'
+import { serveTemporarily, temporaryTokenSigner } from '../../src/cluster/temporary-server.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
+import { apiServerPrograms, startApiServer, writeApiServerFiles } from '../../upstream/api-server.ts'
+import { parseEndpoint, readEndpoint, type Endpoint } from '../../upstream/endpoint.ts'
+import { freePort, Group } from '../../upstream/processes.ts'
+import { builtPrograms } from '../../upstream/programs.ts'
+import { untilReady } from '../../upstream/ready.ts'
+import { ask, type Answer, type Question } from './exchange.ts'
+
+export interface Server {
+  readonly name: 'upstream' | 'proa'
+  ask(question: Question): Promise<Answer>
+}
+
+export interface Servers {
+  readonly upstream: Server
+  readonly proa: Server
+}
+
+/** The kubeconfig of an upstream server that runs already, so that scenarios can be tried without starting it again and again. */
+const running = process.env['PROA_UPSTREAM_KUBECONFIG']
+
+/** Why scenarios are skipped, or false. */
+export function noUpstream(): string | false {
+  if (running) return false
+  const built = builtPrograms(apiServerPrograms)
+  return 'missing' in built && `upstream's programs are not built: ${built.missing.join(', ')} (npm run bench builds them)`
+}
+
+function server(name: Server['name'], endpoint: Endpoint): Server {
+  const agent = new Agent({ keepAlive: true })
+  after(() => agent.destroy())
+  return { name, ask: (question) => ask(endpoint, agent, question) }
+}
+
+async function startUpstream(): Promise<Server> {
+  if (running) return server('upstream', readEndpoint(running))
+  const programs = builtPrograms(apiServerPrograms)
+  if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')}`)
+  const group = new Group()
+  after(() => group.stop())
+  const port = await freePort()
+  const files = await writeApiServerFiles(group.directory, port)
+  await startApiServer(group, programs, files, port)
+  await untilReady(group, files.kubeconfig, performance.now())
+  return server('upstream', readEndpoint(files.kubeconfig))
+}
+
+async function startProa(): Promise<Server> {
+  const runtime = { clock: systemClock, random: systemRandom, log: silentLog }
+  const lifecycle = createLifecycle()
+  after(() => lifecycle.stop())
+  const options = { store: createMemoryStore(), tokenSigner: temporaryTokenSigner(), serviceCidr: '10.96.0.0/16' }
+  const api = await startApiPlane(runtime, lifecycle, options)
+  const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server)
+  return server('proa', parseEndpoint(kubeconfig))
+}
+
+let started: Promise<Servers> | undefined
+
+export function startServers(): Promise<Servers> {
+  started ??= Promise.all([startUpstream(), startProa()]).then(([upstream, proa]) => ({ upstream, proa }))
+  return started
+}
