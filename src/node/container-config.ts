@@ -33,6 +33,11 @@ const PROPAGATION: Readonly<Record<string, Mount['propagation']>> = {
 const HOSTS_PATH = '/etc/hosts'
 const DEFAULT_TERMINATION_MESSAGE_PATH = '/dev/termination-log'
 
+/** An image volume that cannot be mounted as the container wants it. */
+export class ImageMountError extends Error {
+  override readonly name = 'ImageMountError'
+}
+
 /** Throws ConfigurationError when something that the container refers to is missing or forbidden. */
 export async function containerConfig(input: ContainerConfigInput): Promise<ContainerConfig> {
   const { node, pod, container, image, restartCount, podIPs, objects } = input
@@ -91,7 +96,15 @@ async function volumeMounts(
     if (subPath.startsWith('/')) throw new ConfigurationError(`error SubPath \`${subPath}\` must not be an absolute path`)
     if (subPath.split('/').includes('..')) throw new ConfigurationError(`unable to provision SubPath \`${subPath}\`: must not contain '..'`)
     let hostPath = mounted.hostPath
-    if (subPath !== '') {
+    const isByRuntime = mounted.imageId !== undefined && hostPath === ''
+    if (
+      subPath !== '' &&
+      mounted.imageId !== undefined &&
+      !isByRuntime &&
+      (await node.host.pathType(`${hostPath}/${subPath}`)) === 'missing'
+    )
+      throw new ImageMountError(`image subpath "${subPath}" does not exist`)
+    if (subPath !== '' && !isByRuntime) {
       try {
         hostPath = await node.host.prepareSubPath(
           mounted.hostPath,
@@ -108,6 +121,7 @@ async function volumeMounts(
       hostPath,
       readonly: mount.readOnly === true || mounted.isReadonly,
       propagation: PROPAGATION[mount.mountPropagation ?? 'None'] ?? 'PRIVATE',
+      ...(isByRuntime ? { image: { id: mounted.imageId!, subPath } } : {}),
     })
   }
   return mounts

@@ -56,6 +56,8 @@ export interface Mount {
   readonly hostPath: string
   readonly readonly: boolean
   readonly propagation: 'PRIVATE' | 'HOST_TO_CONTAINER' | 'BIDIRECTIONAL'
+  /** Instead of hostPath, which is empty then: the file system of an image, mounted by the runtime (KEP-4639). */
+  readonly image?: { readonly id: string; readonly subPath: string }
 }
 
 export interface LinuxResources {
@@ -219,6 +221,13 @@ export interface ContainerRuntime {
   /** Resolves with the image's id. */
   pullImage(image: string, credentials: RegistryCredentials | undefined, signal: AbortSignal): Promise<string>
   removeImage(image: string): Promise<void>
+  /**
+   * Mounts an image's file system at a directory of the node that exists, read-only; nothing happens when it is mounted there. Resolves
+   * with false, having done nothing, when the runtime takes images as mounts of containers. Runtimes that always do leave it out.
+   */
+  mountImage?(imageId: string, target: string, podUid: string): Promise<boolean>
+  /** Lets go of images mounted for pods that do not hold them any more. Whatever was mounted has been unmounted before. */
+  releaseImages?(isHeld: (podUid: string) => boolean): Promise<void>
 
   /** Until the signal aborts; reconnects by itself. After a gap an event for every known container may come. */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>

@@ -3,24 +3,25 @@
  * however many pods want it, and the back-off of pulls that fail. Failures are values with the reason that the container's status
  * shows.
  */
-import type { Container } from '../api/generated/core/v1.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { backOffUntil, goDuration, raiseBackOff, type BackOff } from './back-off.ts'
 import type { ContainerRuntime, Image, RegistryCredentials } from './container-runtime.ts'
 import { parseImageName, withDefaultTag } from './image-name.ts'
 import type { ContainerEvents } from './pod-events.ts'
 
-export type ImageOutcome =
-  | { readonly image: Image }
-  | {
-      readonly reason: 'InvalidImageName' | 'ErrImageNeverPull' | 'ErrImagePull' | 'ImagePullBackOff' | 'ImageInspectError'
-      readonly message: string
-      /** When to try again; undefined when only another spec can help. */
-      readonly retryAtMs: number | undefined
-    }
+export interface ImageFailure {
+  readonly reason: 'InvalidImageName' | 'ErrImageNeverPull' | 'ErrImagePull' | 'ImagePullBackOff' | 'ImageInspectError'
+  readonly message: string
+  /** When to try again; undefined when only another spec can help. */
+  readonly retryAtMs: number | undefined
+}
+
+export type ImageOutcome = { readonly image: Image } | ImageFailure
 
 export interface ImageRequest {
-  readonly container: Container
+  /** As the spec names it. */
+  readonly image: string
+  readonly pullPolicy: string | undefined
   readonly podUid: string
   /** Those whose registry fits, to be tried in order. */
   credentialsFor(repository: string): Promise<readonly RegistryCredentials[]>
@@ -104,8 +105,7 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
 
   return {
     async ensure(request) {
-      const { container, events } = request
-      const requested = container.image ?? ''
+      const { image: requested, events } = request
       const name = parseImageName(requested)
       if (!name) {
         const message = `Failed to apply default image tag "${requested}": couldn't parse image name "${requested}": invalid reference format`
@@ -113,7 +113,7 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
         return { reason: 'InvalidImageName', message, retryAtMs: undefined }
       }
       const image = withDefaultTag(requested, name)
-      const policy = container.imagePullPolicy ?? (name.tag === 'latest' ? 'Always' : 'IfNotPresent')
+      const policy = request.pullPolicy ?? (name.tag === 'latest' ? 'Always' : 'IfNotPresent')
       if (policy !== 'Always') {
         let present: Image | undefined
         try {

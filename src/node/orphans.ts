@@ -39,4 +39,5 @@ export async function removeOrphans(node: NodeContext, isKnown: (uid: string) =>
     if (identity.name !== '') await node.host.removeTree(podLogDirectory(node.logsDirectory, identity))
     for (const qos of QOS_CLASSES) await node.host.removePodCgroup(podCgroup(node.cgroupRoot, identity.uid, qos))
   }
+  await node.containers.releaseImages?.(isKnown)
 }

@@ -1,13 +1,13 @@
 /** Carries out what a pod's plan says to start: its sandbox and its containers. Failures are values that hold the next try back. */
 import type { Container, Pod } from '../api/generated/core/v1.ts'
 import { orAborted } from './abort.ts'
-import { containerConfig } from './container-config.ts'
+import { containerConfig, ImageMountError } from './container-config.ts'
 import { ConfigurationError } from './environment.ts'
 import type { FollowedObjects } from './followed-objects.ts'
 import { credentialsFor } from './credentials.ts'
 import { runHook } from './hooks.ts'
 import { describePod, identityOf, podLogDirectory, podCgroup } from './identity.ts'
-import type { ImageOutcome } from './images.ts'
+import type { ImageFailure, ImageOutcome, ImageRequest } from './images.ts'
 import type { NodeContext } from './node-context.ts'
 import { newestContainer } from './observation.ts'
 import type { PodEvents } from './pod-events.ts'
@@ -16,7 +16,7 @@ import { planSandbox, type Hold, type PodAction } from './pod-plan.ts'
 import { killAll, killContainer, podGraceSeconds } from './pod-termination.ts'
 import { podCgroupResources, qosClass } from './resources.ts'
 import { sandboxConfig } from './sandbox-config.ts'
-import type { PodVolumes } from './volumes/pod-volumes.ts'
+import type { MountedVolume, PodVolumes } from './volumes/pod-volumes.ts'
 
 export interface PodStarter {
   /** Undefined when it worked. */
@@ -69,11 +69,14 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
     return pod.spec?.hostNetwork ? node.hostIPs : (observer.current.sandboxes[0]?.ips ?? [])
   }
 
-  async function ensureImage(pod: Pod, container: Container, signal: AbortSignal): Promise<ImageOutcome> {
+  async function ensureImage(
+    pod: Pod,
+    image: Pick<ImageRequest, 'image' | 'pullPolicy' | 'events'>,
+    signal: AbortSignal,
+  ): Promise<ImageOutcome> {
     return node.images.ensure({
-      container,
+      ...image,
       podUid: pod.metadata?.uid ?? '',
-      events: events.container(container.name),
       signal,
       async credentialsFor(repository) {
         const names = (pod.spec?.imagePullSecrets ?? []).map(({ name }) => name ?? '')
@@ -84,6 +87,20 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
         )
       },
     })
+  }
+
+  /** The images that the container mounts as volumes, with where they are on the node; or why one cannot be had. */
+  async function imageVolumes(pod: Pod, container: Container, signal: AbortSignal): Promise<Map<string, MountedVolume> | ImageFailure> {
+    const found = new Map<string, MountedVolume>()
+    for (const { name } of container.volumeMounts ?? []) {
+      const source = pod.spec?.volumes?.find((volume) => volume.name === name)?.image
+      if (!source || found.has(name)) continue
+      const request = { image: source.reference ?? '', pullPolicy: source.pullPolicy, events: events.pod }
+      const outcome = await ensureImage(pod, request, signal)
+      if ('reason' in outcome) return outcome
+      found.set(name, await volumes.mountImage(name, outcome.image.id))
+    }
+    return found
   }
 
   /** Dead runs of a container but for the last: upstream keeps one, for `logs --previous` and the last state. */
@@ -142,13 +159,25 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
         record('Warning', 'Failed', `Error: ${message}`)
         return hold(reason, message, afterMs)
       }
-      // A pull that others may want goes on without this pod.
-      const outcome = await orAborted(ensureImage(pod, container, signal), signal)
-      if (!outcome) return undefined
-      if ('reason' in outcome) {
-        record('Warning', 'Failed', `Error: ${outcome.reason}`)
-        return { reason: outcome.reason, message: outcome.message, untilMs: outcome.retryAtMs ?? clock.now() + NEVER_MS }
+      const lacksImage = (failure: ImageFailure): Hold => {
+        record('Warning', 'Failed', `Error: ${failure.reason}`)
+        return { reason: failure.reason, message: failure.message, untilMs: failure.retryAtMs ?? clock.now() + NEVER_MS }
       }
+      let mountedImages
+      try {
+        mountedImages = await orAborted(imageVolumes(pod, container, signal), signal)
+      } catch (error) {
+        // In the words of a runtime that mounts images by itself (cri-api pkg/errors).
+        return fail('CreateContainerError', `ImageVolumeMountFailed: ${textOf(error)}`)
+      }
+      if (!mountedImages) return undefined
+      if ('reason' in mountedImages) return lacksImage(mountedImages)
+      const images = mountedImages
+      // A pull that others may want goes on without this pod.
+      const request = { image: container.image ?? '', pullPolicy: container.imagePullPolicy, events: record }
+      const outcome = await orAborted(ensureImage(pod, request, signal), signal)
+      if (!outcome) return undefined
+      if ('reason' in outcome) return lacksImage(outcome)
       const sandbox = observer.current.sandboxes[0]
       const { isNeeded, attempt } = planSandbox(pod, observer.current)
       if (!sandbox || isNeeded) return undefined
@@ -164,10 +193,11 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
             action.restartCount ?? pod.status?.containerStatuses?.find(({ name }) => name === container.name)?.restartCount ?? 0,
           podIPs,
           objects,
-          volume: (name) => volumes.get(name),
+          volume: (name) => images.get(name) ?? volumes.get(name),
           containerId: (name) => newestContainer(observer.current, name)?.id,
         })
       } catch (error) {
+        if (error instanceof ImageMountError) return fail('CreateContainerError', `ImageVolumeMountFailed: ${error.message}`)
         if (!(error instanceof ConfigurationError))
           log.error('container not configured', { pod: describePod(identityOf(pod)), container: container.name, error: textOf(error) })
         return fail('CreateContainerConfigError', textOf(error))

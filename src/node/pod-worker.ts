@@ -85,6 +85,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   const volumes = createPodVolumes(node.runtime, first, {
     client: node.client,
     host: node.host,
+    containers: node.containers,
     objects,
     directory: podDirectory(node.dataDirectory, identity.uid),
     secretDirectory: podSecretDirectory(node.dataDirectory, identity.uid),
@@ -381,6 +382,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   /** Gives back what the pod held; only then may the API let go of it. Tried again when it fails. */
   async function clean(): Promise<void> {
     await node.host.removeTree(podDirectory(node.dataDirectory, identity.uid))
+    if (first.spec?.volumes?.some(({ image }) => image)) await node.containers.releaseImages?.((uid) => uid !== identity.uid)
     await node.host.removeTree(podSecretDirectory(node.dataDirectory, identity.uid))
     await node.host.removePodCgroup(podCgroup(node.cgroupRoot, identity.uid, qosClass(writer.pod)))
     isClean = true

@@ -18,6 +18,7 @@ import type {
 import { containerMessage, resourcesMessage, sandboxMessage } from './cri-requests.ts'
 import { forwardPortAt, runCommandAt } from './cri-streaming.ts'
 import { createGrpcCalls } from './grpc-calls.ts'
+import { mountImage, releaseImages, takesImageMounts } from './image-mounts.ts'
 
 /** A sandbox may wait for its network and its image longer than other calls. */
 const SANDBOX_DEADLINE_MS = 240_000
@@ -44,13 +45,14 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     return answer.image ? imageOf(answer.image) : undefined
   }
 
+  const version = async () => {
+    const answer = await pods<{ runtime_name: string; runtime_version: string }>('Version', { version: 'v1' })
+    return { name: answer.runtime_name, version: answer.runtime_version }
+  }
+
   return {
     close: () => calls.close(),
-
-    async version() {
-      const answer = await pods<{ runtime_name: string; runtime_version: string }>('Version', { version: 'v1' })
-      return { name: answer.runtime_name, version: answer.runtime_version }
-    },
+    version,
 
     async status() {
       const answer = await pods<{ status: { conditions: readonly WireCondition[] } | null }>('Status', { verbose: false })
@@ -153,6 +155,14 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     },
     async removeImage(image) {
       await images('RemoveImage', { image: { image } })
+    },
+    async mountImage(imageId, target, podUid) {
+      if (takesImageMounts(await version())) return false
+      await mountImage(calls, imageId, target, podUid)
+      return true
+    },
+    async releaseImages(isHeld) {
+      if (!takesImageMounts(await version())) await releaseImages(calls, isHeld)
     },
 
     events: (signal) => criEvents(runtime, calls, signal),

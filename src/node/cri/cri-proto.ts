@@ -28,7 +28,7 @@ service RuntimeService {
 }
 service ImageService {
   ListImages(Empty) ListImagesResponse
-  ImageStatus(ImageRequest) ImageStatusResponse
+  ImageStatus(ImageStatusRequest) ImageStatusResponse
   PullImage(PullImageRequest) PullImageResponse
   RemoveImage(ImageRequest) Empty
 }
@@ -83,7 +83,10 @@ message PodSandbox {
 message ListPodSandboxResponse { repeated PodSandbox items = 1 }
 message ImageSpec { string image = 1; map<string,string> annotations = 2; string user_specified_image = 18 }
 message KeyValue { string key = 1; string value = 2 }
-message Mount { string container_path = 1; string host_path = 2; bool readonly = 3; MountPropagation propagation = 5 }
+message Mount {
+  string container_path = 1; string host_path = 2; bool readonly = 3; MountPropagation propagation = 5; ImageSpec image = 9
+  string image_sub_path = 10
+}
 message LinuxContainerResources {
   int64 cpu_period = 1; int64 cpu_quota = 2; int64 cpu_shares = 3; int64 memory_limit_in_bytes = 4; int64 oom_score_adj = 5
 }
@@ -134,7 +137,8 @@ message Image {
 }
 message ListImagesResponse { repeated Image images = 1 }
 message ImageRequest { ImageSpec image = 1 }
-message ImageStatusResponse { Image image = 1 }
+message ImageStatusRequest { ImageSpec image = 1; bool verbose = 2 }
+message ImageStatusResponse { Image image = 1; map<string,string> info = 2 }
 message AuthConfig { string username = 1; string password = 2 }
 message PullImageRequest { ImageSpec image = 1; AuthConfig auth = 2; PodSandboxConfig sandbox_config = 3 }
 message PullImageResponse { string image_ref = 1 }
@@ -150,4 +154,24 @@ service Events {
 message SubscribeRequest { repeated string filters = 1 }
 message Any { string type_url = 1; bytes value = 2 }
 message Envelope { string namespace = 2; string topic = 3; Any event = 4 }
+`
+
+/** containerd's snapshots: the unpacked layers of its images, from which an image's file system can be mounted. */
+export const CONTAINERD_SNAPSHOTS_PROTO = `
+package containerd.services.snapshots.v1
+service Snapshots {
+  View(ViewRequest) MountsResponse
+  Mounts(SnapshotKey) MountsResponse
+  Remove(SnapshotKey) Empty
+  List(ListRequest) stream ListResponse
+}
+message Empty {
+}
+message ViewRequest { string snapshotter = 1; string key = 2; string parent = 3; map<string,string> labels = 4 }
+message SnapshotKey { string snapshotter = 1; string key = 2 }
+message ListRequest { string snapshotter = 1; repeated string filters = 2 }
+message ListResponse { repeated Info info = 1 }
+message Info { string name = 1; map<string,string> labels = 6 }
+message MountsResponse { repeated Mount mounts = 1 }
+message Mount { string type = 1; string source = 2; repeated string options = 4 }
 `

@@ -69,6 +69,7 @@ export function containerMessage(config: ContainerConfig): Message {
       host_path: mount.hostPath,
       readonly: mount.readonly,
       propagation: `PROPAGATION_${mount.propagation}`,
+      ...(mount.image ? { image: { image: mount.image.id }, image_sub_path: mount.image.subPath } : {}),
     })),
     labels: config.labels,
     annotations: config.annotations,

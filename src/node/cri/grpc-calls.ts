@@ -5,17 +5,19 @@
 import type * as Grpc from '@grpc/grpc-js'
 import type * as ProtoLoader from '@grpc/proto-loader'
 import { RuntimeError } from '../container-runtime.ts'
-import { CONTAINERD_EVENTS_PROTO, CRI_PROTO } from './cri-proto.ts'
+import { CONTAINERD_EVENTS_PROTO, CONTAINERD_SNAPSHOTS_PROTO, CRI_PROTO } from './cri-proto.ts'
 import { parseProto } from './proto-text.ts'
 
 /** Lists of a node with thousands of containers pass the library's own limit of 4 MiB; execSync may return 16. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 /** How long a call may take where its caller names no time: as upstream's kubelet (runtimeRequestTimeout). */
 const DEFAULT_DEADLINE_MS = 120_000
+/** CRI's images live in this namespace of containerd. */
+export const CRI_NAMESPACE = 'k8s.io'
 const RECONNECT_MIN_MS = 20
 const RECONNECT_MAX_MS = 1_000
 
-export type ServiceName = 'RuntimeService' | 'ImageService' | 'Events'
+export type ServiceName = 'RuntimeService' | 'ImageService' | 'Events' | 'Snapshots'
 
 export interface CallOptions {
   /** `Infinity` for none. */
@@ -36,6 +38,8 @@ type Method = Grpc.MethodDefinition<object, object>
 
 interface Connection {
   readonly client: Grpc.Client
+  /** containerd keeps what belongs to CRI in a namespace of its own; CRI's own calls don't mind. */
+  readonly metadata: Grpc.Metadata
   readonly methods: Readonly<Record<ServiceName, Readonly<Record<string, Method>>>>
 }
 
@@ -54,7 +58,7 @@ export function createGrpcCalls(socketPath: string): GrpcCalls {
   const connect = (): Promise<Connection> => (connecting ??= open(socketPath))
 
   const call = async <T>(service: ServiceName, method: string, request: object, options: CallOptions = {}): Promise<T> => {
-    const { client, methods } = await connect()
+    const { client, methods, metadata } = await connect()
     options.signal?.throwIfAborted()
     const definition = methods[service][method]!
     const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS
@@ -71,6 +75,7 @@ export function createGrpcCalls(socketPath: string): GrpcCalls {
         definition.requestSerialize,
         definition.responseDeserialize,
         request,
+        metadata,
         { deadline },
         callback,
       )
@@ -80,10 +85,16 @@ export function createGrpcCalls(socketPath: string): GrpcCalls {
   }
 
   async function* stream<T>(service: ServiceName, method: string, request: object, signal: AbortSignal): AsyncGenerator<T> {
-    const { client, methods } = await connect()
+    const { client, methods, metadata } = await connect()
     if (signal.aborted) return
     const definition = methods[service][method]!
-    const running = client.makeServerStreamRequest(definition.path, definition.requestSerialize, definition.responseDeserialize, request)
+    const running = client.makeServerStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      request,
+      metadata,
+    )
     const cancel = () => running.cancel()
     signal.addEventListener('abort', cancel, { once: true })
     try {
@@ -111,6 +122,9 @@ async function open(socketPath: string): Promise<Connection> {
   const options = { keepCase: true, longs: String, enums: String, defaults: true, bytes: Buffer }
   const cri = fromJSON(parseProto(CRI_PROTO) as Definitions, options)
   const events = fromJSON(parseProto(CONTAINERD_EVENTS_PROTO) as Definitions, options)
+  const snapshots = fromJSON(parseProto(CONTAINERD_SNAPSHOTS_PROTO) as Definitions, options)
+  const metadata = new grpc.Metadata()
+  metadata.set('containerd-namespace', CRI_NAMESPACE)
   const client = new grpc.Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
@@ -119,10 +133,12 @@ async function open(socketPath: string): Promise<Connection> {
   })
   return {
     client,
+    metadata,
     methods: {
       RuntimeService: cri['runtime.v1.RuntimeService'] as Grpc.ServiceDefinition,
       ImageService: cri['runtime.v1.ImageService'] as Grpc.ServiceDefinition,
       Events: events['containerd.services.events.v1.Events'] as Grpc.ServiceDefinition,
+      Snapshots: snapshots['containerd.services.snapshots.v1.Snapshots'] as Grpc.ServiceDefinition,
     },
   }
 }

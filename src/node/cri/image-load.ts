@@ -8,10 +8,9 @@ import { pipeline } from 'node:stream/promises'
 import { sleep } from '../../base/clock.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
+import { CRI_NAMESPACE } from './grpc-calls.ts'
 import { systemEnvironment } from './processes.ts'
 
-/** CRI's images live in this namespace of containerd. */
-const CRI_NAMESPACE = 'k8s.io'
 /** CRI hears of a new image by an event. */
 const SEEN_BY_CRI_MS = 10_000
 const SEEN_STEP_MS = 5

@@ -6,6 +6,7 @@ import type { Pod, Volume } from '../../api/generated/core/v1.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import type { Client } from '../../client/client.ts'
 import type { DownwardContext } from '../downward.ts'
+import type { ContainerRuntime } from '../container-runtime.ts'
 import type { FollowedObjects } from '../followed-objects.ts'
 import type { Host, ProjectedFile } from '../host.ts'
 import { bytesOf } from '../quantities.ts'
@@ -14,8 +15,11 @@ import { projectedFiles, VolumeError, type ProjectionContext } from './projected
 import { createPodTokens, type TokenSource } from './tokens.ts'
 
 export interface MountedVolume {
+  /** Empty when the runtime mounts `imageId` by itself. */
   readonly hostPath: string
   readonly isReadonly: boolean
+  /** Of an image volume. */
+  readonly imageId?: string
 }
 
 export interface VolumeFailure {
@@ -27,6 +31,8 @@ export interface PodVolumes {
   /** Makes or updates every volume; tells what failed. */
   setUp(pod: Pod, context: Pick<DownwardContext, 'podIPs' | 'hostIPs' | 'facts'>): Promise<readonly VolumeFailure[]>
   get(volume: string): MountedVolume | undefined
+  /** An image volume, once its image is on the node: it is pulled when a container that mounts it starts. */
+  mountImage(volume: string, imageId: string): Promise<MountedVolume>
   /** When a token must be renewed. */
   readonly refreshAtMs: number | undefined
 }
@@ -34,6 +40,7 @@ export interface PodVolumes {
 export interface PodVolumesOptions {
   readonly client: Client
   readonly host: Host
+  readonly containers: Pick<ContainerRuntime, 'mountImage'>
   readonly objects: FollowedObjects
   /** The pod's directory. */
   readonly directory: string
@@ -44,7 +51,7 @@ export interface PodVolumesOptions {
 export function createPodVolumes(
   runtime: Runtime,
   first: Pod,
-  { client, host, objects, directory, secretDirectory }: PodVolumesOptions,
+  { client, host, containers, objects, directory, secretDirectory }: PodVolumesOptions,
 ): PodVolumes {
   const mounted = new Map<string, MountedVolume>()
   const written = new Map<string, readonly ProjectedFile[]>()
@@ -95,6 +102,7 @@ export function createPodVolumes(
   }
 
   async function setUpOne(volume: Volume, context: ProjectionContext): Promise<MountedVolume> {
+    if (volume.image) return { hostPath: '', isReadonly: true }
     if (volume.emptyDir) return mounted.get(volume.name) ?? emptyDir(volume)
     if (volume.hostPath) return mounted.get(volume.name) ?? { hostPath: await prepareHostPath(host, volume.hostPath), isReadonly: false }
     if (volume.persistentVolumeClaim)
@@ -129,6 +137,13 @@ export function createPodVolumes(
       return failures.filter((failure) => failure !== undefined)
     },
     get: (volume) => mounted.get(volume),
+    async mountImage(volume, imageId) {
+      const path = `${directory}/volumes/kubernetes.io~image/${volume}`
+      if (!containers.mountImage) return { hostPath: '', isReadonly: true, imageId }
+      await host.makeDirectory(path, 0o750)
+      const isMounted = await containers.mountImage(imageId, path, first.metadata?.uid ?? '')
+      return { hostPath: isMounted ? path : '', isReadonly: true, imageId }
+    },
     get refreshAtMs() {
       return tokens.refreshAtMs
     },
