@@ -1,6 +1,6 @@
 /**
  * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Not here yet:
- * PodSecurity, CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
+ * CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
  * PodTopologyLabels, NodeDeclaredFeatureValidator and PodResizeValidator. Admission policies (policies/) and
  * webhooks (webhooks/) are dynamic: they see what the built-in plugins have made.
  */
@@ -12,6 +12,7 @@ import { limitRanger } from './limit-ranger.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { nodeRestriction } from './node-restriction.ts'
 import { persistentVolumeClaimResize } from './persistent-volume-claim-resize.ts'
+import { podSecurity } from './pod-security/plugin.ts'
 import { priority } from './priority.ts'
 import { createResourceQuota } from './resource-quota.ts'
 import { runtimeClass } from './runtime-class.ts'
@@ -41,6 +42,7 @@ export function createAdmission({
     serviceAccount,
     nodeRestriction,
     taintNodesByCondition,
+    podSecurity(),
     priority,
     defaultTolerationSeconds({ notReadySeconds, unreachableSeconds }),
     defaultStorageClass,

@@ -16,6 +16,7 @@ import { CelMap, isList, toJson, type Value } from '../../../cel/values.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
 import { applyTypeOf } from '../../apply/versions.ts'
+import { settle, Unconverted } from '../../custom-resources/conversion.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
@@ -47,25 +48,27 @@ export function createMutatingPolicies(registry: ResourceRegistry, authorizer: A
   return {
     name: PLUGIN,
     handles: (attributes) => bound().length > 0 && attributes.object !== undefined && !isExempt(attributes),
-    admit(attributes) {
-      const { rounds } = attributes
-      const ran = (rounds?.state.get(PLUGIN) as Set<string> | undefined) ?? new Set<string>()
-      rounds?.state.set(PLUGIN, ran)
-      let next = attributes
-      for (const { policy, bindings } of bound()) {
-        for (const binding of bindings) {
-          const id = `${policy.metadata?.name}/${binding.metadata?.name}`
-          if (rounds?.isSecond && !ran.has(id)) continue
-          const object = mutate(policy, binding, next, dependencies)
-          if (!deepEqual(object, next.object)) {
-            next = { ...next, object }
-            rounds?.wantSecond()
-          }
-          if (policy.spec?.reinvocationPolicy === 'IfNeeded') ran.add(id)
+    admit: (attributes) => settle(() => admit(attributes)),
+  }
+
+  function admit(attributes: AdmissionAttributes): KubeObject | undefined {
+    const { rounds } = attributes
+    const ran = (rounds?.state.get(PLUGIN) as Set<string> | undefined) ?? new Set<string>()
+    rounds?.state.set(PLUGIN, ran)
+    let next = attributes
+    for (const { policy, bindings } of bound()) {
+      for (const binding of bindings) {
+        const id = `${policy.metadata?.name}/${binding.metadata?.name}`
+        if (rounds?.isSecond && !ran.has(id)) continue
+        const object = mutate(policy, binding, next, dependencies)
+        if (!deepEqual(object, next.object)) {
+          next = { ...next, object }
+          rounds?.wantSecond()
         }
+        if (policy.spec?.reinvocationPolicy === 'IfNeeded') ran.add(id)
       }
-      return next.object
-    },
+    }
+    return next.object
   }
 }
 
@@ -86,7 +89,7 @@ function mutate(
       attributes.object,
     )
   } catch (error) {
-    if (!(error instanceof Error) || error instanceof ApiError) throw error
+    if (!(error instanceof Error) || error instanceof ApiError || error instanceof Unconverted) throw error
     if (policy.spec?.failurePolicy === 'Ignore') return attributes.object
     throw refusal(attributes, `policy '${policy.metadata?.name}' with binding '${binding.metadata?.name}' denied request: ${error.message}`)
   }
@@ -157,7 +160,7 @@ function mutateBy(
     if ('error' in outcome) throw new Error(outcome.error)
     object = type === 'JSONPatch' ? patched(object, outcome.value) : applied(object, outcome.value, typeOf(registry, resource))
   }
-  return versions.store(object, resource)
+  return versions.store(object, resource, attributes.resource)
 }
 
 function patched(object: KubeObject, operations: Value): KubeObject {

@@ -1,12 +1,14 @@
 /**
  * ValidatingAdmissionPolicy (KEP-3488): rules in CEL that refuse objects before they are stored. A policy speaks where its
- * constraints and a binding of it match; the first denial is the answer, and every warning is given. Nothing here waits.
+ * constraints and a binding of it match; the first denial is the answer, and every warning is given. Nothing here
+ * waits, but for objects that a webhook must convert first.
  */
 import type { ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding } from '../../../api/generated/admissionregistration/v1.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { ApiError, STATUS_CODES } from '../../../api/status.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
+import { settle, Unconverted } from '../../custom-resources/conversion.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
@@ -25,10 +27,11 @@ export function createValidatingPolicies(registry: ResourceRegistry, authorizer:
   return {
     name: 'ValidatingAdmissionPolicy',
     handles: (attributes) => bound().length > 0 && !isExempt(attributes),
-    validate(attributes) {
-      const refusals = bound().flatMap((entry) => refusalsOf(entry, attributes, { registry, authorizer, versions }))
-      if (refusals[0]) throw refuse(attributes, refusals[0])
-    },
+    validate: (attributes) =>
+      settle(() => {
+        const refusals = bound().flatMap((entry) => refusalsOf(entry, attributes, { registry, authorizer, versions }))
+        if (refusals[0]) throw refuse(attributes, refusals[0])
+      }),
   }
 }
 
@@ -95,7 +98,7 @@ function judgeBinding(
   try {
     params = collectParams(registry, spec?.paramKind, binding.spec?.paramRef, attributes.namespace)
   } catch (error) {
-    if (error instanceof Error) return error
+    if (error instanceof Error && !(error instanceof Unconverted)) return error
     throw error
   }
   const subject = {

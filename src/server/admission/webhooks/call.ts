@@ -3,6 +3,7 @@ import { uuid } from '../../../base/random.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { badRequest, failure, type ApiError } from '../../../api/status.ts'
 import type { AdmissionAttributes } from '../../admission.ts'
+import { settle } from '../../custom-resources/conversion.ts'
 import { webhookTarget, type WebhookCall } from '../../webhook-call.ts'
 import { isExempt, matchNamespace, matchObject, matchRules, type Webhook } from './match.ts'
 import { readVerdict, refusalOf, reviewOf, reviewVersion, type Question, type Verdict } from './review.ts'
@@ -27,20 +28,25 @@ export interface Dispatch {
 class CallFailure extends Error {}
 
 /** The resource as this webhook wants it; undefined when the webhook is not about the request. May refuse the request. */
-export function concerns({ versions, conditions }: Dispatch, webhook: Webhook, attributes: AdmissionAttributes): ResourceInfo | undefined {
+export function concerns(
+  { versions, conditions }: Dispatch,
+  webhook: Webhook,
+  attributes: AdmissionAttributes,
+): ResourceInfo | undefined | Promise<ResourceInfo | undefined> {
   if (isExempt(attributes)) return undefined
   const resource = matchRules(webhook, attributes, () => versions.equivalents(attributes.resource))
   if (!resource || !matchObject(webhook, attributes) || !matchNamespace(webhook, attributes)) return undefined
   if (!webhook.matchConditions?.length) return resource
-  const object = versions.show(attributes.object, resource)
-  try {
-    return conditions(webhook, { resource, object, oldObject: versions.show(attributes.oldObject, resource) }, attributes)
-      ? resource
-      : undefined
-  } catch (error) {
-    if (webhook.failurePolicy === 'Ignore') return undefined
-    throw failure('Forbidden', error instanceof Error ? error.message : String(error))
-  }
+  return settle(() => {
+    const object = versions.show(attributes.object, resource)
+    const oldObject = versions.show(attributes.oldObject, resource)
+    try {
+      return conditions(webhook, { resource, object, oldObject }, attributes) ? resource : undefined
+    } catch (error) {
+      if (webhook.failurePolicy === 'Ignore') return undefined
+      throw failure('Forbidden', error instanceof Error ? error.message : String(error))
+    }
+  })
 }
 
 /** Asks; undefined when it could not be asked and that is to be ignored. Throws the refusal of the webhook, or of its failure. */
@@ -77,8 +83,8 @@ export async function ask(
       uid: uuid(runtime.random),
       version,
       resource,
-      object: versions.show(attributes.object, resource),
-      oldObject: versions.show(attributes.oldObject, resource),
+      object: await settle(() => versions.show(attributes.object, resource)),
+      oldObject: await settle(() => versions.show(attributes.oldObject, resource)),
     }
     const timeoutMs = (webhook.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000
     let answer: unknown

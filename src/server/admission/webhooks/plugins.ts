@@ -10,6 +10,7 @@ import type { KubeObject } from '../../../api/object.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { deepEqual } from '../../../base/deep-equal.ts'
 import type { AdmissionAttributes, AdmissionPlugin } from '../../admission.ts'
+import { settle, Unconverted } from '../../custom-resources/conversion.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import type { WebhookCall } from '../../webhook-call.ts'
 import { ask, concerns, internalError, type ConditionCheck, type Dispatch } from './call.ts'
@@ -95,10 +96,12 @@ async function mutate(
   let next = attributes
   for (const { id, webhook } of webhooks) {
     if (rounds?.isSecond && !invoked.again.has(id)) continue
-    const resource = concerns(dispatch, webhook, next)
+    const about = next
+    const resource = await concerns(dispatch, webhook, about)
     if (!resource) continue
     const verdict = await ask(dispatch, webhook, resource, next, true)
-    const patched = verdict?.patch === undefined ? next.object : patch(dispatch, webhook, resource, next, verdict.patch)
+    const changes = verdict?.patch
+    const patched = changes === undefined ? next.object : await settle(() => patch(dispatch, webhook, resource, about, changes))
     if (!isSame(patched, next.object)) {
       next = { ...next, object: patched }
       remember()
@@ -116,7 +119,7 @@ function patch(
   { versions }: Dispatch,
   { name }: Webhook,
   resource: ResourceInfo,
-  { object }: AdmissionAttributes,
+  { object, resource: requested }: AdmissionAttributes,
   changes: Parameters<typeof applyJsonPatch>[1],
 ): KubeObject | undefined {
   if (Array.isArray(changes) && changes.length === 0) return object
@@ -126,8 +129,9 @@ function patch(
       `admission webhook ${JSON.stringify(name)} attempted to modify the object, which is not supported for this operation`,
     )
   try {
-    return versions.store(applyJsonPatch(shown, changes), resource)
+    return versions.store(applyJsonPatch(shown, changes), resource, requested)
   } catch (error) {
+    if (error instanceof Unconverted) throw error
     throw internalError(error instanceof Error ? error.message : String(error))
   }
 }
@@ -140,7 +144,8 @@ async function validate(
   const asked: Promise<unknown>[] = []
   for (const { webhook } of webhooks) {
     const resource = concerns(dispatch, webhook, attributes)
-    if (resource) asked.push(ask(dispatch, webhook, resource, attributes, false))
+    if (resource instanceof Promise) asked.push(resource.then((found) => found && ask(dispatch, webhook, found, attributes, false)))
+    else if (resource) asked.push(ask(dispatch, webhook, resource, attributes, false))
   }
   if (asked.length > 0) await Promise.all(asked)
 }

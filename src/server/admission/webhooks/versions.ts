@@ -5,10 +5,13 @@ import type { ResourceRegistry, ServedResource, StoredKind } from '../../resourc
 
 export interface Versions {
   equivalents(resource: ResourceInfo): readonly ResourceInfo[]
-  /** A stored object in this version; objects of other kinds (subresources' own) stay as they are. */
+  /** A stored object in this version; objects of other kinds (subresources' own) stay as they are. Call within `settle`. */
   show(object: KubeObject | undefined, resource: ResourceInfo): KubeObject | undefined
-  /** Decodes what a webhook made of a shown object, fills defaults, and takes it to the stored version. */
-  store(object: KubeObject, resource: ResourceInfo): KubeObject
+  /**
+   * Decodes what a webhook made of a shown object, fills defaults, and takes it to the version that the pipeline works in for a request
+   * about `requested`: the stored one, or the request's where a webhook converts. Call within `settle`.
+   */
+  store(object: KubeObject, resource: ResourceInfo, requested: ResourceInfo): KubeObject
 }
 
 export function versionsOf(registry: ResourceRegistry): Versions {
@@ -33,12 +36,13 @@ export function versionsOf(registry: ResourceRegistry): Versions {
       if (!object || !found?.view.convert || object.kind !== found.stored.kind) return object
       return found.view.convert(object)
     },
-    store(object, resource) {
+    store(object, resource, requested) {
       const found = served(resource)
       if (!found || object.kind !== found.info.kind) return object
       const { object: decoded } = found.rules.decode(object)
       const stored = found.toStored({ ...decoded, apiVersion: found.apiVersion, kind: found.info.kind })
-      return found.stored.rules.defaults(stored)
+      if (!found.custom?.isConvertedOutside) return found.stored.rules.defaults(stored)
+      return served(requested)?.custom?.fromStored(stored) ?? stored
     },
   }
 }
