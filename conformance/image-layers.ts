@@ -101,6 +101,9 @@ const skeleton = (): ImageFile[] => [
   file('etc/os-release', 'NAME="Debian packages laid out for the conformance suite"\nID=proa-conformance\n'),
 ]
 
+/** A test knows the image that it mounted by these words. */
+const ALPINE = file('etc/os-release', 'NAME="Debian packages that stand for Alpine Linux"\nID=proa-conformance\n')
+
 /** Busybox with a link for each applet that no real program of the layer stands for. */
 function busyboxFiles(unpacked: string, others: readonly ImageFile[]): ImageFile[] {
   const program = join(unpacked, 'usr/bin/busybox')
@@ -151,8 +154,8 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
       folder('var/registry'),
       link('usr/local/bin/iperf', '/usr/bin/iperf'),
     ],
-    kitten: pet('kitten'),
-    nautilus: pet('nautilus'),
+    kitten: [...pet('kitten'), ALPINE],
+    nautilus: [...pet('nautilus'), ALPINE],
     nonewprivs: [program('usr/local/bin/nnp', 'nnp', 0o6755)],
     etcd: [program('usr/local/bin/etcd', 'etcd'), program('usr/local/bin/etcdctl', 'etcdctl'), folder('tmp', 0o1777)],
     'sample-apiserver': [program('sample-apiserver', 'sample-apiserver'), folder('tmp', 0o1777)],

@@ -17,6 +17,7 @@ import { findPrograms, RELEASE, suitePrograms } from '../upstream/programs.ts'
 import { loadImages, removeCluster, startCluster } from './cluster.ts'
 import { findImageArchive } from './images.ts'
 import { compareWithPassing, parsePassing, renderAreas, renderPassing, renderResults, renderTotals, totalsOf } from './report.ts'
+import { startRegistry, type Registry } from './registry.ts'
 import { continueRun, createRun, markRunning, sweepLeftovers, unmarkRunning } from './run-directory.ts'
 import type { Plan, RunDirectory } from './run-directory.ts'
 import { runSuite } from './suite.ts'
@@ -163,12 +164,14 @@ async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): P
   const dataDir = mkdtempSync(join(tmpdir(), 'proa-conformance-'))
   const mark = { runner: process.pid, clusterData: dataDir }
   markRunning(run.path, mark)
+  let registry: Registry | undefined
   try {
     step(`starting a cluster of ${nodes} ${runtime} node${nodes === 1 ? '' : 's'}`)
     await startCluster({ runtime, nodes, dataDir, signal })
     if (needs.images !== undefined && !signal.aborted) {
       step('loading the images into the cluster')
       await loadImages(needs.images, { dataDir, signal })
+      registry = await startRegistry(needs.images, dataDir)
     }
     if (signal.aborted) return 'stopped'
     const reportDirectory = join(run.path, 'reports', new Date().toISOString().replaceAll(':', '-'))
@@ -196,6 +199,7 @@ async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): P
     })
   } finally {
     step('taking the cluster down')
+    await registry?.close()
     await removeCluster(dataDir)
     unmarkRunning(run.path)
   }
