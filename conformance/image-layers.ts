@@ -1,8 +1,7 @@
 /**
  * What each layer of the suite's images holds. Debian's static busybox gives the small programs, but sh is bash in the images that
  * stand for Alpine with more tools: busybox's own would prefer its applets to the programs in PATH (its nc and ip lack what tests
- * use). Where the image is busybox alone, sh is busybox's, of the release that upstream's image has: tests compare its error texts,
- * and older ones pass no variable on whose name is not a shell's ("data-1").
+ * use). In the busybox image sh is busybox's, whose error texts tests compare, with bash for what Debian's build of it cannot.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -11,21 +10,18 @@ import { UserError } from '../src/cluster/user-error.ts'
 import type { ImageFile } from '../src/node/cri/oci-image.ts'
 import { pauseProgram, type PauseArchitecture } from '../src/node/cri/pause-program.ts'
 import type { ProgramName } from '../upstream/programs.ts'
-import type { OtherRelease } from './debian-packages.ts'
 import { commandNames, file, filesBelow, folder, link } from './image-files.ts'
 import type { LayerName } from './image-table.ts'
 
-export type PackageSet = 'base' | 'busybox' | 'nginx'
-/**
- * The sets of Debian packages that layers are made of, from the machine's own release but where another is named. Each is unpacked,
- * with all that it needs, into a directory of its own.
- */
-export const packageSets: Readonly<Record<PackageSet, { readonly names: readonly string[]; readonly release?: OtherRelease }>> = {
+/** The sets of Debian packages that layers are made of. Each is unpacked, with all that it needs, into a directory of its own. */
+export const packageSets = {
   // libc-bin has getent, by which tests look into /etc/hosts.
-  base: { names: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'] },
-  busybox: { names: ['busybox-static'], release: 'trixie' },
-  nginx: { names: ['nginx'] },
-}
+  base: ['bash', 'curl', 'bind9-dnsutils', 'iperf', 'libc-bin', 'netcat-openbsd', 'iproute2'],
+  bash: ['bash'],
+  busybox: ['busybox-static'],
+  nginx: ['nginx'],
+} as const
+export type PackageSet = keyof typeof packageSets
 
 export const imagePrograms = [
   'agnhost',
@@ -83,6 +79,17 @@ http {
 `
 const WELCOME = '<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1></body></html>\n'
 
+/**
+ * Busybox's shell under the name that it was called by. Debian's build of it, unlike upstream's, hands on no variable whose name is
+ * not a shell's ("data-1"); bash stands in where there is one.
+ */
+const BUSYBOX_SHELL = `#!/bin/bash
+while IFS= read -r -d '' variable; do
+  [[ $variable =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || exec -a "$0" /bin/bash "$@"
+done </proc/self/environ
+exec -a "$0" /bin/busybox "$@"
+`
+
 /** Of packages: documentation, translations, what starts services, and character sets that no test converts. */
 const NEEDLESS =
   /^(usr\/share\/(doc|man|info|locale|lintian|bash-completion|menu|i18n|bug|zoneinfo|perl5?)|var\/(cache|lib)|usr\/lib\/[^/]+\/(gconv|perl[^/]*)|usr\/lib\/locale|lib\/systemd|etc\/(init\.d|default|logrotate\.d|ufw|nginx\/(nginx\.conf|sites-[^/]+|modules-[^/]+|conf\.d|snippets)))$/
@@ -106,7 +113,7 @@ const ALPINE = file('etc/os-release', 'NAME="Debian packages that stand for Alpi
 
 /** Busybox with a link for each applet that no real program of the layer stands for. */
 function busyboxFiles(unpacked: string, others: readonly ImageFile[]): ImageFile[] {
-  const program = join(unpacked, 'usr/bin/busybox')
+  const program = join(unpacked, 'bin/busybox')
   const listed = spawnSync(program, ['--list'], { encoding: 'utf8' })
   if (listed.status !== 0) throw new UserError(`${program} --list did not run: ${listed.stderr || listed.error?.message}`)
   const taken = commandNames(others)
@@ -143,7 +150,7 @@ export function createLayers(sources: LayerSources): Record<LayerName, ImageFile
   ]
   return {
     base: withBusybox(packages.busybox, base),
-    busybox: withBusybox(packages.busybox, skeleton()),
+    busybox: withBusybox(packages.busybox, [...fromPackages('bash'), ...skeleton(), file('bin/sh', BUSYBOX_SHELL, 0o755)]),
     nginx: withBusybox(packages.busybox, nginx),
     agnhost: [
       program('agnhost', 'agnhost'),

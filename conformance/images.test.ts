@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, chmodSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileOf, mirrorOf, parseClosure } from './debian-packages.ts'
+import { fileOf, parseClosure } from './debian-packages.ts'
 import { commandNames, file, filesBelow, folder, link } from './image-files.ts'
 import { layerNames, renderImageTable, suiteImages } from './image-table.ts'
 
@@ -39,15 +39,6 @@ test('a closure is read from what apt would install, without what only scripts n
     'zlib1g_1%3a1.2.13.dfsg-1_amd64.deb',
   ])
   assert.deepEqual(parseClosure('E: Unable to locate package nginx\n'), [])
-})
-
-test("another release comes from the machine's own mirror of packages, however apt names it", () => {
-  assert.equal(mirrorOf('Types: deb\nURIs: http://mirror.example/debian/\nSuites: bookworm\n'), 'http://mirror.example/debian')
-  assert.equal(
-    mirrorOf('# old\ndeb [arch=amd64] https://security.example/debian-security x main\ndeb https://mirror.example/debian bookworm main\n'),
-    'https://mirror.example/debian',
-  )
-  assert.equal(mirrorOf('deb cdrom:[Debian]/ bookworm main\n'), undefined)
 })
 
 test('a tree on disk becomes files of a layer with their modes, without what is left out', (t) => {

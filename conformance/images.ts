@@ -90,13 +90,11 @@ export async function findImageArchive(step: (text: string) => void, signal: Abo
   const programs = await findPrograms(imagePrograms, step, signal)
   step("looking up the images' Debian packages")
   const closures = Object.fromEntries(
-    await Promise.all(
-      sets.map(async (set) => [set, await resolveClosure(packageSets[set].names, signal, packageSets[set].release)] as const),
-    ),
+    await Promise.all(sets.map(async (set) => [set, await resolveClosure(packageSets[set], signal)] as const)),
   ) as Record<PackageSet, DebianPackage[]>
   const path = join(archives, archiveName(closures, programs))
   if (!existsSync(path)) {
-    for (const set of sets) await fetchPackages(closures[set], step, signal, packageSets[set].release)
+    await fetchPackages(Object.values(closures).flat(), step, signal)
     step(`putting ${suiteImages.length} images together (once; kept in ${dirname(path)})`)
     mkdirSync(archives, { recursive: true })
     await makeArchive(path, closures, programs, signal)
