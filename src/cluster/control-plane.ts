@@ -2,110 +2,25 @@
  * The control plane, every part on one page: the API server over a store, the controllers, the scheduler. The library and the
  * server process both start it; what they add is nodes, and roads from outside.
  */
-import type { UserInfo } from '../api/exchange.ts'
-import type { NodeConnector, NodeService } from '../api/node-service.ts'
-import { resources as infos } from '../api/resources.ts'
 import type { Runtime } from '../base/runtime.ts'
-import type { Client } from '../client/client.ts'
-import { createClient } from '../client/create-client.ts'
 import { createEventRecorder } from '../client/events.ts'
 import { createInformers, type Informers } from '../client/informers.ts'
 import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
-import { createAdmission } from '../server/admission/index.ts'
-import { createMutatingPolicies } from '../server/admission/policies/mutating.ts'
-import { createValidatingPolicies } from '../server/admission/policies/validating.ts'
-import { createConditionCheck } from '../server/admission/policies/webhook-conditions.ts'
-import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
-import { createApiServer, type ApiServer } from '../server/api-server.ts'
-import type { TokenSigner } from '../server/authentication/tokens.ts'
-import { createOutgoing } from '../server/http/outgoing.ts'
-import { createRemoteNode } from '../server/http/remote-node.ts'
-import type { OutgoingTls } from '../server/outgoing.ts'
-import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
-import { resourcesWith } from '../server/resources/index.ts'
-import { createWebhookCall } from '../server/webhook-call.ts'
-import { kubeletAddress } from '../server/subresources/proxy-target.ts'
-import type { Store } from '../store/store.ts'
+import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
 import * as identities from './identities.ts'
-import { until, type Lifecycle } from './lifecycle.ts'
-import { servedPaths } from './served-paths.ts'
-import { ensureNamespaces, ensureNodeRights, ensureServiceCidr } from './system-objects.ts'
+import type { Lifecycle } from './lifecycle.ts'
 
-export interface ControlPlaneOptions {
-  readonly store: Store
-  readonly tokenSigner: TokenSigner
+export interface ControlPlaneOptions extends ApiPlaneOptions {
   /** PEM of the cluster's authority, which pods find in kube-root-ca.crt. */
   readonly rootCa: string
   readonly podCidr: string
-  readonly serviceCidr: string
-  /** How the API server shows itself to nodes that are not in its process, and what it trusts there. Absent: it reaches none of them. */
-  readonly kubeletTls?: OutgoingTls
-  /** How the API server shows itself to aggregated ones. */
-  readonly aggregatorTls?: Pick<OutgoingTls, 'cert' | 'key'>
-  /** "host:port", as discovery tells it. */
-  readonly serverAddress?: string
 }
 
-export interface ControlPlane {
-  readonly server: ApiServer
-  /** A client of this process, as this user. */
-  client(user: UserInfo): Client
+export interface ControlPlane extends ApiPlane {
   /** Of the controllers and the scheduler; nodes in the same process may share them. */
   readonly informers: Informers
-  /** Tells the API server of a node in this process, for logs, exec, attach and port-forward; all others are reached by their HTTPS API. */
-  connectNode(name: string, service: NodeService): void
-}
-
-/** The API server without what works on its objects. */
-export type ApiPlane = Pick<ControlPlane, 'server' | 'client' | 'connectNode'>
-
-/** Starts the API server; resolves when it is ready and the system namespaces are there. */
-export async function startApiPlane(
-  runtime: Runtime,
-  lifecycle: Lifecycle,
-  options: Omit<ControlPlaneOptions, 'rootCa' | 'podCidr'>,
-): Promise<ApiPlane> {
-  const nodes = new Map<string, NodeService>()
-  const outgoing = createOutgoing(runtime)
-  const { kubeletTls, aggregatorTls } = options
-  const remoteNode: NodeConnector = (name) => {
-    const node = server.core.reader.get('v1/Node', undefined, name)
-    const address = node && kubeletAddress(node)
-    return address && kubeletTls && createRemoteNode(runtime, address, { outgoing, tls: kubeletTls })
-  }
-  const nodeConnector: NodeConnector = (name) => nodes.get(name) ?? remoteNode(name)
-  lifecycle.start({ name: 'outgoing connections', run: (signal) => until(signal, async () => outgoing.close()) })
-  const server = createApiServer(runtime, {
-    store: options.store,
-    infos,
-    resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
-    admission: (registry, authorizer) =>
-      createAdmission({
-        dynamic: [
-          createMutatingPolicies(registry, authorizer),
-          createValidatingPolicies(registry, authorizer),
-          ...createWebhookAdmission({
-            registry,
-            call: createWebhookCall(runtime, outgoing),
-            conditions: createConditionCheck(authorizer),
-          }),
-        ],
-      }),
-    nodeConnector,
-    roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
-    paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
-    tokenSigner: options.tokenSigner,
-  })
-  const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })
-
-  lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })
-  await server.started
-  await ensureNamespaces(client(identities.administrator))
-  await ensureNodeRights(client(identities.administrator))
-  await ensureServiceCidr(client(identities.administrator), options.serviceCidr, runtime.clock)
-  return { server, client, connectNode: (name, service) => void nodes.set(name, service) }
 }
 
 /** Starts the parts in order; resolves when the API is ready and the system namespaces are there. */

@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ListMeta } from '../../src/api/generated/meta/v1.ts'
 import type { KubeObject } from '../../src/api/object.ts'
 import type { Answer, Question } from './exchange.ts'
 import { normalise } from './normalise.ts'
@@ -24,7 +25,7 @@ export interface Step extends Question {
 export interface Seen {
   readonly status: number
   readonly headers: Answer['headers']
-  readonly body: KubeObject
+  readonly body: KubeObject & { readonly metadata?: ListMeta }
 }
 
 export interface Scenario {
@@ -84,11 +85,11 @@ async function play(server: Server, { steps }: Scenario, namespace: string): Pro
   return played
 }
 
+/** A document as it is, anything else as its text. */
 function jsonOf({ body, headers }: Answer): KubeObject {
   const text = body.toString()
-  return String(headers['content-type']).startsWith('application/json') && text.trim().split('\n').length === 1
-    ? (JSON.parse(text) as KubeObject)
-    : { text }
+  const isDocument = String(headers['content-type']).startsWith('application/json') && text.trim().split('\n').length === 1 && text !== ''
+  return isDocument ? (JSON.parse(text) as KubeObject) : { text }
 }
 
 /** With the account that pods need: nothing makes it by itself here. */

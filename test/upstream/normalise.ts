@@ -46,6 +46,17 @@ interface Metadata {
 const isGenerated = ({ name, generateName }: Metadata): boolean =>
   typeof name === 'string' && typeof generateName === 'string' && generateName !== '' && name.startsWith(generateName)
 
+/** Items of proa's lists tell what they are (docs/api-server.md); upstream's built-in ones leave it to the list. */
+function asListed(list: object, items: unknown): unknown {
+  const { kind } = list as { readonly kind?: unknown }
+  if (typeof kind !== 'string' || !kind.endsWith('List') || !Array.isArray(items)) return items
+  const of = kind.slice(0, -'List'.length)
+  return items.map((item: unknown) => {
+    const { kind: own, apiVersion: _apiVersion, ...rest } = item as { readonly kind?: unknown; readonly apiVersion?: unknown }
+    return own === of ? rest : item
+  })
+}
+
 function value(given: unknown, key: string): unknown {
   if (typeof given === 'string') {
     const chance = CHANCE[key]
@@ -54,7 +65,7 @@ function value(given: unknown, key: string): unknown {
   if (Array.isArray(given)) return given.map((item) => value(item, ''))
   if (typeof given !== 'object' || given === null) return given
   const made: Record<string, unknown> = {}
-  for (const [name, item] of Object.entries(given)) made[text(name)] = value(item, name)
+  for (const [name, item] of Object.entries(given)) made[text(name)] = value(name === 'items' ? asListed(given, item) : item, name)
   if (isGenerated(given)) made['name'] = `${String((given as Metadata).generateName)}<chance>`
   return made
 }

@@ -6,7 +6,7 @@ import { Agent } from 'node:https'
 import { after } from 'node:test'
 import { silentLog } from '../../src/base/log.ts'
 import { systemClock, systemRandom } from '../../src/base/system.ts'
-import { startApiPlane } from '../../src/cluster/control-plane.ts'
+import { startApiPlane } from '../../src/cluster/api-plane.ts'
 import { createLifecycle } from '../../src/cluster/lifecycle.ts'
 import { serveTemporarily, temporaryTokenSigner } from '../../src/cluster/temporary-server.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
@@ -30,6 +30,11 @@ export interface Servers {
 /** The kubeconfig of an upstream server that runs already, so that scenarios can be tried without starting it again and again. */
 const running = process.env['PROA_UPSTREAM_KUBECONFIG']
 
+const closing: (() => Promise<void>)[] = []
+after(async () => {
+  for (const close of closing.toReversed()) await close()
+})
+
 /** Why scenarios are skipped, or false. */
 export function noUpstream(): string | false {
   if (running) return false
@@ -39,7 +44,7 @@ export function noUpstream(): string | false {
 
 function server(name: Server['name'], endpoint: Endpoint): Server {
   const agent = new Agent({ keepAlive: true })
-  after(() => agent.destroy())
+  closing.push(async () => agent.destroy())
   return { name, ask: (question) => ask(endpoint, agent, question) }
 }
 
@@ -48,7 +53,7 @@ async function startUpstream(): Promise<Server> {
   const programs = builtPrograms(apiServerPrograms)
   if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')}`)
   const group = new Group()
-  after(() => group.stop())
+  closing.push(group.stop)
   const port = await freePort()
   const files = await writeApiServerFiles(group.directory, port)
   await startApiServer(group, programs, files, port)
@@ -59,7 +64,7 @@ async function startUpstream(): Promise<Server> {
 async function startProa(): Promise<Server> {
   const runtime = { clock: systemClock, random: systemRandom, log: silentLog }
   const lifecycle = createLifecycle()
-  after(() => lifecycle.stop())
+  closing.push(() => lifecycle.stop())
   const options = { store: createMemoryStore(), tokenSigner: temporaryTokenSigner(), serviceCidr: '10.96.0.0/16' }
   const api = await startApiPlane(runtime, lifecycle, options)
   const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server)
