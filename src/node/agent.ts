@@ -12,6 +12,7 @@ import { createEventRecorder, type EventRecorder } from '../client/events.ts'
 import { createInformer, type Informer } from '../client/informer.ts'
 import { orAborted } from './abort.ts'
 import { rejectionOf, type NodeRoom } from './admission.ts'
+import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import { parseResolvConf } from './dns.ts'
 import { createObjectFollower } from './followed-objects.ts'
@@ -24,6 +25,7 @@ import { createNodeService } from './node-service.ts'
 import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
+import { createUpkeep } from './upkeep.ts'
 
 export interface NodeAgentOptions {
   readonly client: Client
@@ -45,8 +47,8 @@ export interface NodeAgentOptions {
   readonly cgroupRoot?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly taints?: readonly Taint[]
-  /** Default: 110. */
-  readonly maxPods?: number
+  /** Fields of a KubeletConfiguration; upstream's defaults else. */
+  readonly configuration?: KubeletConfiguration
   /** Default: v1.36.3. */
   readonly kubeletVersion?: string
   /** Where the node's own API listens, when it does. */
@@ -70,7 +72,6 @@ export interface NodeAgent {
 }
 
 const RETRY_MS = 1000
-const DEFAULT_MAX_PODS = 110
 
 /** Not one that this node took up before: what it once admitted it keeps. */
 const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined && pod.metadata?.deletionTimestamp === undefined
@@ -80,6 +81,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const workers = new Map<string, PodWorker>()
   const ready = Promise.withResolvers<void>()
   const { client, containers, host } = options
+  const configuration = nodeConfiguration(options.configuration)
 
   async function createContext(services: Informer<Service>, events: EventRecorder, signal: AbortSignal): Promise<NodeContext> {
     const { dataDirectory } = options
@@ -96,6 +98,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       facts: await host.facts(),
       runtimeName: (await containers.version()).name,
       nodeName: options.nodeName,
+      configuration,
       hostIPs: options.addresses
         .filter(({ type }) => type === 'InternalIP')
         .map(({ address }) => address)
@@ -154,7 +157,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const room = (node: NodeContext): NodeRoom => ({
     cpuMilli: node.facts.cpuCount * 1000,
     memoryBytes: node.facts.memoryBytes,
-    pods: options.maxPods ?? DEFAULT_MAX_PODS,
+    pods: configuration.maxPods,
   })
 
   async function retry(what: string, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -188,7 +191,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       addresses: options.addresses,
       labels: options.labels ?? {},
       taints: options.taints ?? [],
-      maxPods: options.maxPods ?? DEFAULT_MAX_PODS,
+      maxPods: configuration.maxPods,
       kubeletVersion: options.kubeletVersion ?? 'v1.36.3',
       kubeletPort: options.kubeletPort,
       podCidr: options.podCidr,
@@ -198,6 +201,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       registration.run(signal),
       retry('runtime events', () => followRuntime(signal), signal),
     )
+    running.push(createUpkeep(context, workers).run(signal))
     const cidr = await orAborted(registration.podCidr, signal)
     if (cidr !== undefined) await retry('pod CIDR', async () => containers.setPodCidr?.(cidr), signal)
     // Environment variables of services must be known before the first container starts.

@@ -121,7 +121,7 @@ async function volumeMounts(
       hostPath,
       readonly: mount.readOnly === true || mounted.isReadonly,
       propagation: PROPAGATION[mount.mountPropagation ?? 'None'] ?? 'PRIVATE',
-      ...(isByRuntime ? { image: { id: mounted.imageId!, subPath } } : {}),
+      ...(isByRuntime ? { image: { id: mounted.imageId, subPath } } : {}),
     })
   }
   return mounts

@@ -206,6 +206,8 @@ export interface ContainerRuntime {
   removeContainer(id: string): Promise<void>
   /** Changes the limits of a container that runs; 0 leaves one as it is, a cpuQuota of -1 takes it away. */
   updateContainerResources(id: string, resources: LinuxResources): Promise<void>
+  /** Goes on with the log in a new file at its path, after the old one was renamed; runtimes whose logs do not grow leave it out. */
+  reopenContainerLog?(id: string): Promise<void>
   containerStatus(id: string): Promise<ContainerStatus>
   listContainers(): Promise<readonly ContainerSummary[]>
   /** Of every running container; runtimes that measure nothing leave it out. */

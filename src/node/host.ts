@@ -36,11 +36,17 @@ export interface Host {
   readTail(path: string, limitBytes: number): Promise<Uint8Array | undefined>
   /** A file of the node itself (/etc/hosts, resolv.conf), links followed; undefined when it does not exist. */
   readNodeFile(path: string): Promise<string | undefined>
-  /** Raw bytes of a log from an offset, and of what is added while the signal lasts when `follow`. */
+  /**
+   * Raw bytes of a log from an offset. With `until`, goes on with what is added, also when another file takes the path (the log is
+   * rotated), and when that aborts, to the end of what is there.
+   */
   readLog(
     path: string,
-    options: { readonly fromByte: number; readonly follow: boolean; readonly signal: AbortSignal },
+    options: { readonly fromByte: number; readonly until?: AbortSignal; readonly signal: AbortSignal },
   ): AsyncIterable<Uint8Array>
+  rename(from: string, to: string): Promise<void>
+  /** Writes a file compressed (gzip) by way of `unfinished`, then removes it. */
+  compress(from: string, to: string, unfinished: string): Promise<void>
   fileSize(path: string): Promise<number | undefined>
   pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
   /** Nothing happens when one is mounted there already. */

@@ -1,6 +1,7 @@
 /**
  * Reads a container's log as `kubectl logs` wants it: the last lines, since a time, at most so many bytes, one stream of the two,
- * with times in front, and on to what is written yet. Rotation of logs is not built: a log grows with its container.
+ * with times in front, and on to what is written yet. As upstream's kubelet, from the current log only: what was rotated away before is left
+ * to log collectors, what is rotated away meanwhile is followed.
  */
 import type { LogOptions } from '../api/node-service.ts'
 import type { Host } from './host.ts'
@@ -38,7 +39,7 @@ async function tailOffset(host: Host, path: string, lines: number, signal: Abort
 async function readRange(host: Host, path: string, start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let left = end - start
-  for await (const chunk of host.readLog(path, { fromByte: start, follow: false, signal })) {
+  for await (const chunk of host.readLog(path, { fromByte: start, signal })) {
     chunks.push(chunk.subarray(0, left))
     left -= chunk.length
     if (left <= 0) break
@@ -80,24 +81,17 @@ export async function* readLogs(host: Host, request: LogRequest): AsyncGenerator
     return line.isPartial ? [...prefix, line.text] : [...prefix, line.text, Uint8Array.of(NEWLINE)]
   }
 
-  let offset = request.tailLines === undefined ? 0 : await tailOffset(host, request.path, request.tailLines, request.signal)
+  const fromByte = request.tailLines === undefined ? 0 : await tailOffset(host, request.path, request.tailLines, request.signal)
   let rest: Uint8Array = new Uint8Array()
-  async function* read(follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    for await (const chunk of host.readLog(request.path, { fromByte: offset, follow, signal })) {
-      offset += chunk.length
-      const split = splitLines(rest.length > 0 ? concat([rest, chunk]) : chunk)
-      rest = split.rest.length > MAX_LINE_BYTES ? new Uint8Array() : split.rest
-      yield* render(split.lines)
-      if (left <= 0 || linesLeft <= 0) return
-    }
-  }
-
-  if (!request.follow) return yield* read(false, request.signal)
   const atEnd = new AbortController()
-  void request.ended.then(() => atEnd.abort())
-  yield* read(true, AbortSignal.any([request.signal, atEnd.signal]))
-  // What was written between the last look and the end.
-  if (left > 0 && !request.signal.aborted) yield* read(false, request.signal)
+  if (request.follow) void request.ended.then(() => atEnd.abort())
+  const following = request.follow ? { until: atEnd.signal } : {}
+  for await (const chunk of host.readLog(request.path, { fromByte, signal: request.signal, ...following })) {
+    const split = splitLines(rest.length > 0 ? concat([rest, chunk]) : chunk)
+    rest = split.rest.length > MAX_LINE_BYTES ? new Uint8Array() : split.rest
+    yield* render(split.lines)
+    if (left <= 0 || linesLeft <= 0) return
+  }
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

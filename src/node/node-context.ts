@@ -3,6 +3,7 @@ import type { Service } from '../api/generated/core/v1.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from '../client/client.ts'
 import type { EventRecorder } from '../client/events.ts'
+import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import type { DnsConfig } from './dns.ts'
 import type { ObjectFollower } from './followed-objects.ts'
@@ -21,6 +22,7 @@ export interface NodeContext {
   /** "containerd" */
   readonly runtimeName: string
   readonly nodeName: string
+  readonly configuration: NodeConfiguration
   readonly hostIPs: readonly string[]
   readonly clusterDns: readonly string[]
   readonly clusterDomain: string

@@ -8,6 +8,7 @@ import { credentialsFor } from './credentials.ts'
 import { runHook } from './hooks.ts'
 import { describePod, identityOf, podLogDirectory, podCgroup } from './identity.ts'
 import type { ImageFailure, ImageOutcome, ImageRequest } from './images.ts'
+import { removeLogs } from './log-rotation.ts'
 import type { NodeContext } from './node-context.ts'
 import { newestContainer } from './observation.ts'
 import type { PodEvents } from './pod-events.ts'
@@ -108,7 +109,7 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
     const dead = observer.current.containers.filter((status) => status.metadata.name === name && status.state === 'EXITED')
     for (const old of dead.slice(1)) {
       await node.containers.removeContainer(old.id)
-      if (old.logPath) await node.host.removeTree(old.logPath)
+      if (old.logPath) await removeLogs(node.host, old.logPath)
       observer.forgetContainer(old.id)
     }
   }

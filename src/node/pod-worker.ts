@@ -19,7 +19,7 @@ import { raiseBackOff, type BackOff } from './back-off.ts'
 import type { RuntimeEvent } from './container-runtime.ts'
 import { identityOf, podCgroup, podDirectory, podLogDirectory, podSecretDirectory } from './identity.ts'
 import type { NodeContext } from './node-context.ts'
-import type { Waiting } from './observation.ts'
+import type { PodObservation, Waiting } from './observation.ts'
 import { createPodEvents } from './pod-events.ts'
 import { createPodObserver, isMissing } from './pod-observer.ts'
 import { isTerminalPhase } from './pod-phase.ts'
@@ -56,6 +56,8 @@ export interface PodWorker {
   logPath(containerId: string): string | undefined
   containerEnded(containerId: string): Promise<void>
   readonly sandboxId: string | undefined
+  /** What the runtime says of it. */
+  readonly observed: PodObservation
   /** The status as last generated: newer than the API's. */
   readonly status: PodStatus
 }
@@ -442,6 +444,9 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     },
     get status() {
       return status
+    },
+    get observed() {
+      return observer.current
     },
     get sandboxId() {
       return observer.current.sandboxes[0]?.id

@@ -106,6 +106,9 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     async updateContainerResources(id, resources) {
       await pods('UpdateContainerResources', { container_id: id, linux: resourcesMessage(resources) })
     },
+    async reopenContainerLog(id) {
+      await pods('ReopenContainerLog', { container_id: id })
+    },
     async containerStatus(id) {
       const answer = await pods<{ status: WireContainerStatus }>('ContainerStatus', { container_id: id })
       return containerStatusOf(answer.status)

@@ -18,6 +18,7 @@ service RuntimeService {
   RemoveContainer(ContainerId) Empty
   ContainerStatus(ContainerId) ContainerStatusResponse
   UpdateContainerResources(UpdateContainerResourcesRequest) Empty
+  ReopenContainerLog(ContainerId) Empty
   ListContainers(ListContainersRequest) ListContainersResponse
   ListContainerStats(Empty) ListContainerStatsResponse
   ExecSync(ExecSyncRequest) ExecSyncResponse

@@ -1,7 +1,9 @@
 /** The machine that the node agent runs on, for Linux. Must run as root: it mounts, and gives files to users. */
-import { constants } from 'node:fs'
-import { chmod, lchown, lstat, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { constants, createReadStream, createWriteStream } from 'node:fs'
+import { chmod, lchown, lstat, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
 import type { Host } from '../host.ts'
 import { readLog } from './log-reader.ts'
 import { machineFacts } from './machine-facts.ts'
@@ -48,6 +50,13 @@ async function readTail(path: string, limitBytes: number): Promise<Uint8Array | 
   }
 }
 
+async function compress(from: string, to: string, unfinished: string): Promise<void> {
+  const { mode } = await stat(from)
+  await pipeline(createReadStream(from), createGzip(), createWriteStream(unfinished, { mode }))
+  await rename(unfinished, to)
+  await rm(from)
+}
+
 async function pathType(path: string): ReturnType<Host['pathType']> {
   try {
     const found = await stat(path)
@@ -90,6 +99,8 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
       }
     },
     readLog,
+    rename,
+    compress,
     async fileSize(path) {
       try {
         return (await stat(path)).size

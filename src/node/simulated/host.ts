@@ -57,7 +57,7 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
 
   async function* readLog(
     path: string,
-    { fromByte, follow, signal }: { fromByte: number; follow: boolean; signal: AbortSignal },
+    { fromByte, until, signal }: { fromByte: number; until?: AbortSignal; signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
     let at = fromByte
     while (!signal.aborted) {
@@ -68,18 +68,18 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
         yield file.data.slice(from)
         continue
       }
-      if (!follow) return
+      if (!until || until.aborted) return
       await new Promise<void>((resolve) => {
         const waiting = followers.get(path) ?? new Set()
         followers.set(path, waiting)
         const done = () => {
           waiting.delete(done)
           if (waiting.size === 0) followers.delete(path)
-          signal.removeEventListener('abort', done)
+          for (const end of [signal, until]) end.removeEventListener('abort', done)
           resolve()
         }
         waiting.add(done)
-        signal.addEventListener('abort', done, { once: true })
+        for (const end of [signal, until]) end.addEventListener('abort', done, { once: true })
       })
     }
   }
@@ -100,6 +100,17 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
     },
     readNodeFile: async () => undefined,
     readLog,
+    async rename(from, to) {
+      const file = files.get(from)
+      if (!file) throw new Error(`ENOENT: no such file or directory, rename '${from}' -> '${to}'`)
+      files.delete(from)
+      files.set(to, file)
+    },
+    // Nothing is gained by it in memory.
+    async compress(from, to) {
+      files.set(to, files.get(from) ?? { data: new Uint8Array(), dropped: 0 })
+      files.delete(from)
+    },
     fileSize: async (path) => {
       const file = files.get(path)
       return file && file.dropped + file.data.length
