@@ -90,4 +90,6 @@ export interface Client {
   resourceOf(kind: KindName): Promise<ResourceInfo>
   /** Asks the server anew what it serves. */
   discover(): Promise<Discovery>
+  /** The JSON at a path that stands for no kind, such as those of the metrics APIs. `path` is encoded already. */
+  getPath(path: string, query?: Readonly<Record<string, string>>): Promise<unknown>
 }

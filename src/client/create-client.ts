@@ -75,8 +75,8 @@ export function createClient(transport: Transport, options: CreateClientOptions 
     return response
   }
 
-  async function document(path: string): Promise<unknown> {
-    return bodyOf(await exchange('GET', path, {}))
+  async function document(path: string, query: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    return bodyOf(await exchange('GET', path, query))
   }
 
   function remember(kind: string, resource: ResourceInfo): ResourceInfo {
@@ -126,6 +126,7 @@ export function createClient(transport: Transport, options: CreateClientOptions 
   return {
     resourceOf,
     discover: () => discoverAll(document),
+    getPath: document,
 
     async get<K extends KindName>(kind: K, key: ObjectKey, getOptions: { readonly subresource?: string } = {}) {
       return objectCall<ObjectOf<K>>(kind, exchange('GET', await item(kind, key, getOptions.subresource), {}))

@@ -2,102 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Job, JobSpec } from '../api/generated/batch/v1.ts'
-import type { Pod } from '../api/generated/core/v1.ts'
-import { isServedByDefault, resources as infos } from '../api/resources.ts'
 import { isApiError } from '../api/status.ts'
-import { timestamp } from '../base/clock.ts'
-import { createLog } from '../base/log.ts'
-import { seededRandom } from '../base/random.ts'
-import { createClient } from '../client/create-client.ts'
-import { createInformers } from '../client/informers.ts'
-import { namespaceLifecycle } from '../server/admission/namespace-lifecycle.ts'
-import { createApiServer } from '../server/api-server.ts'
-import { createDiscoveryPaths } from '../server/discovery-paths.ts'
-import { jobs } from '../server/resources/batch/job.ts'
-import { daemonSets } from '../server/resources/apps/daemon-set.ts'
-import { statefulSets } from '../server/resources/apps/stateful-set.ts'
-import { deployments } from '../server/resources/apps/deployment.ts'
-import { replicaSets } from '../server/resources/apps/replica-set.ts'
-import { namespaces } from '../server/resources/core/namespace.ts'
-import { nodes } from '../server/resources/core/node.ts'
-import { pods } from '../server/resources/core/pod.ts'
-import { createVirtualClock } from '../simulation/virtual-clock.ts'
-import { createMemoryStore } from '../store/memory.ts'
+import { ends, startControllers } from './built-in.test-support.ts'
 import { targetNodeOf } from './daemonset/node-fit.ts'
-import { builtInControllers } from './index.ts'
-import { runControllers } from './run.ts'
-
-/** What becomes of a pod when it is run. */
-type RunPod = (pod: Pod, now: string) => NonNullable<Pod['status']>
-const keepsRunning: RunPod = (_, now) => ({ phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: now }] })
-const ends =
-  (phaseOf: (pod: Pod) => 'Succeeded' | 'Failed'): RunPod =>
-  (pod, now) => ({ phase: phaseOf(pod), conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: now }] })
-
-async function startCluster(t: { after(fn: () => Promise<void>): void }, runPod: RunPod = keepsRunning) {
-  const clock = createVirtualClock()
-  const problems: string[] = []
-  const log = createLog(
-    (level, message, fields) =>
-      problems.push(`${level} ${message} ${String(fields['controller'])} ${String(fields['key'])} ${String(fields['error'])}`),
-    'warn',
-  )
-  const runtime = { clock, random: seededRandom(7), log }
-  const served = infos.filter(isServedByDefault)
-  const server = createApiServer(runtime, {
-    store: createMemoryStore(),
-    infos: served,
-    resources: [namespaces, pods, nodes, deployments, replicaSets, daemonSets, statefulSets, jobs],
-    admission: [namespaceLifecycle],
-    nodeConnector: () => undefined,
-    paths: [createDiscoveryPaths({ resources: () => served, onChange: () => {}, serverAddress: 'localhost:6443' })],
-  })
-  const stop = new AbortController()
-  const running: Promise<void>[] = [server.run(stop.signal)]
-  await clock.settle()
-  await server.started
-  const as = (name: string) =>
-    createClient(
-      server.transport({
-        name,
-        groups: name.startsWith('system:serviceaccount:') ? ['system:serviceaccounts'] : name === 'admin' ? ['system:masters'] : [],
-      }),
-    )
-  const admin = as('admin')
-  const informers = createInformers(runtime, as('system:kube-controller-manager'))
-  running.push(informers.run(stop.signal))
-  for (const controller of builtInControllers({ rootCa: 'CA' })) {
-    const account = `system:serviceaccount:kube-system:${controller.component ?? `${controller.name}-controller`}`
-    running.push(runControllers(runtime, as(account), [controller], stop.signal, { informers }))
-  }
-  const podInformer = informers.of('v1/Pod')
-  const ignoreGone = (error: unknown) => isApiError(error, 'NotFound') || problems.push(String(error))
-  podInformer.addHandlers({
-    added(pod: Pod) {
-      if (pod.status?.phase !== undefined && pod.status.phase !== 'Pending') return
-      const ip = `10.0.0.${podInformer.cache.size}`
-      admin
-        .update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' })
-        .catch(ignoreGone)
-    },
-    updated(pod) {
-      if (pod.metadata?.deletionTimestamp)
-        admin
-          .delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 })
-          .catch(ignoreGone)
-    },
-  })
-  await clock.advance(1000)
-  t.after(async () => {
-    stop.abort()
-    await clock.advance(0)
-    await Promise.all(running)
-  })
-  return { clock, admin, problems }
-}
 
 test('a namespace with a Deployment and a Service comes and goes', async (t) => {
-  const { clock, admin, problems } = await startCluster(t)
+  const { clock, admin, problems } = await startControllers(t)
   await admin.create('v1/Namespace', { metadata: { name: 'shop' } })
   await clock.advance(100)
   assert.ok(await admin.get('v1/ServiceAccount', { namespace: 'shop', name: 'default' }))
@@ -131,7 +41,7 @@ test('a namespace with a Deployment and a Service comes and goes', async (t) => 
 })
 
 test('deleting a Deployment takes its sets and pods along; at rest no timer of a controller is pending', async (t) => {
-  const { clock, admin, problems } = await startCluster(t)
+  const { clock, admin, problems } = await startControllers(t)
   await admin.create('v1/Namespace', { metadata: { name: 'a' } })
   const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
   await admin.create('apps/v1/Deployment', {
@@ -155,10 +65,9 @@ const conditionsOf = (object: Job) => (object.status?.conditions ?? []).map(({ t
 const key = (name: string) => ({ namespace: 'default', name })
 
 test('a Job runs its pods to completion and counts each once', async (t) => {
-  const { clock, admin, problems } = await startCluster(
-    t,
-    ends(() => 'Succeeded'),
-  )
+  const { clock, admin, problems } = await startControllers(t, {
+    runPod: ends(() => 'Succeeded'),
+  })
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create('batch/v1/Job', job('plain', { completions: 5, parallelism: 2 }))
   await admin.create('batch/v1/Job', job('indexed', { completions: 4, parallelism: 4, completionMode: 'Indexed' }))
@@ -179,10 +88,9 @@ test('a Job runs its pods to completion and counts each once', async (t) => {
 })
 
 test('a Job whose pods fail waits longer each time and gives up at its limit', async (t) => {
-  const { clock, admin, problems } = await startCluster(
-    t,
-    ends(() => 'Failed'),
-  )
+  const { clock, admin, problems } = await startControllers(t, {
+    runPod: ends(() => 'Failed'),
+  })
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create('batch/v1/Job', job('bad', { backoffLimit: 2 }))
   await clock.advance(5000)
@@ -196,10 +104,9 @@ test('a Job whose pods fail waits longer each time and gives up at its limit', a
 })
 
 test('indexes have limits of their own; the others go on', async (t) => {
-  const { clock, admin, problems } = await startCluster(
-    t,
-    ends((pod) => (pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] === '1' ? 'Failed' : 'Succeeded')),
-  )
+  const { clock, admin, problems } = await startControllers(t, {
+    runPod: ends((pod) => (pod.metadata?.annotations?.['batch.kubernetes.io/job-completion-index'] === '1' ? 'Failed' : 'Succeeded')),
+  })
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create(
     'batch/v1/Job',
@@ -216,7 +123,7 @@ test('indexes have limits of their own; the others go on', async (t) => {
 })
 
 test('a Job is suspended, resumed, and ended by its deadline', async (t) => {
-  const { clock, admin, problems } = await startCluster(t)
+  const { clock, admin, problems } = await startControllers(t)
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   await admin.create('batch/v1/Job', job('long', { suspend: true, activeDeadlineSeconds: 30 }))
   await clock.advance(1000)
@@ -232,7 +139,7 @@ test('a Job is suspended, resumed, and ended by its deadline', async (t) => {
 })
 
 test('a DaemonSet runs on every node that fits, follows labels and taints, and rolls over', async (t) => {
-  const { clock, admin, problems } = await startCluster(t)
+  const { clock, admin, problems } = await startControllers(t)
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   const ready = { conditions: [{ type: 'Ready', status: 'True' }] }
   for (const name of ['a', 'b', 'c']) {
@@ -280,7 +187,7 @@ test('a DaemonSet runs on every node that fits, follows labels and taints, and r
 })
 
 test('a StatefulSet makes its pods one after the other, keeps their claims, and rolls over from the top', async (t) => {
-  const { clock, admin, problems } = await startCluster(t)
+  const { clock, admin, problems } = await startControllers(t)
   await admin.create('v1/Namespace', { metadata: { name: 'default' } })
   const template = { metadata: { labels: { app: 'db' } }, spec: { containers: [{ name: 'c', image: 'v1' }] } }
   const volumeClaimTemplates = [

@@ -11,6 +11,7 @@ import { endpointSliceController } from './endpointslice/controller.ts'
 import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts'
 import { ephemeralVolumeController } from './ephemeral-volume/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
+import { createHorizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts'
 import { createJobController } from './job/controller.ts'
 import { createNamespaceController } from './namespace/controller.ts'
 import { createNodeIpamController } from './node-ipam/controller.ts'
@@ -77,4 +78,5 @@ export const builtInControllers = ({
   ephemeralVolumeController,
   tokenCleanerController,
   csrCleanerController,
+  createHorizontalPodAutoscaler(),
 ]
