@@ -81,7 +81,10 @@ function watch(watchers: number): Case {
       onFreshServer(start, {}, async (target) => {
         const objects = (isFull ? 500_000 : 100_000) / watchers
         const result = await load(target, 'watches', { watchers, writers: 16, objects })
-        note(`${thousands(result.deliveries)} in ${result.seconds.toFixed(2)} s`)
+        const { deliveries, seconds, resumed } = result
+        note(
+          `${thousands(deliveries)} in ${seconds.toFixed(2)} s${resumed > 0 ? `, ${resumed} watches ended by the server and resumed` : ''}`,
+        )
         return result.perSecond
       }),
   }

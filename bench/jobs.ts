@@ -4,6 +4,7 @@ import { clusterJobs } from './cluster-jobs.ts'
 import type { Connection } from './connection.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import { scheduling } from './scheduling.ts'
+import { measureWatches, type WatchResult } from './watching.ts'
 
 export interface Throughput {
   readonly perSecond: number
@@ -13,8 +14,6 @@ export interface Throughput {
 }
 
 const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
-/** How long events may take to reach their watchers after the last write. */
-const DELIVERY_TIMEOUT_MS = 120_000
 /** Length of the value that makes a ConfigMap of about 1 kB. */
 const PAYLOAD = 'x'.repeat(750)
 
@@ -140,52 +139,10 @@ async function list(
   return { ms, bytes }
 }
 
-/** Counts the lines of a watch: one an event. */
-function countLines(bytes: Buffer): number {
-  let count = 0
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++
-  return count
-}
-
-/** Writers make `objects` ConfigMaps as fast as they can while every watcher watches: events that reached watchers a second. */
-async function watches(
+const watches = (
   endpoint: Endpoint,
-  { watchers, writers, objects }: { readonly watchers: number; readonly writers: number; readonly objects: number },
-): Promise<{ readonly perSecond: number; readonly deliveries: number; readonly seconds: number }> {
-  const connections = await openMany(endpoint, writers)
-  await makeNamespace(connections[0]!, NAMESPACE)
-  const answer = await connections[0]!.request('GET', `${MAPS}?limit=1`, undefined, { keepBody: true })
-  const { resourceVersion } = (JSON.parse(answer.body!) as { metadata: { resourceVersion: string } }).metadata
-  const watching = await openMany(endpoint, watchers)
-  let deliveries = 0
-  const all = Promise.withResolvers<void>()
-  const wanted = watchers * objects
-  // Servers end watches whose clients are behind: then the events that were wanted never come.
-  const onEnd = () => all.reject(new Error(`the server ended a watch when ${deliveries} of ${wanted} events had come`))
-  // Looked at below, when the writers are done.
-  all.promise.catch(() => undefined)
-  for (const connection of watching) {
-    const status = await connection.stream(
-      `${MAPS}?watch=true&resourceVersion=${resourceVersion}`,
-      (bytes) => {
-        deliveries += countLines(bytes)
-        if (deliveries >= wanted) all.resolve()
-      },
-      onEnd,
-    )
-    if (status !== 200) throw new Error(`watch answered ${status}`)
-  }
-  const start = performance.now()
-  await eachOf(connections, objects, (connection, index) => expect(connection, [201], 'POST', MAPS, mapOf(`w-${index}`)))
-  const late = setTimeout(
-    () => all.reject(new Error(`${deliveries} of ${wanted} events had come after ${DELIVERY_TIMEOUT_MS / 1000} s`)),
-    DELIVERY_TIMEOUT_MS,
-  )
-  await all.promise.finally(() => clearTimeout(late))
-  const seconds = (performance.now() - start) / 1000
-  for (const connection of [...connections, ...watching]) connection.close()
-  return { perSecond: deliveries / seconds, deliveries, seconds }
-}
+  options: { readonly watchers: number; readonly writers: number; readonly objects: number },
+): Promise<WatchResult> => measureWatches(endpoint, { ...options, path: MAPS, body: (index) => mapOf(`w-${index}`) })
 
 export const jobs = { creates, gets, applies, list, watches, scheduling, ...clusterJobs } as const
 export type JobName = keyof typeof jobs

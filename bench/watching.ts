@@ -1,0 +1,153 @@
+/**
+ * Watchers that count. A server ends the watches of clients that are behind; like every client they then go on from the last event
+ * that came, so that each event is counted once, whoever made the server.
+ */
+import { eachOf, expect, makeNamespace, NAMESPACE, openMany } from './asking.ts'
+import { openConnection } from './connection.ts'
+import type { Connection } from './connection.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
+
+/** How long events may take to reach their watchers after the last write. */
+const DELIVERY_TIMEOUT_MS = 120_000
+
+/** Counts the lines of a watch, one an event, and keeps the bytes of the last whole one. */
+export class Lines {
+  count = 0
+  #last: readonly Buffer[] = []
+  #begun: Buffer[] = []
+
+  add(bytes: Buffer): void {
+    const end = bytes.lastIndexOf(10)
+    if (end < 0) {
+      this.#begun.push(bytes)
+      return
+    }
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) this.count++
+    const before = end === 0 ? -1 : bytes.lastIndexOf(10, end - 1)
+    this.#last = before < 0 ? [...this.#begun, bytes.subarray(0, end)] : [bytes.subarray(before + 1, end)]
+    this.#begun = end + 1 < bytes.length ? [bytes.subarray(end + 1)] : []
+  }
+
+  last(): string | undefined {
+    return this.#last.length === 0 ? undefined : Buffer.concat(this.#last).toString()
+  }
+}
+
+/** The resourceVersion to go on from after a watch that ended with this line. */
+function versionAfter(line: string): string {
+  const { type, object } = JSON.parse(line) as { type: string; object: { metadata?: { resourceVersion?: string }; message?: string } }
+  const version = object.metadata?.resourceVersion
+  if (type === 'ERROR' || version === undefined) throw new Error(`a watch ended with ${type}: ${object.message}`)
+  return version
+}
+
+interface Following {
+  readonly path: string
+  readonly resourceVersion: string
+  onEvents(count: number): void
+  onResume(): void
+  onError(error: unknown): void
+}
+
+/** Watches until the connection that is open last is closed. */
+class Follower {
+  #connection: Connection | undefined
+  readonly #endpoint: Endpoint
+  readonly #following: Following
+  #isClosed = false
+
+  constructor(endpoint: Endpoint, following: Following) {
+    this.#endpoint = endpoint
+    this.#following = following
+  }
+
+  async start(resourceVersion = this.#following.resourceVersion): Promise<void> {
+    const { path, onEvents } = this.#following
+    const connection = await openConnection(this.#endpoint)
+    this.#connection = connection
+    if (this.#isClosed) return connection.close()
+    const lines = new Lines()
+    const status = await connection.stream(
+      `${path}?watch=true&resourceVersion=${resourceVersion}`,
+      (bytes) => {
+        const before = lines.count
+        lines.add(bytes)
+        onEvents(lines.count - before)
+      },
+      () => this.#resume(lines.last(), resourceVersion),
+    )
+    if (status !== 200) throw new Error(`watch answered ${status}`)
+  }
+
+  #resume(line: string | undefined, begunAt: string): void {
+    if (this.#isClosed) return
+    const { onResume, onError } = this.#following
+    onResume()
+    this.#connection?.close()
+    try {
+      this.start(line === undefined ? begunAt : versionAfter(line)).catch(onError)
+    } catch (error) {
+      onError(error)
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#connection?.close()
+  }
+}
+
+export interface WatchOptions {
+  readonly watchers: number
+  readonly writers: number
+  readonly objects: number
+  readonly path: string
+  /** The body of the object with that number. */
+  readonly body: (index: number) => string
+}
+
+export interface WatchResult {
+  readonly perSecond: number
+  readonly deliveries: number
+  readonly seconds: number
+  /** How often the server ended a watch. */
+  readonly resumed: number
+}
+
+/** Writers make `objects` objects as fast as they can while every watcher watches: events that reached watchers a second. */
+export async function measureWatches(endpoint: Endpoint, { watchers, writers, objects, path, body }: WatchOptions): Promise<WatchResult> {
+  const connections = await openMany(endpoint, writers)
+  await makeNamespace(connections[0]!, NAMESPACE)
+  const list = JSON.parse(await expect(connections[0]!, [200], 'GET', `${path}?limit=1`)) as { metadata: { resourceVersion: string } }
+  const wanted = watchers * objects
+  const all = Promise.withResolvers<void>()
+  // Looked at below, when the writers are done.
+  all.promise.catch(() => undefined)
+  let deliveries = 0
+  let resumed = 0
+  const followers = Array.from(
+    { length: watchers },
+    () =>
+      new Follower(endpoint, {
+        path,
+        resourceVersion: list.metadata.resourceVersion,
+        onEvents(count) {
+          deliveries += count
+          if (deliveries >= wanted) all.resolve()
+        },
+        onResume: () => resumed++,
+        onError: all.reject,
+      }),
+  )
+  for (const follower of followers) await follower.start()
+  const start = performance.now()
+  await eachOf(connections, objects, (connection, index) => expect(connection, [201], 'POST', path, body(index)))
+  const late = setTimeout(
+    () => all.reject(new Error(`${deliveries} of ${wanted} events had come after ${DELIVERY_TIMEOUT_MS / 1000} s`)),
+    DELIVERY_TIMEOUT_MS,
+  )
+  await all.promise.finally(() => clearTimeout(late))
+  const seconds = (performance.now() - start) / 1000
+  for (const one of [...connections, ...followers]) one.close()
+  return { perSecond: deliveries / seconds, deliveries, seconds, resumed }
+}
