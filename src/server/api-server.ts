@@ -23,6 +23,7 @@ import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
 import { celRules } from './custom-resources/cel-rules.ts'
+import { createConversionWebhook } from './custom-resources/conversion-webhook.ts'
 import { createDefinitions } from './custom-resources/definitions.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
@@ -35,6 +36,7 @@ import { Computed } from './revision.ts'
 import { route, type PathHandler } from './router.ts'
 import { serverPaths, type Health } from './server-paths.ts'
 import { WatchCaches } from './watch-cache.ts'
+import { createWebhookCall, type WebhookCall } from './webhook-call.ts'
 
 export interface ApiServerOptions {
   readonly store: Store
@@ -47,6 +49,8 @@ export interface ApiServerOptions {
   readonly nodeConnector: NodeConnector
   /** How the proxy subresources leave this process. Absent: they answer 503. */
   readonly roads?: ProxyRoads
+  /** Calls conversion webhooks. Default: over the roads. */
+  readonly webhookCall?: WebhookCall
   /** Absent: no service account tokens. */
   readonly tokenSigner?: TokenSigner
   /** Other kinds of bearer tokens: static ones, bootstrap tokens. */
@@ -108,7 +112,8 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     metrics,
     aggregated: createRegistrations({ registry }),
   }
-  const definitions = createDefinitions(core, celRules)
+  const { webhookCall = options.roads && createWebhookCall(runtime, options.roads.outgoing) } = options
+  const definitions = createDefinitions(core, celRules, webhookCall && createConversionWebhook(runtime, webhookCall, reader))
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }

@@ -4,6 +4,7 @@ import type { KubeObject } from '../api/object.ts'
 import { alreadyExists, ApiError, failure, qualifiedResource, type StatusReason } from '../api/status.ts'
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
+import { settle } from './custom-resources/conversion.ts'
 import { fillSystemFields, inNamespace, wipeSystemFields } from './metadata.ts'
 import { isDryRun, writeOptions } from './options.ts'
 import { store, type Write } from './pipeline.ts'
@@ -18,7 +19,7 @@ export async function create(core: Core, call: ResourceCall): Promise<ApiRespons
   const object = inNamespace(wipeSystemFields(served.toStored(body)), served.stored.isNamespaced ? info.namespace : '')
   const options = writeOptions('CreateOptions', call.request.query)
   const stored = await createObject(core, call, object, { options, isDryRun: isDryRun(options) })
-  return { type: 'object', status: 201, stored: stored.in(served.view) }
+  return { type: 'object', status: 201, stored: await settle(() => stored.in(served.view)) }
 }
 
 export interface CreateOptions {

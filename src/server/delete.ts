@@ -8,6 +8,7 @@ import type { KubeObject } from '../api/object.ts'
 import { listKindOf } from '../api/schema.ts'
 import { conflict, isApiError, modifiedConflict, notFound } from '../api/status.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
+import { settle, settleAll } from './custom-resources/conversion.ts'
 import { parseListOptions, select } from './list-options.ts'
 import { without, withMetadata } from './metadata.ts'
 import { deleteOptions, isDryRun, type DeleteOptions } from './options.ts'
@@ -36,7 +37,7 @@ export async function remove(core: Core, call: ResourceCall): Promise<ApiRespons
   return {
     type: 'object',
     status,
-    stored: isGone && !returnsDeleted(served.stored) ? successStatus(served, revision) : revision.in(served.view),
+    stored: isGone && !returnsDeleted(served.stored) ? successStatus(served, revision) : await settle(() => revision.in(served.view)),
   }
 }
 
@@ -62,7 +63,7 @@ export async function removeCollection(core: Core, call: ResourceCall): Promise<
     }
   }
   const metadata = { resourceVersion: String(page.revision) }
-  const items = page.items.map((item) => item.in(served.view))
+  const items = await settleAll(page.items.map((item) => () => item.in(served.view)))
   return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
 }
 

@@ -10,6 +10,7 @@ import { badRequest, failure, invalid, type ApiError } from '../api/status.ts'
 import { APPLY_PATCH, applyPatch } from './apply/apply-patch.ts'
 import { fieldValidation, rawBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
+import { settle } from './custom-resources/conversion.ts'
 import type { KindRules } from './kind-rules.ts'
 import { inNamespace } from './metadata.ts'
 import { unsupportedMediaType } from './negotiation.ts'
@@ -30,7 +31,7 @@ export async function patch(core: Core, call: ResourceCall): Promise<ApiResponse
   const options = writeOptions('PatchOptions', call.request.query, isApply)
   if (!patcher) return applyPatch(core, call, options)
   const revision = await change(core, call, patcher, { options, isFromOld: true })
-  return { type: 'object', status: 200, stored: revision.in(served.view) }
+  return { type: 'object', status: 200, stored: await settle(() => revision.in(served.view)) }
 }
 
 export const contentTypeOf = ({ request }: ResourceCall): string => (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim()
@@ -43,7 +44,7 @@ function patcherOf(call: ResourceCall, served: ServedResource): Apply {
   return (old) => {
     const original = view.convert ? view.convert(old) : old
     const patched = apply(original)
-    if (patched === original) return old
+    if (patched === original) return served.custom ? served.toStored(original) : old
     const object = decodePatched(call, patched, original, served.rules)
     checkName(object, info.name)
     return served.toStored(inNamespace(object, stored.isNamespaced ? info.namespace : ''))

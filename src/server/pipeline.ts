@@ -10,6 +10,7 @@ import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from '.
 import { isStatusAlone } from './apply/reset-fields.ts'
 import { isSameObject, withManagedFields, withOwners, withReadableOwners } from './apply/write-owners.ts'
 import type { Call, Core } from './core.ts'
+import { settle } from './custom-resources/conversion.ts'
 import { deepEqual } from '../base/deep-equal.ts'
 import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata.ts'
 import type { KindRules } from './kind-rules.ts'
@@ -51,9 +52,10 @@ const MAX_VALUE_BYTES = 1.5 * 1024 * 1024
 /** Takes a decoded object (in the stored version) all the way into the store. */
 export async function store(core: Core, given: Write, decoded: KubeObject): Promise<Outcome> {
   const { old } = given
-  const write = old ? { ...given, old: asServed(given.served, old) } : given
+  const write = old ? { ...given, old: await settle(() => asServed(given.served, old)) } : given
   let next = applyDefaults(write, decoded)
-  next = own(core, write, next)
+  const unowned = next
+  next = await settle(() => own(core, write, unowned))
   next = await admit(core, write, next)
   next = applyDefaults(write, next)
   next = prepare(core, write, next)
@@ -62,7 +64,8 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
   const undo = await admitValidating(core, write, next)
   try {
     const claimed = claim(core, write, next)
-    next = write.served.custom?.forStorage(claimed.object) ?? claimed.object
+    const { custom } = write.served
+    next = custom ? await settle(() => custom.forStorage(claimed.object)) : claimed.object
     if (old && isSameObject(next, old.object)) {
       claimed.claim?.release()
       return { type: 'stored', revision: old, isUnchanged: true }
@@ -276,11 +279,13 @@ async function admitValidating(core: Core, write: Write, object: KubeObject | un
 
 /** Admission of what has no object to store: deletes and connects. */
 export async function admitOnly(core: Core, write: Write, object: KubeObject | undefined): Promise<() => Promise<void>> {
-  const attributes = attributesOf(core, write, object)
+  const { old } = write
+  const shown = old ? { ...write, old: await settle(() => asServed(write.served, old)) } : write
+  const attributes = attributesOf(core, shown, object)
   for (const plugin of core.admission) {
     if (plugin.admit && plugin.handles(attributes)) await plugin.admit(attributes)
   }
-  return admitValidating(core, write, object)
+  return admitValidating(core, shown, object)
 }
 
 function claim(core: Core, write: Write, next: KubeObject): { readonly object: KubeObject; readonly claim?: Claim } {

@@ -10,6 +10,8 @@ import { listKindOf } from '../api/schema.ts'
 import { ApiError, badRequest, failure, isApiError, notFound } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store } from '../store/store.ts'
+import { convertedEvents, RAW } from './custom-resources/converted-events.ts'
+import { settle, settleAll } from './custom-resources/conversion.ts'
 import { parseRevision, select, type ListOptions, type Selection } from './list-options.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { Computed, Happening, Revision, type View } from './revision.ts'
@@ -75,13 +77,18 @@ export async function list(
     ...(page.lastKey === undefined ? {} : { continue: encodeContinue(page.revision, page.lastKey, selection.scope.prefix) }),
     ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
   }
-  const items: readonly StoredObject[] = view.convert ? page.items.map((item) => item.in(view)) : page.items
+  const items: readonly StoredObject[] = !view.convert
+    ? page.items
+    : served.custom?.isConvertedOutside
+      ? await settleAll(page.items.map((item) => () => item.in(view)))
+      : page.items.map((item) => item.in(view))
   return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
 }
 
 /** The selected revisions themselves, for a collection delete. */
-export async function readPage(server: Readable, served: ServedResource, selection: Selection, options: ListOptions): Promise<Page> {
+export async function readPage(server: Readable, served: ServedResource, given: Selection, options: ListOptions): Promise<Page> {
   const { cache } = served.stored
+  const selection = given.predicate && served.custom?.isConvertedOutside ? await selectConverted(served, given) : given
   if (options.continue !== '') {
     if (options.resourceVersion !== '' && options.resourceVersion !== '0')
       throw badRequest('specifying resource version is not allowed when using continue')
@@ -105,7 +112,21 @@ export async function readPage(server: Readable, served: ServedResource, selecti
   return pageOfStore(server, served, selection, limit, undefined, wanted)
 }
 
-function pageOfCache(
+/** What selects looks at objects in the version of the request: all that may be selected are converted first, at once. */
+async function selectConverted(served: ServedResource, { scope, predicate, isEverything }: Selection): Promise<Selection> {
+  const { cache } = served.stored
+  const { view } = served
+  const candidates: Revision[] = []
+  if (scope.key === undefined) cache.walk(scope.prefix, undefined, (item) => void candidates.push(item))
+  else candidates.push(...one(cache.get(scope.key)))
+  await settleAll(candidates.map((item) => () => item.in(view)))
+  return { scope, isEverything, predicate: (object) => predicate!(view.convert!(object)) }
+}
+
+/** At once, but where a webhook must convert what came since. */
+const pageOfCache = (...query: Parameters<typeof pageNow>): Page | Promise<Page> => settle(() => pageNow(...query))
+
+function pageNow(
   served: ServedResource,
   { scope, predicate, isEverything }: Selection,
   limit: number,
@@ -158,8 +179,11 @@ async function pageOfStore(
         limit: wanted,
         ...(from === undefined ? {} : { after: prefix + from }),
       })
-      for (const [index, entry] of page.entries.entries()) {
-        const item = new Revision(entry.key.slice(prefix.length), entry.modRevision, entry.value, entry.decoded as KubeObject | undefined)
+      const found = page.entries.map(
+        (entry) => new Revision(entry.key.slice(prefix.length), entry.modRevision, entry.value, entry.decoded as KubeObject | undefined),
+      )
+      if (predicate && served.custom?.isConvertedOutside) await settleAll(found.map((item) => () => item.in(served.view)))
+      for (const [index, item] of found.entries()) {
         from = item.key
         if (!predicate || predicate(item.object)) items.push(item)
         const left = page.entries.length - index - 1 + page.remaining
@@ -234,8 +258,9 @@ export async function watch(server: Readable, served: ServedResource, request: W
   if (isFromStart || options.resourceVersion === '') await fresh(server, served, options.resourceVersion)
   const isFromNow = options.sendInitialEvents === false && wanted === 0
   const { runtime } = server
+  const isOutside = served.custom?.isConvertedOutside ?? false
   try {
-    const watcher = served.stored.cache.watch(selection.scope, selection.predicate, view, {
+    const watcher = served.stored.cache.watch(selection.scope, isOutside ? undefined : selection.predicate, isOutside ? RAW : view, {
       ...(isFromNow ? {} : { after: isFromStart ? 0 : wanted }),
       ...(options.allowWatchBookmarks ? { bookmarks: request.bookmarkKind, isInitialEndTold: isFromStart } : {}),
     })
@@ -248,7 +273,8 @@ export async function watch(server: Readable, served: ServedResource, request: W
       cancel()
       signal.removeEventListener('abort', end)
     }
-    return { type: 'watch', status: 200, events: shaped(watcher, request.shape, done) }
+    const events = isOutside ? convertedEvents(watcher, selection.predicate, served.view, view) : watcher
+    return { type: 'watch', status: 200, events: shaped(events, request.shape, done) }
   } catch (error) {
     // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old).
     if (!isApiError(error, 'Expired')) throw error

@@ -47,11 +47,13 @@ export interface CustomVersion {
   readonly isHidden: boolean
   /** How discovery tells of it, where that differs: a kind that is going lets nothing new be made. */
   readonly discovered?: ResourceInfo
-  /** An object of the store as this version shows it; the same object where it is just so. */
+  /** A webhook converts: what shows or stores objects must be done within `settle` (custom-resources/conversion.ts). */
+  readonly isConvertedOutside: boolean
+  /** An object of the store, or of another version, as this version shows it; the same object where it is just so. */
   fromStored(object: KubeObject): KubeObject
-  /** An object of this version, named as the stored version is. */
+  /** An object of this version, named as the stored version is; left as it is where a webhook converts it in the end. */
   toStored(object: KubeObject): KubeObject
-  /** Runs last before the commit: without what the stored version does not know. */
+  /** Runs last before the commit: in the stored version, without what that does not know. */
   forStorage(object: KubeObject): KubeObject
   readonly columns: readonly Column[]
   readonly fieldSelectors: Readonly<Record<string, (object: KubeObject) => string>>
@@ -187,7 +189,11 @@ function serveCustom(stored: StoredKind, { info, rules }: ServedVersion, custom:
     stored,
     apiVersion,
     view: { apiVersion, convert: custom.fromStored },
-    partialView: { apiVersion: 'meta.k8s.io/v1', convert: partialMetadata },
+    // A webhook may change labels and annotations.
+    partialView: {
+      apiVersion: 'meta.k8s.io/v1',
+      convert: custom.isConvertedOutside ? (object) => partialMetadata(custom.fromStored(object)) : partialMetadata,
+    },
     rules,
     subresources: subresourcesOf(info),
     toStored: custom.toStored,

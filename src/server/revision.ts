@@ -13,6 +13,8 @@ const decoder = new TextDecoder()
 export interface View {
   readonly apiVersion: string
   readonly convert?: (object: KubeObject) => KubeObject
+  /** Events of this view are made later: they tell the state before the change, too. */
+  readonly isRaw?: true
 }
 
 /** JSON with apiVersion, kind and metadata first, as every value in the store begins. */
@@ -130,11 +132,14 @@ const LINE_START: Readonly<Record<WatchEventType, Uint8Array>> = {
 export class Happening implements WatchEvent {
   readonly type: WatchEventType
   readonly stored: StoredObject
+  /** Of raw events alone (View.isRaw). */
+  readonly previous: Revision | undefined
   #line: Uint8Array | undefined
 
-  constructor(type: WatchEventType, stored: StoredObject) {
+  constructor(type: WatchEventType, stored: StoredObject, previous?: Revision) {
     this.type = type
     this.stored = stored
+    this.previous = previous
   }
 
   get object(): KubeObject {

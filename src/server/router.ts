@@ -8,6 +8,7 @@ import type { Verb } from '../api/schema.ts'
 import { forwardToServer } from './aggregation/forward.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
 import { create } from './create.ts'
+import { settle } from './custom-resources/conversion.ts'
 import { remove, removeCollection } from './delete.ts'
 import { parseListOptions } from './list-options.ts'
 import { negotiate, notAcceptable } from './negotiation.ts'
@@ -61,7 +62,11 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
     case 'get': {
       const key = keyIn(served.info.namespaced, info.namespace, info.name)
       const found = await get(core, served, key, info.name, request.query.get('resourceVersion') ?? '')
-      return shaped(core, call, { type: 'object', status: 200, stored: found.in(served.view) })
+      return shaped(core, call, {
+        type: 'object',
+        status: 200,
+        stored: served.custom ? await settle(() => found.in(served.view)) : found.in(served.view),
+      })
     }
     case 'list':
       return readCollection(core, call, isTrue(request.query.get('watch')))

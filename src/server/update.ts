@@ -8,6 +8,7 @@ import { badRequest, conflict, invalid, modifiedConflict, notFound } from '../ap
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { createObject } from './create.ts'
+import { settle } from './custom-resources/conversion.ts'
 import { authorizeOrThrow } from './authorization/authorizer.ts'
 import { deleteFinalized } from './delete.ts'
 import { inNamespace, wipeSystemFields } from './metadata.ts'
@@ -36,14 +37,14 @@ export async function update(core: Core, call: ResourceCall): Promise<ApiRespons
     if (!stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) return createByUpdate(core, call, object)
   }
   const revision = await change(core, call, () => object, { options })
-  return { type: 'object', status: 200, stored: revision.in(served.view) }
+  return { type: 'object', status: 200, stored: await settle(() => revision.in(served.view)) }
 }
 
 async function createByUpdate(core: Core, call: ResourceCall, object: KubeObject): Promise<ApiResponse> {
   authorizeOrThrow(core.authorizer, { ...call.info, user: call.user, verb: 'create' })
   const options = writeOptions('CreateOptions', call.request.query)
   const created = await createObject(core, call, wipeSystemFields(object), { options, isDryRun: isDryRun(options) })
-  return { type: 'object', status: 201, stored: created.in(call.served.view) }
+  return { type: 'object', status: 201, stored: await settle(() => created.in(call.served.view)) }
 }
 
 export interface ChangeOptions {
@@ -69,7 +70,7 @@ export async function change(
   const dry = isDryRun(changeOptions.options)
   for (let attempt = 1; ; attempt++) {
     const old = await get(core, served, key, info.name, '')
-    const next = make(old.object)
+    const next = await settle(() => make(current(served, old)))
     checkPreconditions(call, next, old, changeOptions.isFromOld ?? false)
     const write: Write = {
       call,
@@ -82,7 +83,7 @@ export async function change(
       isDryRun: dry,
       options: changeOptions.options,
       ...(changeOptions.isApplied ? { isOwned: true } : {}),
-      ...(changeOptions.admitted ? { admitted: changeOptions.admitted(next, old.object)! } : {}),
+      ...(changeOptions.admitted ? { admitted: changeOptions.admitted(next, await settle(() => current(served, old)))! } : {}),
     }
     const outcome = await store(core, write, next)
     if (outcome.type === 'stored') return deleteFinalized(core, call, old, outcome.revision, dry)
@@ -93,6 +94,10 @@ export async function change(
     if (isConditional || attempt >= ATTEMPTS) throw modifiedConflict(group, resource, info.name)
   }
 }
+
+/** What is converted outside is changed in the version of the request, all else in the stored one. */
+const current = ({ custom }: ResourceCall['served'], { object }: Revision): KubeObject =>
+  custom?.isConvertedOutside ? custom.fromStored(object) : object
 
 function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, old: Revision, isFromOld: boolean): void {
   const { group, resource } = served.info

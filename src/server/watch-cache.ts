@@ -39,7 +39,7 @@ export class CacheChange {
     let ofView = this.#events?.get(view)
     if (!ofView) (this.#events ??= new Map()).set(view, (ofView = new Map()))
     let event = ofView.get(type)
-    if (!event) ofView.set(type, (event = new Happening(type, this.#told(type).in(view))))
+    if (!event) ofView.set(type, (event = new Happening(type, this.#told(type).in(view), view.isRaw && this.previous)))
     return event
   }
 

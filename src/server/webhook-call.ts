@@ -108,9 +108,9 @@ function statusMessage(text: string): string | undefined {
   }
 }
 
-/** Where a configuration leads now; throws when its service has no endpoint. */
-export function webhookTarget(config: WebhookClientConfig, timeoutMs: number, read: Reader, random: Random): WebhookTarget {
-  const query = `?timeout=${Math.ceil(timeoutMs / 1000)}s`
+/** Where a configuration leads now; throws when its service has no endpoint. Admission webhooks are told how long they have. */
+export function webhookTarget(config: WebhookClientConfig, timeoutMs: number | undefined, read: Reader, random: Random): WebhookTarget {
+  const query = timeoutMs === undefined ? '' : `?timeout=${Math.ceil(timeoutMs / 1000)}s`
   const trust = config.caBundle ? { caBundle: config.caBundle } : {}
   if (!config.service) return { url: `${config.url}${query}`, ...trust }
   const { name, namespace, path = '', port = DEFAULT_PORT } = config.service

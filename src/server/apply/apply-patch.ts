@@ -8,6 +8,7 @@ import { authorizeOrThrow } from '../authorization/authorizer.ts'
 import { fieldValidation, rawBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { createObject } from '../create.ts'
+import { settle } from '../custom-resources/conversion.ts'
 import { inNamespace } from '../metadata.ts'
 import { isDryRun } from '../options.ts'
 import { change, keyIn } from '../update.ts'
@@ -88,7 +89,7 @@ export async function applyPatch(core: Core, call: ResourceCall, options: KubeOb
     try {
       if (await isThere(core, call)) {
         const revision = await change(core, call, (old) => make(shown(served, old)), { options, isFromOld: true, isApplied: true })
-        return { type: 'object', status: 200, stored: revision.in(served.view) }
+        return { type: 'object', status: 200, stored: await settle(() => revision.in(served.view)) }
       }
       return await createApplied(core, call, make(undefined), options)
     } catch (error) {
@@ -118,7 +119,7 @@ async function createApplied(core: Core, call: ResourceCall, object: KubeObject,
   authorizeOrThrow(core.authorizer, { ...info, user: call.user, verb: 'create' })
   const creating = { ...options, kind: 'CreateOptions' }
   const stored = await createObject(core, call, object, { options: creating, isDryRun: isDryRun(options), isApplied: true })
-  return { type: 'object', status: 201, stored: stored.in(served.view) }
+  return { type: 'object', status: 201, stored: await settle(() => stored.in(served.view)) }
 }
 
 /** The object of the request's version with the configuration applied to it, decoded as if it had been sent whole. */

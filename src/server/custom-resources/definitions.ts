@@ -11,6 +11,7 @@ import { deleteUnasked } from '../delete.ts'
 import type { StoredKind } from '../resource-registry.ts'
 import type { ResourceCache } from '../watch-cache.ts'
 import { isConditionTrue, withCondition, type WantedCondition } from './conditions.ts'
+import type { ConversionWebhook } from './conversion.ts'
 import { CLEANUP_FINALIZER } from './definition-kind.ts'
 import { planStatus } from './names.ts'
 import { servingOf } from './serving.ts'
@@ -25,13 +26,14 @@ export interface Definitions {
 }
 
 /** Call before the caches are loaded. */
-export function createDefinitions(core: Core, rules: ValidationRules | undefined): Definitions {
-  return new Follower(core, rules)
+export function createDefinitions(core: Core, rules: ValidationRules | undefined, webhook: ConversionWebhook | undefined): Definitions {
+  return new Follower(core, rules, webhook)
 }
 
 class Follower implements Definitions {
   readonly #core: Core
   readonly #rules: ValidationRules | undefined
+  readonly #webhook: ConversionWebhook | undefined
   readonly #cache: ResourceCache
   /** What is served, by name, as it was defined then. */
   readonly #served = new Map<string, CustomResourceDefinition>()
@@ -39,9 +41,10 @@ class Follower implements Definitions {
   readonly #observed = new Set<ResourceCache>()
   #wake: (() => void) | undefined
 
-  constructor(core: Core, rules: ValidationRules | undefined) {
+  constructor(core: Core, rules: ValidationRules | undefined, webhook: ConversionWebhook | undefined) {
     this.#core = core
     this.#rules = rules
+    this.#webhook = webhook
     this.#cache = core.caches.of('apiextensions.k8s.io', 'customresourcedefinitions')
     this.#cache.observe((change) => {
       if (!change) this.#followAll()
@@ -82,7 +85,7 @@ class Follower implements Definitions {
     if (isSame && isConditionTrue(before, 'Terminating') === isConditionTrue(definition, 'Terminating')) return
     // What the server has of its own comes first.
     if (this.#builtIn(definition)) return
-    const { resource, versions } = servingOf(definition, this.#rules)
+    const { resource, versions } = servingOf(definition, this.#rules, this.#webhook)
     registry.add(resource, versions)
     this.#served.set(name, definition)
     // Those who watch begin anew, with objects as they are now shown.

@@ -7,7 +7,7 @@ import type { Resource } from '../resource.ts'
 import type { ServedVersion } from '../resource-registry.ts'
 import { qualifiedNameFaults } from '../../api/names.ts'
 import { isConditionTrue } from './conditions.ts'
-import { converterOf, type Convert } from './conversion.ts'
+import { converterOf, type Converter, type ConversionWebhook } from './conversion.ts'
 import { customRules, shownBy, storedBy } from './custom-rules.ts'
 import { parseJsonPath } from './json-path.ts'
 import { printerColumns } from './printer-columns.ts'
@@ -27,16 +27,20 @@ export interface Serving {
   readonly versions: readonly ServedVersion[]
 }
 
-export function servingOf(definition: CustomResourceDefinition, rules: ValidationRules | undefined): Serving {
+export function servingOf(
+  definition: CustomResourceDefinition,
+  rules: ValidationRules | undefined,
+  webhook: ConversionWebhook | undefined,
+): Serving {
   const { spec } = definition
   const isTerminating = isConditionTrue(definition, 'Terminating')
   const stored = spec.versions.find(({ storage }) => storage)!
   const schemas = new Map(spec.versions.map((version) => [version.name, schemaOf(version, spec.preserveUnknownFields ?? false)]))
-  const convert = converterOf(definition)
+  const converter = converterOf(definition, webhook)
   const served = spec.versions
     .filter((version) => version.served || version === stored)
     .toSorted((a, b) => compareVersions(a.name, b.name))
-    .map((version) => serveVersion({ definition, version, schemas, stored, convert, rules, isTerminating }))
+    .map((version) => serveVersion({ definition, version, schemas, stored, converter, rules, isTerminating }))
   return { resource: resourceOf(definition, stored, isTerminating), versions: served }
 }
 
@@ -51,12 +55,12 @@ interface Context {
   readonly version: CustomResourceDefinitionVersion
   readonly schemas: ReadonlyMap<string, Structural | undefined>
   readonly stored: CustomResourceDefinitionVersion
-  readonly convert: Convert
+  readonly converter: Converter
   readonly rules: ValidationRules | undefined
   readonly isTerminating: boolean
 }
 
-function serveVersion({ definition, version, schemas, stored, convert, rules, isTerminating }: Context): ServedVersion {
+function serveVersion({ definition, version, schemas, stored, converter, rules, isTerminating }: Context): ServedVersion {
   const { spec } = definition
   const info = infoOf(definition, version)
   const schema = schemas.get(version.name)
@@ -75,9 +79,11 @@ function serveVersion({ definition, version, schemas, stored, convert, rules, is
     custom: {
       isHidden: !version.served,
       ...(isTerminating ? { discovered: { ...info, verbs: TERMINATING_VERBS } } : {}),
-      fromStored: (object) => shownBy(object.apiVersion === apiVersion ? object : convert(object, apiVersion), schema),
-      toStored: (object) => (object.apiVersion === storedApiVersion ? object : convert(object, storedApiVersion)),
-      forStorage: (object) => storedBy(object, schemas.get(stored.name)),
+      isConvertedOutside: converter.isOutside,
+      fromStored: (object) => shownBy(converter.convert(object, apiVersion), schema),
+      // What a webhook is to convert stays in its version until it is stored.
+      toStored: (object) => (converter.isOutside ? object : converter.convert(object, storedApiVersion)),
+      forStorage: (object) => storedBy(converter.convert(object, storedApiVersion), schemas.get(stored.name)),
       columns: printerColumns(version.additionalPrinterColumns),
       fieldSelectors: selectableFields(version),
       ...(scale ? { scale: scale.scale } : {}),

@@ -4,6 +4,7 @@
  */
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Core, ResourceCall } from '../core.ts'
+import { settle } from '../custom-resources/conversion.ts'
 import { patch } from '../patch.ts'
 import { get } from '../read.ts'
 import { keyIn, update } from '../update.ts'
@@ -16,5 +17,5 @@ export async function part(core: Core, call: ResourceCall): Promise<ApiResponse>
   if (info.verb === 'patch') return patch(core, call)
   const key = keyIn(served.info.namespaced, info.namespace, info.name)
   const found = await get(core, served, key, info.name, request.query.get('resourceVersion') ?? '')
-  return { type: 'object', status: 200, stored: found.in(served.view) }
+  return { type: 'object', status: 200, stored: await settle(() => found.in(served.view)) }
 }

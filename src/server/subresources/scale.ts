@@ -17,6 +17,7 @@ import { applyTypeOf } from '../apply/versions.ts'
 import { withManagedFields } from '../apply/write-owners.ts'
 import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
+import { settle } from '../custom-resources/conversion.ts'
 import { writeOptions } from '../options.ts'
 import { contentTypeOf, rawPatcher } from '../patch.ts'
 import { get } from '../read.ts'
@@ -38,7 +39,7 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
       info.name,
       request.query.get('resourceVersion') ?? '',
     )
-    const shown = scaleOf(call, found.object)
+    const shown = scaleOf(call, await settle(() => current(call, found.object)))
     if (shown.spec?.replicas !== undefined) return { type: 'object', status: 200, stored: new Computed(shown) }
     const path = JSON.stringify(scaleHooks(call)?.specReplicasPath)
     throw failure('InternalError', `Internal error occurred: the spec replicas field ${path} does not exist`)
@@ -70,7 +71,7 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
     isApplied: true,
     admitted: (_next, old) => ({ object: last!, oldObject: scaleOf(call, old) }),
   })
-  return { type: 'object', status: 200, stored: new Computed(scaleOf(call, revision.object)) }
+  return { type: 'object', status: 200, stored: new Computed(scaleOf(call, await settle(() => current(call, revision.object)))) }
 }
 
 type MakeScale = (scale: KubeObject) => KubeObject
@@ -154,6 +155,10 @@ function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeO
   const detail = `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0`
   throw invalid('autoscaling', 'Scale', info.name, [{ type: 'FieldValueInvalid', field: 'spec.replicas', detail }])
 }
+
+/** Paths are of the version of the request: so must the object be, where versions are more than names. */
+const current = ({ served: { custom } }: ResourceCall, object: KubeObject): KubeObject =>
+  custom?.isConvertedOutside ? custom.fromStored(object) : object
 
 /** Each version of a custom resource has paths of its own. */
 const scaleHooks = ({ served }: Pick<ResourceCall, 'served'>) => (served.custom ?? served.stored.definition).scale
