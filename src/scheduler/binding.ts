@@ -3,7 +3,7 @@
  * are decided, waiting for permission, preBind and bind. Whatever fails is undone in the reverse order.
  */
 import { sleep } from '../base/clock.ts'
-import type { BindContext, Plugin, Rejection, Wait } from './framework.ts'
+import type { BindContext, Plugin, Profile, Rejection, Wait } from './framework.ts'
 import type { PodInfo } from './pod-info.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -17,28 +17,23 @@ export interface Waiting {
   readonly wait: Wait
 }
 
-export function unreserve(plugins: readonly Plugin[], pod: PodInfo, nodeName: string): void {
-  for (const plugin of plugins.toReversed()) plugin.unreserve?.(pod, nodeName)
+export function unreserve({ points }: Profile, pod: PodInfo, nodeName: string): void {
+  for (const plugin of points.reserve.toReversed()) plugin.unreserve?.(pod, nodeName)
 }
 
 /** Reserves and asks for permission; on refusal everything is undone. */
-export function reserveAndPermit(
-  plugins: readonly Plugin[],
-  pod: PodInfo,
-  nodeName: string,
-  snapshot: Snapshot,
-): Refusal | readonly Waiting[] {
+export function reserveAndPermit(profile: Profile, pod: PodInfo, nodeName: string, snapshot: Snapshot): Refusal | readonly Waiting[] {
   const waiting: Waiting[] = []
   const refuse = (plugin: Plugin, rejection: Rejection): Refusal => {
-    unreserve(plugins, pod, nodeName)
+    unreserve(profile, pod, nodeName)
     return { plugin: plugin.name, rejection }
   }
-  for (const plugin of plugins) {
+  for (const plugin of profile.points.reserve) {
     const rejection = plugin.reserve?.(pod, nodeName, snapshot)
     if (rejection) return refuse(plugin, rejection)
   }
-  for (const plugin of plugins) {
-    const verdict = plugin.permit?.(pod, nodeName)
+  for (const plugin of profile.points.permit) {
+    const verdict = plugin.permit!(pod, nodeName)
     if (!verdict) continue
     if ('reasons' in verdict) return refuse(plugin, verdict)
     waiting.push({ plugin: plugin.name, wait: verdict })
@@ -73,12 +68,21 @@ async function named<T>(point: string, plugin: Plugin, run: () => Promise<T>): P
 }
 
 /** Throws with upstream's text when a plugin fails. */
-export async function preBindAndBind(plugins: readonly Plugin[], pod: PodInfo, nodeName: string, context: BindContext): Promise<void> {
-  for (const plugin of plugins) if (plugin.preBind) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
-  for (const plugin of plugins) {
-    if (!plugin.bind || !(await named('Bind', plugin, () => plugin.bind!(pod, nodeName, context)))) continue
-    for (const other of plugins) other.postBind?.(pod, nodeName)
-    return
+export async function preBindAndBind(
+  { points }: Profile,
+  pod: PodInfo,
+  nodeName: string,
+  context: BindContext,
+  bindByExtender: (() => Promise<void>) | undefined,
+): Promise<void> {
+  for (const plugin of points.preBind) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
+  const bound = () => {
+    for (const plugin of points.postBind) plugin.postBind!(pod, nodeName)
   }
+  if (bindByExtender) {
+    await bindByExtender()
+    return bound()
+  }
+  for (const plugin of points.bind) if (await named('Bind', plugin, () => plugin.bind!(pod, nodeName, context))) return bound()
   throw new Error('no bind plugin took the pod')
 }

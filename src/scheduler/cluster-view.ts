@@ -2,7 +2,8 @@
 import type { Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service } from '../api/generated/core/v1.ts'
 import type { ReplicaSet, StatefulSet } from '../api/generated/apps/v1.ts'
 import type { PodDisruptionBudget } from '../api/generated/policy/v1.ts'
-import type { StorageClass } from '../api/generated/storage/v1.ts'
+import type { DeviceClass, ResourceClaim, ResourceSlice } from '../api/generated/resource/v1.ts'
+import type { CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment } from '../api/generated/storage/v1.ts'
 
 export interface ClusterView {
   namespace(name: string): Namespace | undefined
@@ -16,6 +17,17 @@ export interface ClusterView {
   volume(name: string): PersistentVolume | undefined
   volumes(): Iterable<PersistentVolume>
   storageClass(name: string): StorageClass | undefined
+  storageCapacities(): Iterable<CSIStorageCapacity>
+  csiDriver(name: string): CSIDriver | undefined
+  csiNode(name: string): CSINode | undefined
+  /** Volumes attached to the node. */
+  attachments(nodeName: string): readonly VolumeAttachment[]
+  resourceClaim(namespace: string, name: string): ResourceClaim | undefined
+  resourceClaims(): Iterable<ResourceClaim>
+  resourceSlices(): Iterable<ResourceSlice>
+  deviceClass(name: string): DeviceClass | undefined
+  /** The class that stands for an extended resource (KEP-5004). */
+  deviceClassFor(resource: string): DeviceClass | undefined
 }
 
 /** Nothing there: for simulations of nodes and pods alone. */
@@ -31,4 +43,13 @@ export const emptyView: ClusterView = {
   volume: () => undefined,
   volumes: () => [],
   storageClass: () => undefined,
+  storageCapacities: () => [],
+  csiDriver: () => undefined,
+  csiNode: () => undefined,
+  attachments: () => [],
+  resourceClaim: () => undefined,
+  resourceClaims: () => [],
+  resourceSlices: () => [],
+  deviceClass: () => undefined,
+  deviceClassFor: () => undefined,
 }

@@ -6,7 +6,8 @@ import type { Namespace, Node, NodeCondition, Pod } from '../api/generated/core/
 import { keyOf } from '../api/object.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { InformerHandlers } from '../client/informer.ts'
-import type { ClusterEvent } from './framework.ts'
+import type { KindName } from '../client/client.ts'
+import type { ClusterEvent, ObjectEventKind } from './framework.ts'
 import { podInfoOf } from './pod-info.ts'
 import type { PodInfo } from './pod-info.ts'
 import { hasScaledDown, sameLabels } from './queue.ts'
@@ -39,7 +40,7 @@ export function podHandlers({ state, queue, isOurs }: PodHandlerOptions): Inform
   function added(pod: Pod): void {
     if (isFinished(pod)) return
     if (isAssigned(pod)) {
-      const info = podInfoOf(pod)
+      const info = podInfoOf(pod, state.placed(pod.metadata?.uid ?? ''))
       state.setPod(info, pod.spec!.nodeName!)
       queue.happened({ kind: 'pod-added', pod: info })
       return
@@ -63,7 +64,8 @@ export function podHandlers({ state, queue, isOurs }: PodHandlerOptions): Inform
   }
 
   function updateAssigned(pod: Pod, old: Pod): void {
-    const [info, before] = [podInfoOf(pod), podInfoOf(old)]
+    const before = state.placed(pod.metadata?.uid ?? '') ?? podInfoOf(old)
+    const info = podInfoOf(pod, before)
     state.setPod(info, pod.spec!.nodeName!)
     if (!sameLabels(info.labels, before.labels)) queue.happened({ kind: 'pod-labels', pod: info, old: before })
     if (hasScaledDown(info, before)) queue.happened({ kind: 'pod-scaled-down', pod: info, old: before })
@@ -129,6 +131,7 @@ export function nodeEvents(node: Node, old: Node): readonly ClusterEvent[] {
     events.push({ kind: 'node-conditions', node, old })
   if (!sameLabels(node.metadata?.annotations ?? NO_LABELS, old.metadata?.annotations ?? NO_LABELS))
     events.push({ kind: 'node-annotations', node, old })
+  if (!sameJson(node.status?.declaredFeatures, old.status?.declaredFeatures)) events.push({ kind: 'node-features', node, old })
   return events
 }
 
@@ -158,8 +161,33 @@ export function namespaceHandlers(queue: SchedulingQueue): InformerHandlers<Name
   }
 }
 
-/** Claims, volumes and their classes: whatever happened to them may be what a pod waits for. */
-export function volumeHandlers(queue: SchedulingQueue): InformerHandlers<KubeObject> {
-  const tell = () => queue.happened({ kind: 'volumes' })
-  return { added: tell, updated: tell }
+/** Of a kind that pods may wait for: that it came or changed, or `onDeletion` that it went. */
+export function objectHandlers(queue: SchedulingQueue, kind: ObjectEventKind, when: ObjectMoments): InformerHandlers<KubeObject> {
+  return {
+    ...(when.isToldAdded ? { added: (object) => queue.happened({ kind, object }) } : {}),
+    ...(when.isToldUpdated ? { updated: (object, old) => queue.happened({ kind, object, old }) } : {}),
+    ...(when.isToldDeleted ? { deleted: (object) => queue.happened({ kind, object }) } : {}),
+  }
 }
+
+export interface ObjectMoments {
+  readonly isToldAdded?: boolean
+  readonly isToldUpdated?: boolean
+  readonly isToldDeleted?: boolean
+}
+
+const CHANGES: ObjectMoments = { isToldAdded: true, isToldUpdated: true }
+
+/** What beside nodes, pods and namespaces can make a pod worth another try. */
+export const eventKinds: readonly (readonly [kind: KindName, event: ObjectEventKind, when: ObjectMoments])[] = [
+  ['v1/PersistentVolumeClaim', 'claim', CHANGES],
+  ['v1/PersistentVolume', 'volume', CHANGES],
+  ['storage.k8s.io/v1/StorageClass', 'storage-class', CHANGES],
+  ['storage.k8s.io/v1/CSIStorageCapacity', 'storage-capacity', CHANGES],
+  ['storage.k8s.io/v1/CSINode', 'csi-node', CHANGES],
+  ['storage.k8s.io/v1/CSIDriver', 'csi-driver', { isToldUpdated: true }],
+  ['storage.k8s.io/v1/VolumeAttachment', 'attachment-deleted', { isToldDeleted: true }],
+  ['resource.k8s.io/v1/ResourceClaim', 'resource-claim', { ...CHANGES, isToldDeleted: true }],
+  ['resource.k8s.io/v1/ResourceSlice', 'resource-slice', CHANGES],
+  ['resource.k8s.io/v1/DeviceClass', 'device-class', CHANGES],
+]

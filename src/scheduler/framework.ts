@@ -1,9 +1,10 @@
 /**
  * What a scheduler plugin is. Its decisions are pure functions of an immutable snapshot: in the order of a cycle
- * preEnqueue, preFilter, filter, postFilter, preScore, score, normalise. Its effects, on the way to the node, are reserve,
+ * queueSort, preEnqueue, preFilter, filter, postFilter, preScore, score, normalise. Its effects, on the way to the node, are reserve,
  * permit, preBind, bind and postBind. State of one cycle is a value that preFilter and preScore return and that the later points
- * are given back, so that plugins keep nothing between cycles.
+ * are given back. What a plugin keeps between cycles can only be results that it repairs by what has changed since.
  */
+import type { KubeObject } from '../api/object.ts'
 import type { Node, Pod } from '../api/generated/core/v1.ts'
 import type { Client } from '../client/client.ts'
 import type { Runtime } from '../base/runtime.ts'
@@ -31,7 +32,7 @@ export const impossible = (...reasons: readonly string[]): Rejection => ({ reaso
 export type ClusterEvent =
   | { readonly kind: 'node-added'; readonly node: Node }
   | {
-      readonly kind: 'node-allocatable' | 'node-labels' | 'node-taints' | 'node-conditions' | 'node-annotations'
+      readonly kind: 'node-allocatable' | 'node-labels' | 'node-taints' | 'node-conditions' | 'node-annotations' | 'node-features'
       readonly node: Node
       readonly old: Node
     }
@@ -40,7 +41,21 @@ export type ClusterEvent =
   | { readonly kind: 'pod-labels' | 'pod-scaled-down'; readonly pod: PodInfo; readonly old: PodInfo }
   /** The rejected pod itself was changed. */
   | { readonly kind: 'own-labels' | 'own-tolerations' | 'own-gates' | 'own-scaled-down'; readonly pod: PodInfo; readonly old: PodInfo }
-  | { readonly kind: 'namespace-labels' | 'volumes' }
+  | { readonly kind: 'namespace-labels' }
+  | { readonly kind: ObjectEventKind; readonly object: KubeObject; readonly old?: KubeObject }
+
+/** Something came, changed or (where it says so) went away, beside nodes and pods. */
+export type ObjectEventKind =
+  | 'claim'
+  | 'volume'
+  | 'storage-class'
+  | 'storage-capacity'
+  | 'csi-node'
+  | 'csi-driver'
+  | 'attachment-deleted'
+  | 'resource-claim'
+  | 'resource-slice'
+  | 'device-class'
 
 export interface RequeueRule {
   readonly on: readonly ClusterEvent['kind'][]
@@ -62,9 +77,10 @@ export interface PostFilterContext {
   readonly pod: PodInfo
   readonly snapshot: Snapshot
   readonly random: Random
-  /** Why each node was refused; nodes that were not looked at are `absent`. */
-  readonly rejections: ReadonlyMap<string, Rejection>
-  readonly absent: Rejection
+  /** Why the node at this place in the snapshot was refused; for one that was not looked at, what refused the pod on all of them. */
+  refusalAt(place: number): Rejection
+  /** Text of what of the pod decided, and undefined when what decided was more than the pod and each node by itself. */
+  readonly template: string | undefined
   /** A copy of the node to try evictions on. */
   readonly tryOn: (node: NodeInfo) => Trial
 }
@@ -84,9 +100,29 @@ export interface PodChange {
 
 export type PostFilterResult =
   /** Room will be made: evict these and keep the node in mind for the pod. */
-  | { readonly nominate: string; readonly victims: readonly PodInfo[] }
+  | {
+      readonly nominate: string
+      readonly victims: readonly PodInfo[]
+      /** All ways that were found, for extenders to choose from. */
+      readonly candidates?: readonly Candidate[]
+    }
   /** Nothing to be done; `clearNomination` when what was promised before does not hold any more. */
   | { readonly message: string; readonly clearNomination: boolean }
+
+/** One way to make room. */
+export interface Candidate {
+  readonly node: string
+  /** The most important first. */
+  readonly victims: readonly PodInfo[]
+  readonly budgetViolations: number
+}
+
+/** A pod that waits, as queueSort compares it. */
+export interface Queued {
+  readonly info: PodInfo
+  /** Since when it waits in its present place. */
+  readonly timestampMs: number
+}
 
 /** What the effects work with. */
 export interface BindContext {
@@ -108,10 +144,17 @@ export interface Plugin<FilterState = any, ScoreState = any> {
   /** As in scheduler configuration and in messages: `NodeResourcesFit`. */
   readonly name: string
 
+  /** Which of two waiting pods is tried first; of all profiles the same. */
+  queueSort?(a: Queued, b: Queued): boolean
   /** May the pod be tried at all? A rejected pod waits aside, without back-off. */
   preEnqueue?(pod: Pod): Rejection | undefined
   preFilter?(pod: PodInfo, snapshot: Snapshot): PreFilterResult<FilterState>
   filter?(state: FilterState, pod: PodInfo, node: NodeInfo, snapshot: Snapshot): Rejection | undefined
+  /**
+   * Set when filter and score depend on nothing but the node's value and what this text tells of the pod: pods of equal texts then
+   * share results on nodes that have not changed (upstream SignPlugin, KEP-5598). Undefined for a pod that cannot share.
+   */
+  template?(pod: PodInfo, snapshot: Snapshot): string | undefined
   /** With `adjust`: a copy of the state that may be changed. Left out when the state does not depend on pods on nodes. */
   cloneState?(state: FilterState): FilterState
   /** Tells a cloned state that a pod was put on a node (+1) or taken off it (-1). */
@@ -132,7 +175,7 @@ export interface Plugin<FilterState = any, ScoreState = any> {
   bind?(pod: PodInfo, nodeName: string, context: BindContext): Promise<boolean>
   postBind?(pod: PodInfo, nodeName: string): void
 
-  /** Which events make a pod that this plugin rejected worth another try. */
+  /** Which events make a pod that this plugin rejected worth another try; absent: any event does. */
   readonly requeueOn?: readonly RequeueRule[]
 }
 
@@ -140,6 +183,22 @@ export interface Plugin<FilterState = any, ScoreState = any> {
 export function definePlugin<FilterState = undefined, ScoreState = undefined>(plugin: Plugin<FilterState, ScoreState>): Plugin {
   return plugin
 }
+
+export const POINTS = [
+  'queueSort',
+  'preEnqueue',
+  'preFilter',
+  'filter',
+  'postFilter',
+  'preScore',
+  'score',
+  'reserve',
+  'permit',
+  'preBind',
+  'bind',
+  'postBind',
+] as const
+export type Point = (typeof POINTS)[number]
 
 export interface WeightedPlugin {
   readonly plugin: Plugin
@@ -150,11 +209,39 @@ export interface WeightedPlugin {
 /** A way of scheduling that pods choose by spec.schedulerName. */
 export interface Profile {
   readonly schedulerName: string
-  /** In order: filters run one after the other and the first refusal counts. */
-  readonly plugins: readonly WeightedPlugin[]
-  /** Stop looking for nodes when this share of all fits; 0 (default) adapts to the size of the cluster as upstream does. */
-  readonly percentageOfNodesToScore?: number
+  /** Each plugin once, for what is asked of it by name. */
+  readonly plugins: readonly Plugin[]
+  /** Who takes part where, in order: filters run one after the other and the first refusal counts. */
+  readonly points: Readonly<Record<Point, readonly Plugin[]>>
+  /** Of scores, by plugin name. */
+  readonly weights: ReadonlyMap<string, number>
+  /** Stop looking for nodes when this share of all fits; 0 adapts to the size of the cluster as upstream does. */
+  readonly percentageOfNodesToScore: number
 }
+
+/** The plugin takes part at reserve, too, when it only has something to undo. */
+const hasPoint = (plugin: Plugin, point: Point): boolean =>
+  plugin[point] !== undefined || (point === 'reserve' && plugin.unreserve !== undefined)
+
+/** A profile of plugins that take part wherever they can, in this order. */
+export function profileOf(
+  schedulerName: string,
+  plugins: readonly WeightedPlugin[],
+  options: { readonly points?: Profile['points']; readonly percentageOfNodesToScore?: number } = {},
+): Profile {
+  const all = plugins.map(({ plugin }) => plugin)
+  const everywhere = () => Object.fromEntries(POINTS.map((point) => [point, pluginsAt(all, point)])) as unknown as Profile['points']
+  return {
+    schedulerName,
+    plugins: all,
+    points: options.points ?? everywhere(),
+    weights: new Map(plugins.map(({ plugin, weight = 1 }) => [plugin.name, weight])),
+    percentageOfNodesToScore: options.percentageOfNodesToScore ?? 0,
+  }
+}
+
+export const pluginsAt = (plugins: readonly Plugin[], point: Point): readonly Plugin[] =>
+  plugins.filter((plugin) => hasPoint(plugin, point))
 
 export const MAXIMUM_SCORE = 100
 

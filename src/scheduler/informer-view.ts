@@ -1,6 +1,24 @@
 /** The view of other objects, over the shared informers. */
+import type { DeviceClass } from '../api/generated/resource/v1.ts'
+import type { VolumeAttachment } from '../api/generated/storage/v1.ts'
 import type { Informers } from '../client/informers.ts'
 import type { ClusterView } from './cluster-view.ts'
+
+const byAttachedNode = ({ spec }: VolumeAttachment): string => spec.nodeName
+
+const IMPLICIT_PREFIX = 'deviceclass.resource.kubernetes.io/'
+/** Each class stands for the resource it names, and for one made of its own name. */
+const byResource = ({ metadata, spec }: DeviceClass): readonly string[] => [
+  `${IMPLICIT_PREFIX}${metadata?.name}`,
+  ...(spec.extendedResourceName ? [spec.extendedResourceName] : []),
+]
+
+/** Of several classes for a resource the one made last, and of those the first by name (upstream extendedresourcecache). */
+const preferred = (a: DeviceClass, b: DeviceClass): number => {
+  const [made, madeOther] = [a.metadata?.creationTimestamp ?? '', b.metadata?.creationTimestamp ?? '']
+  if (made !== madeOther) return made > madeOther ? -1 : 1
+  return (a.metadata?.name ?? '') < (b.metadata?.name ?? '') ? -1 : 1
+}
 
 /** Asks for the informers at once, so that they are synced before the first decision. */
 export function clusterViewOf(informers: Informers): ClusterView {
@@ -13,6 +31,13 @@ export function clusterViewOf(informers: Informers): ClusterView {
   const claims = informers.of('v1/PersistentVolumeClaim').cache
   const volumes = informers.of('v1/PersistentVolume').cache
   const storageClasses = informers.of('storage.k8s.io/v1/StorageClass').cache
+  const capacities = informers.of('storage.k8s.io/v1/CSIStorageCapacity').cache
+  const drivers = informers.of('storage.k8s.io/v1/CSIDriver').cache
+  const csiNodes = informers.of('storage.k8s.io/v1/CSINode').cache
+  const attachments = informers.of('storage.k8s.io/v1/VolumeAttachment', { attachedNode: byAttachedNode }).cache
+  const resourceClaims = informers.of('resource.k8s.io/v1/ResourceClaim').cache
+  const slices = informers.of('resource.k8s.io/v1/ResourceSlice').cache
+  const deviceClasses = informers.of('resource.k8s.io/v1/DeviceClass', { resource: byResource }).cache
   return {
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
@@ -25,5 +50,14 @@ export function clusterViewOf(informers: Informers): ClusterView {
     volume: (name) => volumes.get(name),
     volumes: () => volumes.values(),
     storageClass: (name) => storageClasses.get(name),
+    storageCapacities: () => capacities.values(),
+    csiDriver: (name) => drivers.get(name),
+    csiNode: (name) => csiNodes.get(name),
+    attachments: (nodeName) => attachments.byIndex('attachedNode', nodeName),
+    resourceClaim: (namespace, name) => resourceClaims.get(`${namespace}/${name}`),
+    resourceClaims: () => resourceClaims.values(),
+    resourceSlices: () => slices.values(),
+    deviceClass: (name) => deviceClasses.get(name),
+    deviceClassFor: (resource) => deviceClasses.byIndex('resource', resource).toSorted(preferred)[0],
   }
 }

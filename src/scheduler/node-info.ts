@@ -104,3 +104,22 @@ export function withoutPod(info: NodeInfo, pod: PodInfo): NodeInfo {
       : info.podsWithRequiredAntiAffinity,
   }
 }
+
+/** With a newer revision of a pod that is there; it keeps its place, so that what was worked out of the others holds. */
+export function withPodReplaced(info: NodeInfo, old: PodInfo, pod: PodInfo): NodeInfo {
+  const haveSameNeeds =
+    old.requests === pod.requests &&
+    old.nonZeroCpuMilli === pod.nonZeroCpuMilli &&
+    old.nonZeroMemoryBytes === pod.nonZeroMemoryBytes &&
+    old.hasAffinity === pod.hasAffinity &&
+    old.requiredAntiAffinity.length > 0 === pod.requiredAntiAffinity.length > 0
+  if (!haveSameNeeds) return withPod(withoutPod(info, old), pod)
+  const replace = (list: readonly PodInfo[]) => list.map((other) => (other === old ? pod : other))
+  return {
+    ...info,
+    pods: replace(info.pods),
+    podsWithAffinity: pod.hasAffinity ? replace(info.podsWithAffinity) : info.podsWithAffinity,
+    podsWithRequiredAntiAffinity:
+      pod.requiredAntiAffinity.length > 0 ? replace(info.podsWithRequiredAntiAffinity) : info.podsWithRequiredAntiAffinity,
+  }
+}

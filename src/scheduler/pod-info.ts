@@ -64,7 +64,22 @@ const compileWeighted = (pod: Pod, terms: readonly WeightedPodAffinityTerm[] | u
 
 export const priorityOf = (pod: Pod): number => pod.spec?.priority ?? 0
 
-export function podInfoOf(pod: Pod): PodInfo {
+/** Has nothing of it changed that its needs follow from? Objects share what did not change, so the same values are the same objects. */
+const haveSameNeeds = (a: Pod, b: Pod): boolean =>
+  a.spec?.containers === b.spec?.containers &&
+  a.spec?.initContainers === b.spec?.initContainers &&
+  a.spec?.affinity === b.spec?.affinity &&
+  a.spec?.overhead === b.spec?.overhead &&
+  a.spec?.resources === b.spec?.resources &&
+  a.spec?.priority === b.spec?.priority &&
+  a.status?.containerStatuses === b.status?.containerStatuses &&
+  a.status?.initContainerStatuses === b.status?.initContainerStatuses &&
+  a.status?.conditions === b.status?.conditions
+
+/** `before`: an earlier revision of the same pod, whose needs are taken over when they are the same. */
+export function podInfoOf(pod: Pod, before?: PodInfo): PodInfo {
+  if (before?.pod === pod) return before
+  if (before && haveSameNeeds(before.pod, pod)) return { ...before, pod, labels: pod.metadata?.labels ?? NO_LABELS }
   const { requests, nonZeroCpuMilli, nonZeroMemoryBytes } = requestsOf(pod)
   const affinity = pod.spec?.affinity
   const requiredAffinity = compileTerms(pod, affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution)

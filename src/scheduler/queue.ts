@@ -12,16 +12,22 @@
 import { createHeap } from '../base/heap.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Pod } from '../api/generated/core/v1.ts'
-import type { ClusterEvent, Profile, Rejection } from './framework.ts'
+import type { ClusterEvent, Plugin, Profile, Rejection } from './framework.ts'
 import { podInfoOf } from './pod-info.ts'
 import type { PodInfo } from './pod-info.ts'
 
-const INITIAL_BACK_OFF_MS = 1_000
-const MAXIMUM_BACK_OFF_MS = 10_000
 /** A pod that no event has freed is tried all the same after this time (upstream podMaxInUnschedulablePodsDuration). */
 const MAXIMUM_UNSCHEDULABLE_MS = 5 * 60_000
 /** Events remembered while pods are in flight; beyond it every returning pod counts as worth another try. */
 const MAXIMUM_REMEMBERED_EVENTS = 1_000
+
+/** How long pods wait after they were tried in vain: at first, doubling with each time, and at most. */
+export interface BackOff {
+  readonly initialMs: number
+  readonly maximumMs: number
+}
+
+export const DEFAULT_BACK_OFF: BackOff = { initialMs: 1_000, maximumMs: 10_000 }
 
 export interface QueuedPod {
   info: PodInfo
@@ -78,18 +84,6 @@ export interface SchedulingQueue {
 
 const NO_NAMES: ReadonlySet<string> = new Set()
 
-const comesFirst = (a: QueuedPod, b: QueuedPod): boolean =>
-  a.info.priority !== b.info.priority
-    ? a.info.priority > b.info.priority
-    : a.timestampMs !== b.timestampMs
-      ? a.timestampMs < b.timestampMs
-      : a.sequence < b.sequence
-
-const backOffEndsFirst = (a: QueuedPod, b: QueuedPod): boolean =>
-  a.backOffEndsMs !== b.backOffEndsMs ? a.backOffEndsMs < b.backOffEndsMs : comesFirst(a, b)
-
-const backOffMs = (count: number): number => (count === 0 ? 0 : Math.min(MAXIMUM_BACK_OFF_MS, INITIAL_BACK_OFF_MS * 2 ** (count - 1)))
-
 /** What an update to a waiting pod means for its chances. */
 function ownEvents(pod: PodInfo, old: PodInfo): readonly ClusterEvent[] {
   const events: ClusterEvent[] = []
@@ -114,7 +108,26 @@ export function hasScaledDown({ requests: now }: PodInfo, { requests: before }: 
   return false
 }
 
-export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string, Profile>): SchedulingQueue {
+/** Would one of the plugin's rules have the pod tried again for the event? A plugin without rules is tried for any. */
+const isWorthFor = (plugin: Plugin | undefined, pod: PodInfo, event: ClusterEvent): boolean =>
+  plugin?.requeueOn === undefined || plugin.requeueOn.some((rule) => rule.on.includes(event.kind) && (rule.isWorth?.(pod, event) ?? true))
+
+export function createSchedulingQueue(
+  clock: Clock,
+  profiles: ReadonlyMap<string, Profile>,
+  backOffTimes: BackOff = DEFAULT_BACK_OFF,
+): SchedulingQueue {
+  const sortPlugin = profiles.values().next().value?.points.queueSort[0]
+  /** The profile's order; pods that it does not tell apart in the order of their coming. */
+  const comesFirst = (a: QueuedPod, b: QueuedPod): boolean => {
+    if (!sortPlugin) return a.sequence < b.sequence
+    if (sortPlugin.queueSort!(a, b)) return true
+    return a.sequence < b.sequence && !sortPlugin.queueSort!(b, a)
+  }
+  const backOffEndsFirst = (a: QueuedPod, b: QueuedPod): boolean =>
+    a.backOffEndsMs !== b.backOffEndsMs ? a.backOffEndsMs < b.backOffEndsMs : comesFirst(a, b)
+  const backOffMs = (count: number): number =>
+    count === 0 ? 0 : Math.min(backOffTimes.maximumMs, backOffTimes.initialMs * 2 ** (count - 1))
   const pods = new Map<string, QueuedPod>()
   const active = createHeap(comesFirst)
   /** Rejected by a plugin, and failed by an error: only the former may be tried early. */
@@ -130,16 +143,14 @@ export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string
   const readFrom = new Map<QueuedPod, number>()
   let sequence = 0
   let wake: (() => void) | undefined
-  const kindsOfInterest = new Set<ClusterEvent['kind']>()
-  for (const { plugins } of profiles.values())
-    for (const { plugin } of plugins) for (const rule of plugin.requeueOn ?? []) for (const kind of rule.on) kindsOfInterest.add(kind)
+  const pluginsByName = new Map([...profiles].map(([name, { plugins }]) => [name, new Map(plugins.map((plugin) => [plugin.name, plugin]))]))
 
   const backOffOf = (entry: QueuedPod) => (entry.rejectedBy.size > 0 || entry.pendingFor.size > 0 ? backOff : errorBackOff)
 
   function gate(entry: QueuedPod): QueuedPod {
     const { info } = entry
-    for (const { plugin } of profiles.get(info.pod.spec?.schedulerName ?? '')?.plugins ?? []) {
-      const rejection = plugin.preEnqueue?.(info.pod)
+    for (const plugin of profiles.get(info.pod.spec?.schedulerName ?? '')?.points.preEnqueue ?? []) {
+      const rejection = plugin.preEnqueue!(info.pod)
       if (!rejection) continue
       gates.set(info.uid, rejection)
       return { ...entry, gatedBy: plugin.name, rejectedBy: new Set([...entry.rejectedBy, plugin.name]) }
@@ -180,16 +191,11 @@ export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string
   function worth(entry: QueuedPod, event: ClusterEvent): 'no' | 'after back-off' | 'at once' {
     const { rejectedBy, pendingFor, info } = entry
     if (rejectedBy.size === 0 && pendingFor.size === 0) return 'after back-off'
-    let found: 'no' | 'after back-off' = 'no'
-    for (const { plugin } of profiles.get(info.pod.spec?.schedulerName ?? '')?.plugins ?? []) {
-      const isPending = pendingFor.has(plugin.name)
-      if (!isPending && !rejectedBy.has(plugin.name)) continue
-      const isWorth = plugin.requeueOn?.some((rule) => rule.on.includes(event.kind) && (rule.isWorth?.(info, event) ?? true))
-      if (!isWorth) continue
-      if (isPending) return 'at once'
-      found = 'after back-off'
-    }
-    return found
+    const byName = pluginsByName.get(info.pod.spec?.schedulerName ?? '')
+    for (const name of pendingFor) if (isWorthFor(byName?.get(name), info, event)) return 'at once'
+    // A name that is no plugin's is an extender's: any event may help.
+    for (const name of rejectedBy) if (isWorthFor(byName?.get(name), info, event)) return 'after back-off'
+    return 'no'
   }
 
   function requeueIfWorth(entry: QueuedPod, event: ClusterEvent): void {
@@ -369,7 +375,6 @@ export function createSchedulingQueue(clock: Clock, profiles: ReadonlyMap<string
           firstRemembered++
         }
       }
-      if (!kindsOfInterest.has(event.kind)) return
       for (const entry of Array.from(unschedulable)) {
         if (isConcerned && !isConcerned(entry.info)) continue
         // Gated pods wait for their gate alone; a plugin that gates says by its rules when to look again.

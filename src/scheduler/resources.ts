@@ -171,3 +171,10 @@ export function addResources(base: Resources, change: Resources, sign: 1 | -1): 
     scalars,
   }
 }
+
+/** Text that tells requests from others: of equal ones filters and scores of resources are the same. */
+export function requestsKey({ requests, nonZeroCpuMilli, nonZeroMemoryBytes }: PodRequests): string {
+  let key = `${requests.cpuMilli} ${requests.memoryBytes} ${requests.ephemeralStorageBytes} ${nonZeroCpuMilli} ${nonZeroMemoryBytes}`
+  for (const [name, amount] of requests.scalars) key += ` ${name}=${amount}`
+  return key
+}

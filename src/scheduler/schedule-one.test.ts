@@ -4,13 +4,14 @@ import fc from 'fast-check'
 import { randomInt, seededRandom } from '../base/random.ts'
 import type { Node, Pod, PodSpec } from '../api/generated/core/v1.ts'
 import { emptyView } from './cluster-view.ts'
-import { definePlugin, impossible, insufficient } from './framework.ts'
+import { definePlugin, impossible, insufficient, profileOf } from './framework.ts'
 import type { Profile } from './framework.ts'
 import { makeNode, makePod, makeSnapshot } from './objects.test-support.ts'
 import { podInfoOf } from './pod-info.ts'
 import { createDefaultProfile } from './profile.ts'
-import { feasibleNodesToFind, scheduleOne } from './schedule-one.ts'
+import { scheduleOne } from './schedule-one.ts'
 import type { Decision } from './schedule-one.ts'
+import { feasibleNodesToFind } from './search.ts'
 import { createClusterState } from './snapshot.ts'
 
 const defaultProfile = createDefaultProfile()
@@ -281,7 +282,7 @@ test('ties are broken by chance, each node with the same', () => {
 test('preFilters that leave no node in common say so', () => {
   const only = (name: string, node: string) =>
     definePlugin({ name, preFilter: () => ({ state: undefined, nodeNames: new Set([node]) }), filter: () => undefined })
-  const profile: Profile = { schedulerName: 'x', plugins: [{ plugin: only('B', 'n1') }, { plugin: only('A', 'n2') }] }
+  const profile = profileOf('x', [{ plugin: only('B', 'n1') }, { plugin: only('A', 'n2') }])
   const decision = decide([makeNode('n1'), makeNode('n2')], makePod('p'), [], profile)
   assert.equal(outcomeOf(decision), "0/2 nodes are available: node(s) didn't satisfy plugin(s) [A B] simultaneously.")
   assert.deepEqual(decision.kind === 'none' && [...decision.rejectedBy].toSorted(), ['A', 'B'])
@@ -289,7 +290,7 @@ test('preFilters that leave no node in common say so', () => {
 
 test('a preFilter that refuses speaks for all nodes', () => {
   const refuse = definePlugin({ name: 'Refuse', preFilter: () => ({ rejection: impossible('not today') }) })
-  const decision = decide([makeNode('n1')], makePod('p'), [], { schedulerName: 'x', plugins: [{ plugin: refuse }] })
+  const decision = decide([makeNode('n1')], makePod('p'), [], profileOf('x', [{ plugin: refuse }]))
   assert.equal(outcomeOf(decision), '0/1 nodes are available: not today.')
 })
 
@@ -307,10 +308,7 @@ test('postFilters are asked in order and their messages joined', () => {
   const refuse = definePlugin({ name: 'Refuse', filter: () => insufficient('full') })
   const say = (message: string) => definePlugin({ name: message, postFilter: () => ({ message, clearNomination: false }) })
   const plugins = [refuse, say('one'), say('two')].map((plugin) => ({ plugin }))
-  assert.equal(
-    outcomeOf(decide([makeNode('n1')], makePod('p'), [], { schedulerName: 'x', plugins })),
-    '0/1 nodes are available: 1 full. one, two',
-  )
+  assert.equal(outcomeOf(decide([makeNode('n1')], makePod('p'), [], profileOf('x', plugins))), '0/1 nodes are available: 1 full. one, two')
 })
 
 test('no node ever gets more than it has to give', () => {

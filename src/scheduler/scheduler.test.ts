@@ -11,10 +11,10 @@ import { createFakeClock } from '../client/fake-clock.test-support.ts'
 import { createFakeServer } from '../client/fake-server.test-support.ts'
 import { createInformers } from '../client/informers.ts'
 import type { Profile } from './framework.ts'
-import { definePlugin, insufficient } from './framework.ts'
+import { definePlugin, insufficient, profileOf } from './framework.ts'
 import { makeNode, makePod } from './objects.test-support.ts'
 import type { PodOptions } from './objects.test-support.ts'
-import { createDefaultProfile } from './profile.ts'
+import { createDefaultProfile, defaultPlugins } from './profile.ts'
 import { runScheduler } from './scheduler.ts'
 
 const defaultProfile = createDefaultProfile()
@@ -174,7 +174,7 @@ test('pods are taken by priority, then by age', async () => {
     },
   })
   const gate = definePlugin({ name: 'NotYet', filter: () => undefined })
-  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: watcher }, { plugin: gate }] }])
+  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: watcher }, { plugin: gate }])])
   await cluster.create('old', { priority: 0 })
   await cluster.create('new', { priority: 0 })
   await cluster.create('urgent', { priority: 1000 })
@@ -204,7 +204,7 @@ test('all extension points run in their order', async () => {
     bind: async () => note('bind', false),
     postBind: () => note('postBind', undefined),
   })
-  await using cluster = await start([{ ...defaultProfile, plugins: [{ plugin: spy }, ...defaultProfile.plugins] }])
+  await using cluster = await start([profileOf('default-scheduler', [{ plugin: spy }, ...defaultPlugins()])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.client.create('v1/Node', makeNode('n2'))
   await cluster.clock.advance(10)
@@ -236,7 +236,7 @@ test('a permit that times out undoes the reservation and frees the node', async 
     unreserve: () => void undone++,
     requeueOn: [{ on: ['pod-deleted'] }],
   })
-  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: slow }] }])
+  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: slow }])])
   await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
   await cluster.create('a')
   await cluster.clock.advance(4_000)
@@ -259,7 +259,7 @@ test('a plugin that throws costs its pod a back-off and nobody else anything', a
       return undefined
     },
   })
-  await using cluster = await start([{ ...defaultProfile, plugins: [...defaultProfile.plugins, { plugin: broken }] }])
+  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: broken }])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a')
   await cluster.create('b')
@@ -279,7 +279,7 @@ test('an unschedulable pod is tried once more after five minutes without any eve
       return insufficient('never')
     },
   })
-  await using cluster = await start([{ ...defaultProfile, plugins: [{ plugin: never }] }])
+  await using cluster = await start([profileOf('default-scheduler', [{ plugin: never }])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a')
   await cluster.clock.advance(299_000)

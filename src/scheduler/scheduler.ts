@@ -15,7 +15,7 @@ import { referenceTo } from '../client/object-reference.ts'
 import { awaitPermission, preBindAndBind, reserveAndPermit, unreserve } from './binding.ts'
 import type { Refusal, Waiting } from './binding.ts'
 import { describeDiagnosis } from './diagnosis.ts'
-import { namespaceHandlers, nodeHandlers, podHandlers, volumeHandlers } from './event-handlers.ts'
+import { eventKinds, namespaceHandlers, nodeHandlers, objectHandlers, podHandlers } from './event-handlers.ts'
 import type { BindContext, Profile } from './framework.ts'
 import { clusterViewOf } from './informer-view.ts'
 import { createLimiter } from './limiter.ts'
@@ -25,9 +25,10 @@ import type { PodInfo } from './pod-info.ts'
 import { evict } from './preemption.ts'
 import { createDefaultProfile } from './profile.ts'
 import { createSchedulingQueue } from './queue.ts'
-import type { Failure, QueuedPod } from './queue.ts'
+import type { BackOff, Failure, QueuedPod } from './queue.ts'
 import { scheduleOne } from './schedule-one.ts'
 import type { Decision } from './schedule-one.ts'
+import { createDecisionMemory } from './search.ts'
 import { createClusterState } from './snapshot.ts'
 
 export interface SchedulerOptions {
@@ -35,6 +36,7 @@ export interface SchedulerOptions {
   readonly events: EventRecorder
   /** Default: the default profile alone. Pods of other schedulerNames are left alone. */
   readonly profiles?: readonly Profile[]
+  readonly backOff?: BackOff
 }
 
 /** Bindings and status patches under way. */
@@ -63,9 +65,10 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const pods = informers.of('v1/Pod')
   const view = clusterViewOf(informers)
   const state = createClusterState(view)
-  const queue = createSchedulingQueue(clock, profiles)
+  const queue = createSchedulingQueue(clock, profiles, options.backOff)
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
+  const memory = createDecisionMemory()
   let start = 0
   let sweep: (() => void) | undefined
 
@@ -104,11 +107,11 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     })
   }
 
-  function refused(entry: QueuedPod, nodeName: string, { plugin, rejection }: Refusal): void {
+  function refused(entry: QueuedPod, { plugin, rejection }: Refusal): void {
     if (state.forget(entry.info.uid)) queue.happened({ kind: 'pod-deleted', pod: entry.info }, (other) => other.uid !== entry.info.uid)
     const message = describeDiagnosis({
       nodeCount: 1,
-      rejections: new Map([[nodeName, rejection]]),
+      rejections: [rejection],
       absent: undefined,
       preFilterMessage: '',
       postFilterMessage: '',
@@ -138,17 +141,16 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
 
   async function bind(entry: QueuedPod, profile: Profile, nodeName: string, waiting: readonly Waiting[]): Promise<void> {
     const { info } = entry
-    const plugins = profile.plugins.map(({ plugin }) => plugin)
     try {
       const refusal = await awaitPermission(waiting, context)
       if (refusal) {
-        unreserve(plugins, info, nodeName)
-        refused(entry, nodeName, refusal)
+        unreserve(profile, info, nodeName)
+        refused(entry, refusal)
         return
       }
-      await preBindAndBind(plugins, info, nodeName, context)
+      await preBindAndBind(profile, info, nodeName, context, undefined)
     } catch (error) {
-      unreserve(plugins, info, nodeName)
+      unreserve(profile, info, nodeName)
       if (state.forget(info.uid)) queue.happened({ kind: 'pod-deleted', pod: info })
       if (signal.aborted) return
       log.warn('pod not bound', { pod: info.key, node: nodeName, error: textOf(error) })
@@ -185,18 +187,17 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       return queue.done(entry)
     }
     try {
-      const decision = scheduleOne(state.snapshot(), info, profile, random, { start, nominatedNode: state.nominationOf(info.uid) })
+      const decision = scheduleOne(state.snapshot(), info, profile, random, {
+        start,
+        nominatedNode: state.nominationOf(info.uid),
+        memory,
+      })
       start = decision.nextStart
       if (decision.kind === 'none') return rejected(entry, decision)
       const { nodeName } = decision
       state.assume(info, nodeName)
-      const permits = reserveAndPermit(
-        profile.plugins.map(({ plugin }) => plugin),
-        info,
-        nodeName,
-        state.snapshot(),
-      )
-      if ('rejection' in permits) return refused(entry, nodeName, permits)
+      const permits = reserveAndPermit(profile, info, nodeName, state.snapshot())
+      if ('rejection' in permits) return refused(entry, permits)
       limiter.start(() => bind(entry, profile, nodeName, permits))
     } catch (error) {
       // A plugin's bug must not stop the others' pods.
@@ -209,9 +210,6 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   // Nodes and what runs on them must be known before the first decision; asking for an informer is what makes it one to wait for.
   const nodes = informers.of('v1/Node')
   const namespaces = informers.of('v1/Namespace')
-  const claims = informers.of('v1/PersistentVolumeClaim')
-  const volumes = informers.of('v1/PersistentVolume')
-  const classes = informers.of('storage.k8s.io/v1/StorageClass')
   await Promise.race([
     informers.synced(),
     new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
@@ -220,9 +218,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     nodes.addHandlers(nodeHandlers(state, queue)),
     pods.addHandlers(podHandlers({ state, queue, isOurs: (pod) => profiles.has(pod.spec?.schedulerName ?? '') })),
     namespaces.addHandlers(namespaceHandlers(queue)),
-    claims.addHandlers(volumeHandlers(queue)),
-    volumes.addHandlers(volumeHandlers(queue)),
-    classes.addHandlers(volumeHandlers(queue)),
+    ...eventKinds.map(([kind, event, when]) => informers.of(kind).addHandlers(objectHandlers(queue, event, when))),
   ]
   try {
     let sliceStartMs = clock.monotonic()

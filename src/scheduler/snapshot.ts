@@ -8,20 +8,23 @@
  */
 import type { Node } from '../api/generated/core/v1.ts'
 import type { ClusterView } from './cluster-view.ts'
-import { nodeInfoOf, withNode, withoutPod, withPod } from './node-info.ts'
+import { nodeInfoOf, withNode, withoutPod, withPod, withPodReplaced } from './node-info.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { PodInfo } from './pod-info.ts'
 
 export interface Snapshot {
   readonly nodes: readonly NodeInfo[]
   node(name: string): NodeInfo | undefined
-  /** Nodes with pods that have (anti-)affinity terms, and with required anti-affinity. */
-  readonly nodesWithAffinity: readonly NodeInfo[]
-  readonly nodesWithRequiredAntiAffinity: readonly NodeInfo[]
+  /** The node's place in `nodes`. */
+  indexOf(name: string): number | undefined
+  /** Does any pod on a node have (anti-)affinity terms, or required anti-affinity? */
+  readonly hasAffinity: boolean
+  readonly hasRequiredAntiAffinity: boolean
   /** On how many nodes an image lies, by normalised name. */
   imageSpread(name: string): number
   /** Pods that wait for room being made for them on this node by preemption. */
   nominated(nodeName: string): readonly PodInfo[]
+  readonly hasNominated: boolean
   /** Other objects that decisions depend on. */
   readonly view: ClusterView
 }
@@ -46,6 +49,8 @@ export interface ClusterState {
   /** Gives up the assumption; false when there was none (the server has confirmed the pod, or it is gone). */
   forget(uid: string): boolean
   isAssumed(uid: string): boolean
+  /** The pod as it counts on its node. */
+  placed(uid: string): PodInfo | undefined
   readonly hasAssumed: boolean
   /** Assumed pods whose confirmation is overdue. */
   overdue(now: number): readonly PodInfo[]
@@ -72,6 +77,9 @@ export function createClusterState(view: ClusterView): ClusterState {
   /** A snapshot that was handed out holds `nodes`: copy before the next change. */
   let isShared = false
   let isIndexShared = false
+  /** Nodes with pods that have such terms. */
+  let affinityNodes = 0
+  let antiAffinityNodes = 0
 
   function countImages(images: ReadonlyMap<string, number>, sign: 1 | -1): void {
     for (const name of images.keys()) {
@@ -81,7 +89,14 @@ export function createClusterState(view: ClusterView): ClusterState {
     }
   }
 
+  function countAffinity(info: NodeInfo | undefined, sign: 1 | -1): void {
+    if (info && info.podsWithAffinity.length > 0) affinityNodes += sign
+    if (info && info.podsWithRequiredAntiAffinity.length > 0) antiAffinityNodes += sign
+  }
+
   function replaceNode(index: number, info: NodeInfo): void {
+    countAffinity(nodes[index], -1)
+    countAffinity(info, 1)
     if (isShared) nodes = nodes.slice()
     isShared = false
     current = undefined
@@ -127,20 +142,16 @@ export function createClusterState(view: ClusterView): ClusterState {
     const list = nodes
     const index = indexOf
     const byNode = nominatedByNode.size > 0 ? new Map(nominatedByNode) : nominatedByNode
-    let withAffinity: readonly NodeInfo[] | undefined
-    let withAntiAffinity: readonly NodeInfo[] | undefined
     return {
       nodes: list,
       node: (name) => {
         const at = index.get(name)
         return at === undefined ? undefined : list[at]
       },
-      get nodesWithAffinity() {
-        return (withAffinity ??= list.filter((info) => info.podsWithAffinity.length > 0))
-      },
-      get nodesWithRequiredAntiAffinity() {
-        return (withAntiAffinity ??= list.filter((info) => info.podsWithRequiredAntiAffinity.length > 0))
-      },
+      indexOf: (name) => index.get(name),
+      hasNominated: byNode.size > 0,
+      hasAffinity: affinityNodes > 0,
+      hasRequiredAntiAffinity: antiAffinityNodes > 0,
       imageSpread: (name) => imageSpread.get(name) ?? 0,
       nominated: (name) => byNode.get(name) ?? NO_PODS,
       view,
@@ -173,6 +184,7 @@ export function createClusterState(view: ClusterView): ClusterState {
       if (index === undefined) return
       const info = nodes[index]!
       countImages(info.images, -1)
+      countAffinity(info, -1)
       if (info.pods.length > 0) homeless.set(name, new Map(info.pods.map((pod) => [pod.uid, pod])))
       nodes = nodes.toSpliced(index, 1)
       isShared = false
@@ -181,6 +193,14 @@ export function createClusterState(view: ClusterView): ClusterState {
       current = undefined
     },
     setPod(info, nodeName) {
+      const known = placements.get(info.uid)
+      const index = indexOf.get(nodeName)
+      if (known?.nodeName === nodeName && index !== undefined) {
+        placements.set(info.uid, { info, nodeName, isAssumed: false, checkAt: undefined })
+        assumed.delete(info.uid)
+        replaceNode(index, withPodReplaced(nodes[index]!, known.info, info))
+        return clearNomination(info.uid)
+      }
       take(info.uid)
       put({ info, nodeName, isAssumed: false, checkAt: undefined })
       clearNomination(info.uid)
@@ -204,6 +224,7 @@ export function createClusterState(view: ClusterView): ClusterState {
       return true
     },
     isAssumed: (uid) => assumed.has(uid),
+    placed: (uid) => placements.get(uid)?.info,
     get hasAssumed() {
       return assumed.size > 0
     },

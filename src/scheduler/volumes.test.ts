@@ -93,7 +93,7 @@ const cases: readonly (readonly [name: string, pod: Pod, storage: Storage, want:
     'a bound claim without its volume',
     podWith('c'),
     { claims: [boundClaim('c', 'v')] },
-    '0/2 nodes are available: 2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s).',
+    '0/2 nodes are available: persistentvolume "v" not found.',
   ],
   ['a late claim finds a volume', podWith('c'), { claims: [claim('c')], volumes: [volume('v', 'a')], classes: [late] }, 'a1'],
   [

@@ -32,7 +32,8 @@ export interface VolumePlan {
 export const isFullyBound = (claim: PersistentVolumeClaim): boolean =>
   Boolean(claim.spec?.volumeName) && claim.metadata?.annotations?.[BIND_COMPLETED] !== undefined
 
-const classOf = (claim: PersistentVolumeClaim): string => claim.metadata?.annotations?.[BETA_CLASS] ?? claim.spec?.storageClassName ?? ''
+export const classOf = (claim: PersistentVolumeClaim): string =>
+  claim.metadata?.annotations?.[BETA_CLASS] ?? claim.spec?.storageClassName ?? ''
 const classOfVolume = (volume: PersistentVolume): string =>
   volume.metadata?.annotations?.[BETA_CLASS] ?? volume.spec?.storageClassName ?? ''
 const sizeOf = (claim: PersistentVolumeClaim): string => claim.spec?.resources?.requests?.['storage'] ?? '0'
@@ -52,10 +53,13 @@ function findClaim(pod: Pod, volume: Volume, name: string, view: ClusterView): P
   if (claim.status?.phase === 'Lost')
     return `persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${claim.spec?.volumeName}"`
   if (claim.metadata?.deletionTimestamp) return `persistentvolumeclaim "${name}" is being deleted`
-  const isForeign =
-    volume.ephemeral && !claim.metadata?.ownerReferences?.some(({ controller, uid }) => controller && uid === pod.metadata?.uid)
-  if (isForeign) return `PVC ${namespace}/${name} was not created for pod ${keyOf(pod)} (pod is not owner)`
-  return claim
+  return (volume.ephemeral && foreignClaim(pod, claim)) || claim
+}
+
+/** Why the claim cannot be the one of the pod's ephemeral volume; undefined when it is. */
+export function foreignClaim(pod: Pod, claim: PersistentVolumeClaim): string | undefined {
+  if (claim.metadata?.ownerReferences?.some(({ controller, uid }) => controller && uid === pod.metadata?.uid)) return undefined
+  return `PVC ${keyOf(claim)} was not created for pod ${keyOf(pod)} (pod is not owner)`
 }
 
 /** The pod's claims, or in words why it cannot be scheduled anywhere yet. */
@@ -119,36 +123,82 @@ const allowsTopology = ({ allowedTopologies }: StorageClass, node: Node): boolea
     matchLabelExpressions.every(({ key, values }) => values.includes(node.metadata?.labels?.[key] ?? '')),
   )
 
-/** Can a provisioner make it, and where this node can reach it? */
-function isProvisionable(claim: PersistentVolumeClaim, node: Node, view: ClusterView): boolean {
-  const storageClass = view.storageClass(classOf(claim))
-  return Boolean(storageClass?.provisioner) && storageClass?.provisioner !== NO_PROVISIONER && allowsTopology(storageClass!, node)
+/** Drivers that tell of their capacity provision only where some is left for the node (KEP-1472). */
+function hasCapacity(claim: PersistentVolumeClaim, storageClass: StorageClass, node: Node, view: ClusterView): boolean {
+  const size = claim.spec?.resources?.requests?.['storage']
+  if (size === undefined || !view.csiDriver(storageClass.provisioner)?.spec.storageCapacity) return true
+  const labels = node.metadata?.labels ?? {}
+  for (const { storageClassName, capacity, maximumVolumeSize, nodeTopology } of view.storageCapacities()) {
+    const limit = maximumVolumeSize ?? capacity
+    if (storageClassName !== storageClass.metadata?.name || limit === undefined || compareQuantities(limit, size) < 0) continue
+    if (nodeTopology && compileLabelSelector(nodeTopology)(labels)) return true
+  }
+  return false
 }
 
-export const VOLUME_NOT_REACHABLE = "node(s) didn't match PersistentVolume's node affinity"
-export const NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
-export const VOLUME_MISSING = 'node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)'
+const VOLUME_NOT_REACHABLE = "node(s) didn't match PersistentVolume's node affinity"
+const NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
+const NO_SPACE = 'node(s) did not have enough free storage'
+const VOLUME_MISSING = 'node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)'
 
-/** What binding the pod to this node needs, or why it cannot be. `isTaken`: volumes that other pods on their way have chosen. */
-export function planVolumes(claims: Claims, node: Node, view: ClusterView, isTaken: (volumeName: string) => boolean): VolumePlan | string {
-  for (const { spec } of claims.bound) {
+/** Why a provisioner cannot make it where this node can reach it. */
+function provisionRefusal(claim: PersistentVolumeClaim, node: Node, view: ClusterView): string | undefined {
+  const storageClass = view.storageClass(classOf(claim))
+  if (!storageClass?.provisioner || storageClass.provisioner === NO_PROVISIONER || !allowsTopology(storageClass, node)) return NO_VOLUME
+  return hasCapacity(claim, storageClass, node, view) ? undefined : NO_SPACE
+}
+
+function boundRefusal(claims: readonly PersistentVolumeClaim[], node: Node, view: ClusterView): string | undefined {
+  for (const { spec } of claims) {
     const volume = view.volume(spec?.volumeName ?? '')
     if (!volume) return VOLUME_MISSING
     if (!isReachable(volume, node)) return VOLUME_NOT_REACHABLE
   }
+  return undefined
+}
+
+/** What the claims that wait for this pod need on the node, or why there is nothing for one of them. */
+function planDelayed(
+  claims: readonly PersistentVolumeClaim[],
+  node: Node,
+  view: ClusterView,
+  isTaken: (volumeName: string) => boolean,
+): VolumePlan | string {
+  const selectedBy = (claim: PersistentVolumeClaim) => claim.metadata?.annotations?.[SELECTED_NODE]
+  const provisions = claims.filter((claim) => selectedBy(claim) !== undefined)
+  if (provisions.some((claim) => selectedBy(claim) !== node.metadata?.name)) return NO_VOLUME
   const bindings: { volume: PersistentVolume; claim: PersistentVolumeClaim }[] = []
-  const provisions: PersistentVolumeClaim[] = []
   const chosen = new Set<string>()
+  const unselected = claims.filter((claim) => selectedBy(claim) === undefined)
   // The smallest first, so that they do not take what only suits the larger.
-  for (const claim of claims.delayed.toSorted((a, b) => compareQuantities(sizeOf(a), sizeOf(b)))) {
-    const selected = claim.metadata?.annotations?.[SELECTED_NODE]
-    if (selected !== undefined && selected !== node.metadata?.name) return NO_VOLUME
-    const volume = selected === undefined ? findVolume(claim, node, view.volumes(), (name) => chosen.has(name) || isTaken(name)) : undefined
-    if (volume) {
-      chosen.add(volume.metadata?.name ?? '')
-      bindings.push({ volume, claim })
-    } else if (isProvisionable(claim, node, view)) provisions.push(claim)
-    else return NO_VOLUME
+  for (const claim of unselected.toSorted((a, b) => compareQuantities(sizeOf(a), sizeOf(b)))) {
+    const volume = findVolume(claim, node, view.volumes(), (name) => chosen.has(name) || isTaken(name))
+    if (!volume) {
+      provisions.push(claim)
+      continue
+    }
+    chosen.add(volume.metadata?.name ?? '')
+    bindings.push({ volume, claim })
+  }
+  for (const claim of provisions) {
+    const refusal = provisionRefusal(claim, node, view)
+    if (refusal) return refusal
   }
   return { bindings, provisions }
+}
+
+const REASON_ORDER: readonly string[] = [VOLUME_NOT_REACHABLE, NO_VOLUME, NO_SPACE, VOLUME_MISSING]
+
+/** What binding the pod to this node needs, or all reasons why it cannot be. `isTaken`: volumes that others on their way have chosen. */
+export function planVolumes(
+  claims: Claims,
+  node: Node,
+  view: ClusterView,
+  isTaken: (volumeName: string) => boolean,
+): VolumePlan | readonly string[] {
+  const refused = boundRefusal(claims.bound, node, view)
+  const plan = planDelayed(claims.delayed, node, view, isTaken)
+  if (refused === undefined && typeof plan !== 'string') return plan
+  const reasons = [refused, typeof plan === 'string' ? plan : undefined].filter((reason) => reason !== undefined)
+  return reasons.toSorted((a, b) => REASON_ORDER.indexOf(a) - REASON_ORDER.indexOf(b))
 }

@@ -7,23 +7,24 @@ import { compileLabelSelector } from '../../api/selectors.ts'
 import { randomInt } from '../../base/random.ts'
 import { describeDiagnosis } from '../diagnosis.ts'
 import { definePlugin, impossible } from '../framework.ts'
-import type { PostFilterContext, PostFilterResult, Rejection } from '../framework.ts'
+import type { Candidate, Plugin, PostFilterContext, PostFilterResult, Rejection } from '../framework.ts'
+import { createRemembered } from '../node-column.ts'
+import type { Remembered } from '../node-column.ts'
 import type { NodeInfo } from '../node-info.ts'
 import type { PodInfo } from '../pod-info.ts'
 import { hasSelectorTerms } from '../selector-terms.ts'
 
-interface Candidate {
-  readonly node: string
-  /** The most important first. */
-  readonly victims: readonly PodInfo[]
-  readonly budgetViolations: number
-}
-
 const NOT_HELPFUL = impossible('Preemption is not helpful for scheduling')
 const NO_VICTIMS = impossible('No preemption victims found for incoming pod')
 
-/** How many nodes to try (upstream minCandidateNodesPercentage and minCandidateNodesAbsolute). */
-const candidateCount = (nodes: number): number => Math.min(nodes, Math.max(Math.trunc(nodes / 10), 100))
+export interface DefaultPreemptionArgs {
+  readonly minCandidateNodesPercentage: number
+  readonly minCandidateNodesAbsolute: number
+}
+
+/** How many nodes to try. */
+const candidateCount = (nodes: number, args: DefaultPreemptionArgs): number =>
+  Math.min(nodes, Math.max(Math.trunc((nodes * args.minCandidateNodesPercentage) / 100), args.minCandidateNodesAbsolute))
 
 /** A pod that has not started is as young as can be. */
 const startOf = ({ pod }: PodInfo): number => (pod.status?.startTime ? Date.parse(pod.status.startTime) : Infinity)
@@ -40,11 +41,11 @@ const isPreempted = ({ pod }: PodInfo): boolean =>
     false)
 
 /** Why this pod must not preempt now. */
-function ineligibility({ pod, snapshot, rejections, absent }: PostFilterContext): string | undefined {
+function ineligibility({ pod, snapshot, refusalAt }: PostFilterContext): string | undefined {
   if (pod.pod.spec?.preemptionPolicy === 'Never') return 'not eligible due to preemptionPolicy=Never.'
-  const promised = pod.pod.status?.nominatedNodeName
-  const node = promised ? snapshot.node(promised) : undefined
-  if (!node || !(rejections.get(node.name) ?? absent).canPreempt) return undefined
+  const place = snapshot.indexOf(pod.pod.status?.nominatedNodeName ?? '')
+  if (place === undefined || !refusalAt(place).canPreempt) return undefined
+  const node = snapshot.nodes[place]!
   const isUnderWay = node.pods.some((other) => other.priority < pod.priority && isPreempted(other))
   return isUnderWay ? 'not eligible due to a terminating pod on the nominated node.' : undefined
 }
@@ -70,7 +71,9 @@ function createBudgetCheck(budgets: Iterable<PodDisruptionBudget>): (pod: PodInf
   }
 }
 
-function selectVictims({ pod, snapshot, tryOn }: PostFilterContext, node: NodeInfo): Candidate | Rejection {
+type Outcome = Candidate | Rejection
+
+function selectVictims({ pod, snapshot, tryOn }: PostFilterContext, node: NodeInfo): Outcome {
   const lower = node.pods.filter((other) => other.priority < pod.priority)
   if (lower.length === 0) return NO_VICTIMS
   const trial = tryOn(node)
@@ -109,7 +112,8 @@ const costs: readonly ((candidate: Candidate) => number)[] = [
   ({ victims }) => -Math.min(...victims.filter(({ priority }) => priority === victims[0]!.priority).map(startOf)),
 ]
 
-function cheapest(candidates: readonly Candidate[]): Candidate {
+/** The candidate that costs least; of equal ones the first. */
+export function cheapest(candidates: readonly Candidate[]): Candidate {
   let best = candidates
   for (const cost of costs) {
     const all = best.map(cost)
@@ -120,20 +124,48 @@ function cheapest(candidates: readonly Candidate[]): Candidate {
   return best[0]!
 }
 
-function plan(context: PostFilterContext): PostFilterResult {
-  const { snapshot, random, rejections, absent } = context
+/** What was found out about nodes for equal pods, by place. */
+interface Tried {
+  readonly nodes: (NodeInfo | undefined)[]
+  readonly outcomes: Outcome[]
+}
+
+/**
+ * Asks for each node once, as long as the node and the template of the pod are all that counts: with budgets, which are used up over
+ * time, or pods that are promised room it is asked anew.
+ */
+function createTrying(remembered: Remembered<Tried>, context: PostFilterContext): (place: number) => Outcome {
+  const { snapshot, pod, template } = context
+  const hasBudgets = snapshot.view.disruptionBudgets()[Symbol.iterator]().next().done !== true
+  if (template === undefined || hasBudgets) return (place) => selectVictims(context, snapshot.nodes[place]!)
+  const tried = remembered.of(`${pod.priority} ${template}`, () => ({ nodes: [], outcomes: [] }))
+  return (place) => {
+    const node = snapshot.nodes[place]!
+    if (snapshot.hasNominated && snapshot.nominated(node.name).length > 0) return selectVictims(context, node)
+    if (tried.nodes[place] !== node) {
+      tried.outcomes[place] = selectVictims(context, node)
+      tried.nodes[place] = node
+    }
+    return tried.outcomes[place]!
+  }
+}
+
+function plan(context: PostFilterContext, args: DefaultPreemptionArgs, remembered: Remembered<Tried>): PostFilterResult {
+  const { snapshot, random, refusalAt } = context
   const why = ineligibility(context)
   if (why) return { message: `preemption: ${why}`, clearNomination: false }
-  const promising = snapshot.nodes.filter((node) => (rejections.get(node.name) ?? absent).canPreempt)
+  const promising: number[] = []
+  for (let place = 0; place < snapshot.nodes.length; place++) if (refusalAt(place).canPreempt) promising.push(place)
   const candidates: Candidate[] = []
-  const refusals = new Map<string, Rejection>()
-  const wanted = candidateCount(promising.length)
+  const refusals: Rejection[] = []
+  const wanted = candidateCount(promising.length, args)
   const offset = promising.length > 0 ? randomInt(random, promising.length) : 0
+  const tryAt = createTrying(remembered, context)
   let isOneWithoutViolation = false
   for (let i = 0; i < promising.length && !(isOneWithoutViolation && candidates.length >= wanted); i++) {
-    const node = promising[(offset + i) % promising.length]!
-    const outcome = selectVictims(context, node)
-    if ('reasons' in outcome) refusals.set(node.name, outcome)
+    const place = promising[(offset + i) % promising.length]!
+    const outcome = tryAt(place)
+    if ('reasons' in outcome) refusals[place] = outcome
     else if (outcome.victims.length > 0) {
       candidates.push(outcome)
       isOneWithoutViolation ||= outcome.budgetViolations === 0
@@ -150,7 +182,17 @@ function plan(context: PostFilterContext): PostFilterResult {
     return { message: `preemption: ${message}`, clearNomination: true }
   }
   const { node, victims } = cheapest(candidates)
-  return { nominate: node, victims }
+  return { nominate: node, victims, candidates }
 }
 
-export const defaultPreemption = definePlugin({ name: 'DefaultPreemption', postFilter: plan })
+export const DEFAULT_PREEMPTION_ARGS: DefaultPreemptionArgs = { minCandidateNodesPercentage: 10, minCandidateNodesAbsolute: 100 }
+
+export function createDefaultPreemption(args: DefaultPreemptionArgs = DEFAULT_PREEMPTION_ARGS): Plugin {
+  const remembered = createRemembered<Tried>()
+  return definePlugin({
+    name: 'DefaultPreemption',
+    postFilter: (context) => plan(context, args, remembered),
+    // Rejections of a pod are the filters'; what this plugin promises comes with their events.
+    requeueOn: [],
+  })
+}

@@ -26,6 +26,14 @@ export const imageLocality = definePlugin<undefined, State>({
     const containers = (pod.pod.spec?.initContainers?.length ?? 0) + (pod.pod.spec?.containers.length ?? 0)
     return { state: { images: imagesOf(pod), maximumBytes: MAXIMUM_BYTES_A_CONTAINER * containers } }
   },
+  // How common an image is weighs in, so what is remembered holds while that stays.
+  template(pod, snapshot) {
+    const containers = (pod.pod.spec?.initContainers?.length ?? 0) + (pod.pod.spec?.containers.length ?? 0)
+    const spread = imagesOf(pod).map((image) => [image, snapshot.imageSpread(image)] as const)
+    // Images that no node has add nothing, whatever their names.
+    const known = spread.filter(([, count]) => count > 0)
+    return JSON.stringify([containers, known, known.length > 0 ? snapshot.nodes.length : 0])
+  },
   score({ images, maximumBytes }, _pod, node, snapshot) {
     let sum = 0
     for (const image of images) {

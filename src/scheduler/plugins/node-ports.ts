@@ -7,6 +7,7 @@ export const nodePorts = definePlugin({
   name: 'NodePorts',
   preFilter: (pod) => (pod.hostPorts.length === 0 ? { skip: true } : { state: undefined }),
   filter: (_state, pod, node) => (node.pods.some((other) => portsConflict(pod.hostPorts, other.hostPorts)) ? REFUSED : undefined),
+  template: (pod) => JSON.stringify(pod.hostPorts),
   requeueOn: [
     { on: ['node-added'] },
     { on: ['pod-deleted'], isWorth: (pod, event) => event.kind === 'pod-deleted' && portsConflict(pod.hostPorts, event.pod.hostPorts) },

@@ -1,22 +1,31 @@
-/** Prefers nodes on which the pod makes the use of cpu and memory more even, so that neither is left stranded. */
+/** Prefers nodes on which the pod makes the use of resources more even, so that none of them is left stranded. */
 import { definePlugin, MAXIMUM_SCORE } from '../framework.ts'
-import type { Resources } from '../resources.ts'
+import type { Plugin } from '../framework.ts'
+import { requestsKey } from '../resources.ts'
+import { amountOf, counts, CPU_AND_MEMORY, evenness, nodeAmount, podAmount } from '../resource-scoring.ts'
+import type { ResourceSpec } from '../resource-scoring.ts'
 
-/** 100 when cpu and memory are used in equal shares, 50 when one is full and the other empty. */
-function evenness(cpuMilli: number, memoryBytes: number, allocatable: Resources): number {
-  if (allocatable.cpuMilli === 0 || allocatable.memoryBytes === 0) return MAXIMUM_SCORE
-  const cpu = Math.min(1, cpuMilli / allocatable.cpuMilli)
-  const memory = Math.min(1, memoryBytes / allocatable.memoryBytes)
-  return Math.trunc((1 - Math.abs((cpu - memory) / 2)) * MAXIMUM_SCORE)
+export interface BalancedAllocationArgs {
+  readonly resources: readonly ResourceSpec[]
 }
 
-export const nodeResourcesBalancedAllocation = definePlugin({
-  name: 'NodeResourcesBalancedAllocation',
-  // Pods that request nothing leave the balance as it is: scoring them would heap them up on one node.
-  preScore: ({ requests }) => (requests.cpuMilli === 0 && requests.memoryBytes === 0 ? { skip: true } : { state: undefined }),
-  score(_state, { requests }, { allocatable, requested }) {
-    const after = evenness(requested.cpuMilli + requests.cpuMilli, requested.memoryBytes + requests.memoryBytes, allocatable)
-    const before = evenness(requested.cpuMilli, requested.memoryBytes, allocatable)
-    return MAXIMUM_SCORE / 2 + Math.trunc((MAXIMUM_SCORE / 2 + after - before) / 2)
-  },
-})
+export function createNodeResourcesBalancedAllocation({ resources }: BalancedAllocationArgs = { resources: CPU_AND_MEMORY }): Plugin {
+  return definePlugin({
+    name: 'NodeResourcesBalancedAllocation',
+    // Pods that request nothing leave the balance as it is: scoring them would heap them up on one node.
+    preScore: (pod) => (resources.every(({ name }) => podAmount(pod, name, false) === 0) ? { skip: true } : { state: undefined }),
+    score(_state, pod, node) {
+      const before: number[] = []
+      const after: number[] = []
+      for (const { name } of resources) {
+        const capacity = amountOf(node.allocatable, name)
+        if (capacity === 0 || !counts(pod, name)) continue
+        const used = nodeAmount(node, name, false)
+        before.push(Math.min(1, used / capacity))
+        after.push(Math.min(1, (used + podAmount(pod, name, false)) / capacity))
+      }
+      return MAXIMUM_SCORE / 2 + Math.trunc((MAXIMUM_SCORE / 2 + evenness(after) - evenness(before)) / 2)
+    },
+    template: (pod) => requestsKey(pod),
+  })
+}

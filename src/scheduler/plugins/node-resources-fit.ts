@@ -1,10 +1,24 @@
-/** Room for the pod's requests; scores prefer the emptier node (LeastAllocated over cpu and memory, weights 1 and 1). */
-import { definePlugin, MAXIMUM_SCORE } from '../framework.ts'
-import type { Rejection } from '../framework.ts'
-import type { NodeInfo } from '../node-info.ts'
+/** Room for the pod's requests; scores prefer, by the profile's strategy, the emptier node, the fuller one or a wanted share. */
+import { definePlugin } from '../framework.ts'
+import type { Plugin, Rejection } from '../framework.ts'
 import type { PodInfo } from '../pod-info.ts'
-import { podLimitOf, resourcesOf } from '../resources.ts'
+import { createResourceScore, CPU_AND_MEMORY } from '../resource-scoring.ts'
+import type { ScoringStrategy } from '../resource-scoring.ts'
+import { podLimitOf, requestsKey, resourcesOf } from '../resources.ts'
 import type { Resources } from '../resources.ts'
+
+export interface NodeResourcesFitArgs {
+  /** Extended resources that somebody else looks after, by name or by what stands before the slash. */
+  readonly ignoredResources: readonly string[]
+  readonly ignoredResourceGroups: readonly string[]
+  readonly scoringStrategy: ScoringStrategy
+}
+
+export const NODE_RESOURCES_FIT_ARGS: NodeResourcesFitArgs = {
+  ignoredResources: [],
+  ignoredResourceGroups: [],
+  scoringStrategy: { type: 'LeastAllocated', resources: CPU_AND_MEMORY },
+}
 
 /** Counts the reasons why a request does not fit, most pods fitting, without allocating for those that do. */
 function refusalFor(
@@ -13,6 +27,7 @@ function refusalFor(
   podLimit: number,
   requested: Resources,
   podCount: number,
+  isIgnored?: (name: string, capacity: number) => boolean,
 ): Rejection | undefined {
   let reasons: string[] | undefined
   let canPreempt = true
@@ -25,7 +40,10 @@ function refusalFor(
   check('cpu', requests.cpuMilli, allocatable.cpuMilli, requested.cpuMilli)
   check('memory', requests.memoryBytes, allocatable.memoryBytes, requested.memoryBytes)
   check('ephemeral-storage', requests.ephemeralStorageBytes, allocatable.ephemeralStorageBytes, requested.ephemeralStorageBytes)
-  for (const [name, wanted] of requests.scalars) check(name, wanted, allocatable.scalars.get(name) ?? 0, requested.scalars.get(name) ?? 0)
+  for (const [name, wanted] of requests.scalars) {
+    const capacity = allocatable.scalars.get(name) ?? 0
+    if (!isIgnored?.(name, capacity)) check(name, wanted, capacity, requested.scalars.get(name) ?? 0)
+  }
   return reasons ? { reasons, canPreempt } : undefined
 }
 
@@ -56,40 +74,61 @@ const freedSome = (wanted: Resources, now: Resources, before: Resources): boolea
   (wanted.ephemeralStorageBytes > 0 && before.ephemeralStorageBytes > now.ephemeralStorageBytes) ||
   [...wanted.scalars].some(([name, amount]) => amount > 0 && (before.scalars.get(name) ?? 0) > (now.scalars.get(name) ?? 0))
 
-const leastRequested = (requested: number, capacity: number): number =>
-  requested > capacity ? 0 : Math.trunc(((capacity - requested) * MAXIMUM_SCORE) / capacity)
+const groupOf = (name: string): string => name.slice(0, Math.max(0, name.indexOf('/')))
 
-function leastAllocated(pod: PodInfo, { allocatable, nonZeroCpuMilli, nonZeroMemoryBytes }: NodeInfo): number {
-  let sum = 0
-  let weights = 0
-  if (allocatable.cpuMilli > 0) {
-    sum += leastRequested(nonZeroCpuMilli + pod.nonZeroCpuMilli, allocatable.cpuMilli)
-    weights++
+/** Names of a domain of their own, outside of kubernetes.io. */
+const isExtended = (name: string): boolean => name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.')
+
+const MAXIMUM_REFUSALS = 1_000
+
+/** Of equal refusals one value, so that thousands of nodes refused alike are counted as one. */
+function createInterning(): (refusal: Rejection | undefined) => Rejection | undefined {
+  const known = new Map<string, Rejection>()
+  return (refusal) => {
+    if (!refusal) return undefined
+    const key = `${refusal.canPreempt} ${refusal.reasons.join()}`
+    const found = known.get(key)
+    if (found) return found
+    if (known.size >= MAXIMUM_REFUSALS) known.clear()
+    known.set(key, refusal)
+    return refusal
   }
-  if (allocatable.memoryBytes > 0) {
-    sum += leastRequested(nonZeroMemoryBytes + pod.nonZeroMemoryBytes, allocatable.memoryBytes)
-    weights++
-  }
-  return weights === 0 ? 0 : Math.trunc(sum / weights)
 }
 
-export const nodeResourcesFit = definePlugin({
-  name: 'NodeResourcesFit',
-  filter: (_state, pod, node) => refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length),
-  score: (_state, pod, node) => leastAllocated(pod, node),
-  requeueOn: [
-    { on: ['pod-deleted', 'own-scaled-down'] },
-    {
-      on: ['pod-scaled-down'],
-      isWorth: (pod, event) => event.kind === 'pod-scaled-down' && freedSome(pod.requests, event.pod.requests, event.old.requests),
+export function createNodeResourcesFit(args: NodeResourcesFitArgs = NODE_RESOURCES_FIT_ARGS): Plugin {
+  const scoreOf = createResourceScore(args.scoringStrategy)
+  const interned = createInterning()
+  const names = new Set(args.ignoredResources)
+  const groups = new Set(args.ignoredResourceGroups)
+  const isLeftOut = (name: string): boolean => isExtended(name) && (names.has(name) || groups.has(groupOf(name)))
+  return definePlugin<{ readonly isIgnored: (name: string, capacity: number) => boolean }>({
+    name: 'NodeResourcesFit',
+    preFilter: (_pod, { view }) => ({
+      // What a device class stands for is given by DynamicResources where the node has none of it by itself (KEP-5004).
+      state: { isIgnored: (name, capacity) => isLeftOut(name) || (capacity === 0 && view.deviceClassFor(name) !== undefined) },
+    }),
+    filter: ({ isIgnored }, pod, node) =>
+      interned(refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length, isIgnored)),
+    score: (_state, pod, node) => scoreOf(pod, node),
+    template(pod, { view }) {
+      for (const name of pod.requests.scalars.keys()) if (view.deviceClassFor(name) !== undefined) return undefined
+      return requestsKey(pod)
     },
-    { on: ['node-added'], isWorth: (pod, event) => event.kind === 'node-added' && fitsEmpty(pod, event.node.status?.allocatable) },
-    {
-      on: ['node-allocatable'],
-      isWorth: (pod, event) =>
-        event.kind === 'node-allocatable' &&
-        fitsEmpty(pod, event.node.status?.allocatable) &&
-        hasGrown(pod, event.node.status?.allocatable, event.old.status?.allocatable),
-    },
-  ],
-})
+    requeueOn: [
+      { on: ['pod-deleted', 'own-scaled-down'] },
+      {
+        on: ['pod-scaled-down'],
+        isWorth: (pod, event) => event.kind === 'pod-scaled-down' && freedSome(pod.requests, event.pod.requests, event.old.requests),
+      },
+      { on: ['node-added'], isWorth: (pod, event) => event.kind === 'node-added' && fitsEmpty(pod, event.node.status?.allocatable) },
+      {
+        on: ['node-allocatable'],
+        isWorth: (pod, event) =>
+          event.kind === 'node-allocatable' &&
+          fitsEmpty(pod, event.node.status?.allocatable) &&
+          hasGrown(pod, event.node.status?.allocatable, event.old.status?.allocatable),
+      },
+      { on: ['device-class'], isWorth: (pod) => pod.requests.scalars.size > 0 },
+    ],
+  })
+}

@@ -12,6 +12,7 @@ export const nodeUnschedulable = definePlugin({
     if (!node.spec?.unschedulable || isTolerated(CORDONED, pod.pod.spec?.tolerations ?? [])) return undefined
     return REFUSED
   },
+  template: ({ pod }) => String(isTolerated(CORDONED, pod.spec?.tolerations ?? [])),
   requeueOn: [
     { on: ['node-added'], isWorth: (_pod, event) => event.kind === 'node-added' && !event.node.spec?.unschedulable },
     {

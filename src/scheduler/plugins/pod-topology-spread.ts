@@ -1,224 +1,267 @@
 /**
  * Spreads pods over topologies (KEP-895): a constraint with DoNotSchedule filters, one with ScheduleAnyway scores. Pods without
- * constraints of their own are spread softly over hosts and zones by the owner or service that selects them.
+ * constraints of their own are spread by the defaults. The counts of a template are kept and repaired by the nodes that changed.
  */
-import type { Pod, TopologySpreadConstraint } from '../../api/generated/core/v1.ts'
-import type { LabelSelector } from '../../api/generated/meta/v1.ts'
-import { compileLabels, compileLabelSelector } from '../../api/selectors.ts'
-import type { LabelMatcher } from '../../api/selectors.ts'
+import type { Node, TopologySpreadConstraint } from '../../api/generated/core/v1.ts'
 import type { ClusterView } from '../cluster-view.ts'
 import { definePlugin, impossible, insufficient, MAXIMUM_SCORE } from '../framework.ts'
-import type { ClusterEvent } from '../framework.ts'
+import type { ClusterEvent, Plugin } from '../framework.ts'
+import { emptyView } from '../cluster-view.ts'
+import { createNodeChanges, createRemembered } from '../node-column.ts'
+import type { NodeChanges } from '../node-column.ts'
 import type { NodeInfo } from '../node-info.ts'
-import { matchesRequiredNodeAffinity } from '../../api/node-selector.ts'
 import type { PodInfo } from '../pod-info.ts'
-import { hasSelectorTerms } from '../selector-terms.ts'
-import { hasUntoleratedTaint } from '../taints.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { constraintsOf, countOn, hasTopologies, HOSTNAME, isIncluded } from '../topology-constraints.ts'
+import type { Constraint, Constraints, Defaults } from '../topology-constraints.ts'
 
 const REFUSED = insufficient("node(s) didn't match pod topology spread constraints")
 const NO_TOPOLOGY = impossible("node(s) didn't match pod topology spread constraints (missing required label)")
-const HOSTNAME = 'kubernetes.io/hostname'
 
-interface Constraint {
-  readonly maxSkew: number
-  readonly topologyKey: string
-  readonly matches: LabelMatcher
-  /** An empty selector counts no pods, though it matches the pod itself. */
-  readonly countsNone: boolean
-  readonly minDomains: number
-  readonly honoursAffinity: boolean
-  readonly honoursTaints: boolean
+export interface PodTopologySpreadArgs {
+  readonly defaultingType: 'System' | 'List'
+  readonly defaultConstraints: readonly TopologySpreadConstraint[]
 }
 
-function compile(constraint: TopologySpreadConstraint, pod: PodInfo): Constraint {
-  const selector = compileLabelSelector(constraint.labelSelector)
-  const own: Record<string, string> = {}
-  for (const key of constraint.matchLabelKeys ?? []) if (pod.labels[key] !== undefined) own[key] = pod.labels[key]
-  const hasOwn = Object.keys(own).length > 0
-  const sameOwn = compileLabels(own)
-  return {
-    maxSkew: constraint.maxSkew,
-    topologyKey: constraint.topologyKey,
-    matches: hasOwn ? (labels) => sameOwn(labels) && selector(labels) : selector,
-    countsNone: !hasOwn && constraint.labelSelector !== undefined && !hasSelectorTerms(constraint.labelSelector),
-    minDomains: constraint.minDomains ?? 1,
-    honoursAffinity: (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor',
-    honoursTaints: (constraint.nodeTaintsPolicy ?? 'Ignore') === 'Honor',
-  }
+export const POD_TOPOLOGY_SPREAD_ARGS: PodTopologySpreadArgs = { defaultingType: 'System', defaultConstraints: [] }
+
+const SYSTEM_DEFAULTS: Defaults = {
+  constraints: [
+    { topologyKey: HOSTNAME, whenUnsatisfiable: 'ScheduleAnyway', maxSkew: 3 },
+    { topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway', maxSkew: 5 },
+  ],
+  isSystem: true,
 }
 
-const compileAll = (pod: PodInfo, action: string): readonly Constraint[] =>
-  (pod.pod.spec?.topologySpreadConstraints ?? [])
-    .filter(({ whenUnsatisfiable }) => whenUnsatisfiable === action)
-    .map((constraint) => compile(constraint, pod))
-
-/** What selects the pod's fellows: services, and its controller. Undefined when nothing does. */
-function fellowsOf({ pod, labels, namespace }: PodInfo, view: ClusterView): LabelMatcher | undefined {
-  const matchers: LabelMatcher[] = []
-  const want = (selector: LabelSelector | undefined) => {
-    if (hasSelectorTerms(selector)) matchers.push(compileLabelSelector(selector))
-  }
-  for (const { spec } of view.services(namespace))
-    if (spec?.selector && compileLabels(spec.selector)(labels)) want({ matchLabels: spec.selector })
-  const owner = pod.metadata?.ownerReferences?.find(({ controller }) => controller)
-  if (owner?.kind === 'ReplicationController')
-    want({ matchLabels: view.replicationController(namespace, owner.name)?.spec?.selector ?? {} })
-  if (owner?.kind === 'ReplicaSet') want(view.replicaSet(namespace, owner.name)?.spec?.selector)
-  if (owner?.kind === 'StatefulSet') want(view.statefulSet(namespace, owner.name)?.spec?.selector)
-  return matchers.length === 0 ? undefined : (candidate) => matchers.every((matches) => matches(candidate))
+/** Matching pods in a domain, and the nodes that make it up: without one it does not exist. */
+interface Domain {
+  pods: number
+  nodes: number
 }
 
-/** Upstream's system defaults: softly over hosts and zones. */
-function defaultConstraints(pod: PodInfo, view: ClusterView): readonly Constraint[] {
-  const matches = fellowsOf(pod, view)
-  if (!matches) return []
-  const soft = (topologyKey: string, maxSkew: number): Constraint => ({
-    topologyKey,
-    maxSkew,
-    matches,
-    countsNone: false,
-    minDomains: 1,
-    honoursAffinity: true,
-    honoursTaints: false,
+/** By value of the topology key. */
+type Domains = Map<string, Domain>
+
+interface Least {
+  readonly value: string
+  readonly pods: number
+}
+
+/** For each constraint the counts of a template, as its last decision saw them. */
+interface Tally {
+  readonly changes: NodeChanges
+  readonly domains: readonly Domains[]
+  /** By node: matching pods for each constraint; less than zero, as the complement, where the node takes no part in it. */
+  readonly onNode: Map<NodeInfo, readonly number[]>
+  /** For each constraint the two emptiest domains, when worked out. */
+  readonly emptiest: (readonly Least[] | undefined)[]
+}
+
+const newTally = (count: number): Tally => ({
+  changes: createNodeChanges(),
+  domains: Array.from({ length: count }, (): Domains => new Map()),
+  onNode: new Map(),
+  emptiest: [],
+})
+
+function addNode(tally: Tally, { list, wantAllTopologies }: Constraints, pod: PodInfo, node: NodeInfo): void {
+  const takesPart = !wantAllTopologies || hasTopologies(node, list)
+  const counts = list.map((constraint, i) => {
+    const count = countOn(node, constraint, pod.namespace)
+    const value = node.labels[constraint.topologyKey]
+    if (!takesPart || value === undefined || !isIncluded(constraint, pod.pod, node)) return ~count
+    const domain = tally.domains[i]!.get(value)
+    if (domain) {
+      domain.pods += count
+      domain.nodes++
+    } else tally.domains[i]!.set(value, { pods: count, nodes: 1 })
+    return count
   })
-  return [soft(HOSTNAME, 3), soft('topology.kubernetes.io/zone', 5)]
+  tally.onNode.set(node, counts)
 }
 
-const hasTopologies = (node: NodeInfo, constraints: readonly Constraint[]): boolean =>
-  constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined)
+function removeNode(tally: Tally, list: readonly Constraint[], node: NodeInfo): void {
+  for (const [i, count] of (tally.onNode.get(node) ?? []).entries()) {
+    if (count < 0) continue
+    const value = node.labels[list[i]!.topologyKey]!
+    const domain = tally.domains[i]!.get(value)!
+    domain.pods -= count
+    if (--domain.nodes === 0) tally.domains[i]!.delete(value)
+  }
+  tally.onNode.delete(node)
+}
 
-/** Does this node's topology take part in the spreading of this pod? */
-const isIncluded = (constraint: Constraint, pod: Pod, node: NodeInfo): boolean =>
-  (!constraint.honoursAffinity || matchesRequiredNodeAffinity(pod.spec, node.node)) &&
-  (!constraint.honoursTaints || !hasUntoleratedTaint(node.taints, pod.spec?.tolerations ?? []))
+function repaired(tally: Tally, constraints: Constraints, pod: PodInfo, snapshot: Snapshot): Tally {
+  tally.changes.repair(snapshot.nodes, (now, before) => {
+    if (before) removeNode(tally, constraints.list, before)
+    if (now) addNode(tally, constraints, pod, now)
+    tally.emptiest.length = 0
+  })
+  return tally
+}
 
-function countOn(node: NodeInfo, { matches, countsNone }: Constraint, namespace: string): number {
-  if (countsNone) return 0
-  let count = 0
-  for (const other of node.pods)
-    if (other.namespace === namespace && !other.pod.metadata?.deletionTimestamp && matches(other.labels)) count++
-  return count
+function emptiestOf(tally: Tally, index: number): readonly Least[] {
+  const known = tally.emptiest[index]
+  if (known) return known
+  let first: Least | undefined
+  let second: Least | undefined
+  for (const [value, { pods }] of tally.domains[index]!) {
+    if (!first || pods < first.pods) {
+      second = first
+      first = { value, pods }
+    } else if (!second || pods < second.pods) second = { value, pods }
+  }
+  const found = [first, second].filter((least) => least !== undefined)
+  tally.emptiest[index] = found
+  return found
 }
 
 interface FilterState {
   readonly constraints: readonly Constraint[]
-  /** For each constraint: pods by topology value. */
-  readonly counts: readonly Map<string, number>[]
-  /** For each constraint the least count; undefined when it must be worked out anew. */
-  readonly least: (number | undefined)[]
+  readonly tally: Tally
+  /** Does the pod count for the constraint itself? */
+  readonly counted: readonly (0 | 1)[]
+  /** What a trial has changed: for each constraint, pods by topology value. */
+  readonly delta: readonly Map<string, number>[] | undefined
 }
 
-function leastOf(state: FilterState, index: number): number {
-  const known = state.least[index]
-  if (known !== undefined) return known
-  const counts = state.counts[index]!
+/** The least of any domain; in a trial the domains that it has changed count as changed. */
+function leastOf({ constraints, tally, delta }: FilterState, index: number): number {
+  const domains = tally.domains[index]!
   // Too few domains: the missing ones count as empty.
-  const least = counts.size < state.constraints[index]!.minDomains ? 0 : Math.min(...counts.values())
-  return (state.least[index] = least)
+  if (domains.size < constraints[index]!.minDomains) return 0
+  const changed = delta?.[index]
+  if (!changed || changed.size === 0) return emptiestOf(tally, index)[0]!.pods
+  let least = Infinity
+  for (const [value, difference] of changed) {
+    const domain = domains.get(value)
+    if (domain) least = Math.min(least, domain.pods + difference)
+  }
+  // A trial is about one node, so at most one domain of a constraint changes and one of the two emptiest is left.
+  const untouched = emptiestOf(tally, index).find(({ value }) => !changed.has(value))
+  return Math.min(least, untouched?.pods ?? Infinity)
 }
 
 interface ScoreState {
-  readonly constraints: readonly Constraint[]
-  readonly counts: readonly Map<string, number>[]
+  readonly constraints: Constraints
+  readonly tally: Tally
   readonly weights: readonly number[]
-  readonly ignored: ReadonlySet<string>
-  readonly namespace: string
+  readonly ignored: ReadonlySet<NodeInfo>
 }
 
-const selects = (pod: PodInfo, event: ClusterEvent): boolean => {
+function selects(pod: PodInfo, event: ClusterEvent, defaults: Defaults, view: ClusterView): boolean {
   if (event.kind !== 'pod-added' && event.kind !== 'pod-deleted' && event.kind !== 'pod-labels') return false
   if (event.pod.namespace !== pod.namespace) return false
-  const constraints = compileAll(pod, 'DoNotSchedule')
-  return constraints.some(({ matches }) => matches(event.pod.labels) || (event.kind === 'pod-labels' && matches(event.old.labels)))
+  if (!pod.pod.spec?.topologySpreadConstraints?.length) return true
+  const { list } = constraintsOf(pod, 'DoNotSchedule', defaults, view)
+  return list.some(({ matches }) => matches(event.pod.labels) || (event.kind === 'pod-labels' && matches(event.old.labels)))
 }
 
-export const podTopologySpread = definePlugin<FilterState, ScoreState>({
-  name: 'PodTopologySpread',
-  preFilter(pod, { nodes }) {
-    const constraints = compileAll(pod, 'DoNotSchedule')
-    if (constraints.length === 0) return { skip: true }
-    const counts = constraints.map(() => new Map<string, number>())
-    for (const node of nodes) {
-      if (!hasTopologies(node, constraints)) continue
-      constraints.forEach((constraint, i) => {
-        if (!isIncluded(constraint, pod.pod, node)) return
-        const value = node.labels[constraint.topologyKey]!
-        counts[i]!.set(value, (counts[i]!.get(value) ?? 0) + countOn(node, constraint, pod.namespace))
-      })
-    }
-    return { state: { constraints, counts, least: constraints.map(() => undefined) } }
-  },
-  filter(state, pod, node) {
-    for (let i = 0; i < state.constraints.length; i++) {
-      const { topologyKey, maxSkew, matches } = state.constraints[i]!
-      const value = node.labels[topologyKey]
-      if (value === undefined) return NO_TOPOLOGY
-      const after = (state.counts[i]!.get(value) ?? 0) + (matches(pod.labels) ? 1 : 0)
-      if (after - leastOf(state, i) > maxSkew) return REFUSED
-    }
-    return undefined
-  },
-  cloneState: ({ constraints, counts, least }) => ({ constraints, counts: counts.map((values) => new Map(values)), least: [...least] }),
-  adjust(state, pod, change, node) {
-    if (change.pod.namespace !== pod.namespace || !hasTopologies(node, state.constraints)) return
-    state.constraints.forEach((constraint, i) => {
-      if (!constraint.matches(change.pod.labels) || !isIncluded(constraint, pod.pod, node)) return
-      const value = node.labels[constraint.topologyKey]!
-      state.counts[i]!.set(value, (state.counts[i]!.get(value) ?? 0) + change.sign)
-      state.least[i] = undefined
-    })
-  },
-  preScore(pod, feasible, { nodes, view }) {
-    const hasOwn = (pod.pod.spec?.topologySpreadConstraints?.length ?? 0) > 0
-    const constraints = hasOwn ? compileAll(pod, 'ScheduleAnyway') : defaultConstraints(pod, view)
-    if (constraints.length === 0) return { skip: true }
-    const counts = constraints.map(() => new Map<string, number>())
-    const ignored = new Set<string>()
-    for (const node of feasible) {
-      // Nodes without a zone can still be spread over by the defaults.
-      if (hasOwn && !hasTopologies(node, constraints)) ignored.add(node.name)
-      else constraints.forEach(({ topologyKey }, i) => topologyKey !== HOSTNAME && counts[i]!.set(node.labels[topologyKey] ?? '', 0))
-    }
-    const weights = constraints.map(({ topologyKey }, i) =>
-      Math.log((topologyKey === HOSTNAME ? feasible.length - ignored.size : counts[i]!.size) + 2),
+/** Does the node take part before or after, and is it another one for the pod's constraints? */
+function movesTopology(pod: PodInfo, event: ClusterEvent): boolean {
+  const keys = pod.pod.spec?.topologySpreadConstraints?.map(({ topologyKey }) => topologyKey)
+  if (!keys?.length || !('node' in event)) return true
+  const takesPart = (node: Node): boolean => keys.every((key) => node.metadata?.labels?.[key] !== undefined)
+  if (event.kind === 'node-added' || event.kind === 'node-deleted') return takesPart(event.node)
+  const { node, old } = event
+  if (takesPart(node) !== takesPart(old)) return true
+  const isMoved = keys.some((key) => node.metadata?.labels?.[key] !== old.metadata?.labels?.[key])
+  return takesPart(node) && (isMoved || event.kind === 'node-taints')
+}
+
+export function createPodTopologySpread({ defaultingType, defaultConstraints }: PodTopologySpreadArgs = POD_TOPOLOGY_SPREAD_ARGS): Plugin {
+  const defaults = defaultingType === 'System' ? SYSTEM_DEFAULTS : { constraints: defaultConstraints, isSystem: false }
+  const tallies = createRemembered<Tally>()
+  const tallyOf = (constraints: Constraints, pod: PodInfo, snapshot: Snapshot): Tally =>
+    repaired(
+      tallies.of(constraints.key, () => newTally(constraints.list.length)),
+      constraints,
+      pod,
+      snapshot,
     )
-    for (const node of nodes) {
-      if (hasOwn && !hasTopologies(node, constraints)) continue
-      constraints.forEach((constraint, i) => {
-        const value = node.labels[constraint.topologyKey]
-        const known = value === undefined ? undefined : counts[i]!.get(value)
-        if (value !== undefined && known !== undefined && isIncluded(constraint, pod.pod, node))
-          counts[i]!.set(value, known + countOn(node, constraint, pod.namespace))
-      })
-    }
-    return { state: { constraints, counts, weights, ignored, namespace: pod.namespace } }
-  },
-  score({ constraints, counts, weights, ignored, namespace }, _pod, node) {
-    if (ignored.has(node.name)) return 0
-    let score = 0
-    constraints.forEach((constraint, i) => {
-      const value = node.labels[constraint.topologyKey]
-      if (value === undefined) return
-      const count = constraint.topologyKey === HOSTNAME ? countOn(node, constraint, namespace) : (counts[i]!.get(value) ?? 0)
-      score += count * weights[i]! + (constraint.maxSkew - 1)
-    })
-    return Math.round(score)
-  },
-  normalise(scores, { ignored }, nodes) {
-    let least = Infinity
-    let most = 0
-    for (let i = 0; i < scores.length; i++) {
-      if (ignored.has(nodes[i]!.name)) continue
-      least = Math.min(least, scores[i]!)
-      most = Math.max(most, scores[i]!)
-    }
-    for (let i = 0; i < scores.length; i++) {
-      if (ignored.has(nodes[i]!.name)) scores[i] = 0
-      else scores[i] = most === 0 ? MAXIMUM_SCORE : Math.trunc((MAXIMUM_SCORE * (most + least - scores[i]!)) / most)
-    }
-  },
-  requeueOn: [
-    { on: ['pod-added', 'pod-deleted', 'pod-labels'], isWorth: selects },
-    { on: ['node-added', 'node-deleted', 'node-labels', 'node-taints', 'own-labels', 'own-tolerations'] },
-  ],
-})
+
+  return definePlugin<FilterState, ScoreState>({
+    name: 'PodTopologySpread',
+    preFilter(pod, snapshot) {
+      const constraints = constraintsOf(pod, 'DoNotSchedule', defaults, snapshot.view)
+      if (constraints.list.length === 0) return { skip: true }
+      const { list } = constraints
+      // The defaults that filter are a list's: nodes without their topologies are never counted.
+      const tally = tallyOf({ ...constraints, wantAllTopologies: true }, pod, snapshot)
+      return { state: { constraints: list, tally, counted: list.map(({ matches }) => (matches(pod.labels) ? 1 : 0)), delta: undefined } }
+    },
+    filter(state, _pod, node) {
+      const { constraints, tally, counted, delta } = state
+      for (let i = 0; i < constraints.length; i++) {
+        const { topologyKey, maxSkew } = constraints[i]!
+        const value = node.labels[topologyKey]
+        if (value === undefined) return NO_TOPOLOGY
+        const there = (tally.domains[i]!.get(value)?.pods ?? 0) + (delta?.[i]!.get(value) ?? 0)
+        if (there + counted[i]! - leastOf(state, i) > maxSkew) return REFUSED
+      }
+      return undefined
+    },
+    cloneState: (state) => ({ ...state, delta: state.constraints.map((_, i) => new Map(state.delta?.[i])) }),
+    adjust({ constraints, delta }, pod, change, node) {
+      if (!delta || change.pod.namespace !== pod.namespace || !hasTopologies(node, constraints)) return
+      for (const [i, constraint] of constraints.entries()) {
+        if (!constraint.matches(change.pod.labels) || !isIncluded(constraint, pod.pod, node)) continue
+        const value = node.labels[constraint.topologyKey]!
+        delta[i]!.set(value, (delta[i]!.get(value) ?? 0) + change.sign)
+      }
+    },
+    preScore(pod, feasible, snapshot) {
+      const constraints = constraintsOf(pod, 'ScheduleAnyway', defaults, snapshot.view)
+      const { list, wantAllTopologies } = constraints
+      if (list.length === 0) return { skip: true }
+      const values = list.map(() => new Set<string>())
+      const ignored = new Set<NodeInfo>()
+      for (const node of feasible) {
+        // Nodes without a zone can still be spread over by the defaults.
+        if (wantAllTopologies && !hasTopologies(node, list)) ignored.add(node)
+        else for (const [i, { topologyKey }] of list.entries()) if (topologyKey !== HOSTNAME) values[i]!.add(node.labels[topologyKey] ?? '')
+      }
+      const weights = list.map(({ topologyKey }, i) =>
+        Math.log((topologyKey === HOSTNAME ? feasible.length - ignored.size : values[i]!.size) + 2),
+      )
+      return { state: { constraints, tally: tallyOf(constraints, pod, snapshot), weights, ignored } }
+    },
+    score({ constraints: { list }, tally, weights, ignored }, _pod, node) {
+      if (ignored.has(node)) return 0
+      let score = 0
+      for (let i = 0; i < list.length; i++) {
+        const { topologyKey, maxSkew } = list[i]!
+        const value = node.labels[topologyKey]
+        if (value === undefined) continue
+        let count: number
+        if (topologyKey === HOSTNAME) {
+          count = tally.onNode.get(node)![i]!
+          if (count < 0) count = ~count
+        } else count = tally.domains[i]!.get(value)?.pods ?? 0
+        score += count * weights[i]! + (maxSkew - 1)
+      }
+      return Math.round(score)
+    },
+    normalise(scores, { ignored }, nodes) {
+      let least = Infinity
+      let most = 0
+      for (let i = 0; i < scores.length; i++) {
+        if (ignored.size > 0 && ignored.has(nodes[i]!)) continue
+        least = Math.min(least, scores[i]!)
+        most = Math.max(most, scores[i]!)
+      }
+      for (let i = 0; i < scores.length; i++) {
+        if (ignored.size > 0 && ignored.has(nodes[i]!)) scores[i] = 0
+        else scores[i] = most === 0 ? MAXIMUM_SCORE : Math.trunc((MAXIMUM_SCORE * (most + least - scores[i]!)) / most)
+      }
+    },
+    requeueOn: [
+      { on: ['pod-added', 'pod-deleted', 'pod-labels'], isWorth: (pod, event) => selects(pod, event, defaults, emptyView) },
+      {
+        on: ['node-added', 'node-deleted', 'node-labels', 'node-taints'],
+        isWorth: (pod, event) => movesTopology(pod, event),
+      },
+      { on: ['own-labels', 'own-tolerations'] },
+    ],
+  })
+}

@@ -11,6 +11,7 @@ const tolerationsOf = (pod: PodInfo): readonly Toleration[] => pod.pod.spec?.tol
 export const taintToleration = definePlugin<undefined, readonly Toleration[]>({
   name: 'TaintToleration',
   filter: (_state, pod, node) => (node.taints.length > 0 && hasUntoleratedTaint(node.taints, tolerationsOf(pod)) ? REFUSED : undefined),
+  template: (pod) => JSON.stringify(tolerationsOf(pod)),
   preScore: (pod) => ({ state: tolerationsOf(pod).filter(({ effect }) => !effect || effect === 'PreferNoSchedule') }),
   score(tolerations, _pod, node) {
     let count = 0

@@ -14,9 +14,14 @@ import type { BindContext, Plugin } from '../framework.ts'
 import { BOUND_BY_CONTROLLER, claimsOf, isFullyBound, planVolumes, SELECTED_NODE } from '../volumes.ts'
 import type { Claims, VolumePlan } from '../volumes.ts'
 
-/** How long a pod's binding waits for its claims (upstream bindTimeoutSeconds). */
-const BIND_TIMEOUT_MS = 600_000
+export interface VolumeBindingArgs {
+  /** How long a pod's binding waits for its claims. */
+  readonly bindTimeoutSeconds: number
+}
+
 const POLL_MS = 1_000
+
+const isRefusal = (plan: VolumePlan | readonly string[]): plan is readonly string[] => Array.isArray(plan)
 
 const annotated = <T extends KubeObject>(object: T, name: string, value: string): T => ({
   ...object,
@@ -46,14 +51,14 @@ function isBound(plan: VolumePlan, nodeName: string, { view }: BindContext): boo
   return plan.bindings.every(({ claim }) => isFullyBound(current(claim)))
 }
 
-async function bindVolumes(plan: VolumePlan, nodeName: string, context: BindContext): Promise<void> {
+async function bindVolumes(plan: VolumePlan, nodeName: string, context: BindContext, timeoutMs: number): Promise<void> {
   const { client, runtime, signal } = context
   for (const { volume, claim } of plan.bindings) await client.update('v1/PersistentVolume', boundTo(volume, claim))
   for (const claim of plan.provisions) {
     if (claim.metadata?.annotations?.[SELECTED_NODE] === nodeName) continue
     await client.update('v1/PersistentVolumeClaim', annotated(claim, SELECTED_NODE, nodeName))
   }
-  for (const until = runtime.clock.monotonic() + BIND_TIMEOUT_MS; runtime.clock.monotonic() < until;) {
+  for (const until = runtime.clock.monotonic() + timeoutMs; runtime.clock.monotonic() < until;) {
     // First wait: the caches have not seen yet what was just written.
     await sleep(runtime.clock, POLL_MS, signal)
     if (isBound(plan, nodeName, context)) return
@@ -61,7 +66,7 @@ async function bindVolumes(plan: VolumePlan, nodeName: string, context: BindCont
   throw new Error('binding volumes: context deadline exceeded')
 }
 
-export function createVolumeBinding(): Plugin {
+export function createVolumeBinding({ bindTimeoutSeconds }: VolumeBindingArgs = { bindTimeoutSeconds: 600 }): Plugin {
   /** By volume: the pod on its way that will have it. */
   const setAside = new Map<string, string>()
   /** By pod: what its binding has to write. */
@@ -76,14 +81,14 @@ export function createVolumeBinding(): Plugin {
     },
     filter(claims, _pod, { node }, { view }) {
       const plan = planVolumes(claims, node, view, (name) => setAside.has(name))
-      return typeof plan === 'string' ? impossible(plan) : undefined
+      return isRefusal(plan) ? impossible(...plan) : undefined
     },
     reserve({ pod, uid }, nodeName, { view, node }) {
       const claims = claimsOf(pod, view)
       const info = node(nodeName)
       if (typeof claims === 'string' || !info || claims.delayed.length === 0) return undefined
       const plan = planVolumes(claims, info.node, view, (name) => setAside.has(name))
-      if (typeof plan === 'string') return insufficient(plan)
+      if (isRefusal(plan)) return insufficient(...plan)
       plans.set(uid, plan)
       for (const { volume } of plan.bindings) setAside.set(keyOf(volume), uid)
       return undefined
@@ -94,11 +99,11 @@ export function createVolumeBinding(): Plugin {
     },
     async preBind(pod, nodeName, context) {
       const plan = plans.get(pod.uid)
-      if (plan) await bindVolumes(plan, nodeName, context)
+      if (plan) await bindVolumes(plan, nodeName, context, bindTimeoutSeconds * 1_000)
     },
     postBind(pod) {
       this.unreserve?.(pod, '')
     },
-    requeueOn: [{ on: ['volumes', 'node-added', 'node-labels'] }],
+    requeueOn: [{ on: ['claim', 'volume', 'storage-class', 'storage-capacity', 'csi-node', 'csi-driver', 'node-added', 'node-labels'] }],
   })
 }
