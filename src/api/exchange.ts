@@ -40,6 +40,10 @@ export interface StoredObject {
   readonly object: KubeObject
   /** UTF-8 JSON of `object`, made on first use. */
   readonly bytes: Uint8Array
+  /** How many bytes those are; with it comes `copyTo`. Absent where only `bytes` can tell. */
+  readonly sizeBytes?: number
+  /** Writes the bytes into a larger piece, without making `bytes`. */
+  copyTo?(target: Uint8Array, at: number): void
 }
 
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
@@ -49,6 +53,19 @@ export interface WatchEvent {
   readonly object: KubeObject
   /** The line for the wire, `{"type":...,"object":...}\n`, made on first use and shared by all watchers. */
   readonly line: Uint8Array
+}
+
+/** What waits to be told in a watch: for who writes many watches at once. In place of iterating its events. */
+export interface WatchQueue {
+  /**
+   * The next events; none when nothing waits, undefined when the watch is over and all has been taken. Watches that select the same
+   * and stand at the same event get the same array.
+   */
+  take(): readonly WatchEvent[] | undefined
+  /** Sets what is called when something has come, or the watch has ended, after `take` gave none. */
+  onReady(callback: () => void): void
+  /** Nobody listens any more. */
+  drop(): void
 }
 
 /** What every answer may carry beside its body. */
@@ -69,7 +86,13 @@ export type ApiResponse = ResponseHeaders &
         readonly metadata: ListMeta
         readonly items: readonly StoredObject[]
       }
-    | { readonly type: 'watch'; readonly status: 200; readonly events: AsyncIterable<readonly WatchEvent[]> }
+    | {
+        readonly type: 'watch'
+        readonly status: 200
+        readonly events: AsyncIterable<readonly WatchEvent[]>
+        /** The same events to be taken: one of the two is to be used. */
+        readonly queue?: WatchQueue
+      }
     | {
         readonly type: 'raw'
         readonly status: number

@@ -2,11 +2,18 @@
  * The query of lists, watches and collection deletes (metav1.ListOptions): parsed, checked against each other in upstream's words,
  * and turned into what the cache understands: a scope and a predicate.
  */
-import { parseFieldSelector, parseLabelSelector, type FieldRequirement } from '../api/selectors.ts'
+import {
+  compileRequirements,
+  parseFieldSelector,
+  parseLabelRequirements,
+  type FieldRequirement,
+  type LabelRequirement,
+} from '../api/selectors.ts'
+import type { KubeObject } from '../api/object.ts'
 import { badRequest, invalid, type FieldError } from '../api/status.ts'
 import { isTrue } from './request-info.ts'
 import type { ServedResource } from './resource-registry.ts'
-import type { Predicate, WatchScope } from './watcher.ts'
+import { labelTerm, type Predicate, type Term, type WatchScope } from './watch-scope.ts'
 
 export interface ListOptions {
   readonly isWatch: boolean
@@ -116,28 +123,44 @@ export function select(
   name: string,
   options: Pick<ListOptions, 'labelSelector' | 'fieldSelector'>,
 ): Selection {
-  const labels = options.labelSelector === '' ? undefined : parseLabelSelector(options.labelSelector)
+  const labelRequirements = options.labelSelector === '' ? [] : parseLabelRequirements(options.labelSelector)
+  const labels = labelRequirements.length === 0 ? undefined : compileRequirements(labelRequirements)
   const requirements = options.fieldSelector === '' ? [] : parseFieldSelector(options.fieldSelector)
   const checks = requirements.map((requirement) => fieldCheck(served, requirement))
   let space = namespace
   let one = name
-  let field: WatchScope['field']
+  const terms: Term[] = []
   for (const { field: path, operator, value } of requirements) {
     if (operator !== '=') continue
     if (path === 'metadata.name') one = value
     else if (path === 'metadata.namespace' && space === '' && served.stored.isNamespaced) space = value
-    else if (path !== 'metadata.namespace') field ??= { path, value }
+    else if (path !== 'metadata.namespace')
+      terms.push({ name: storedLabel(served, path), isLabel: false, value, read: fieldReader(served, path) })
   }
   if (name !== '' && one !== name) throw badRequest("fieldSelector metadata.name doesn't match requested name")
   const prefix = served.stored.isNamespaced && space !== '' ? `${space}/` : ''
   const isOneKey = one !== '' && (!served.stored.isNamespaced || space !== '')
   if (one !== '' && !isOneKey && name !== '') checks.push((object) => object.metadata?.name === name)
-  const scope: WatchScope = { prefix, ...(isOneKey ? { key: `${prefix}${one}` } : {}), ...(field ? { field } : {}) }
+  if (one !== '' && !isOneKey) terms.push({ name: 'metadata.name', isLabel: false, value: one, read: nameOf })
+  terms.push(...labelRequirements.flatMap(termOf))
+  const scope: WatchScope = {
+    prefix,
+    ...(isOneKey ? { key: `${prefix}${one}` } : {}),
+    ...(terms.length > 0 ? { terms } : {}),
+    selector: JSON.stringify([name, options.labelSelector, options.fieldSelector]),
+  }
   const isEverything = !labels && checks.length === 0
   const predicate: Predicate | undefined = isEverything
     ? undefined
     : (object) => checks.every((check) => check(object)) && (!labels || labels(object.metadata?.labels ?? {}))
   return { scope, predicate, isEverything }
+}
+
+const nameOf: (object: KubeObject) => string = ({ metadata }) => metadata?.name ?? ''
+
+function termOf({ key, operator, values }: LabelRequirement): readonly Term[] {
+  const isEquality = operator === '=' || operator === '==' || (operator === 'in' && values.length === 1)
+  return isEquality ? [labelTerm(key, values[0] ?? '')] : []
 }
 
 function fieldCheck(served: ServedResource, { field, operator, value }: FieldRequirement): Predicate {
@@ -146,7 +169,7 @@ function fieldCheck(served: ServedResource, { field, operator, value }: FieldReq
 }
 
 function fieldReader(served: ServedResource, field: string): (object: Parameters<Predicate>[0]) => string {
-  if (field === 'metadata.name') return (object) => object.metadata?.name ?? ''
+  if (field === 'metadata.name') return nameOf
   if (field === 'metadata.namespace' && served.stored.isNamespaced) return (object) => object.metadata?.namespace ?? ''
   const reader = (served.custom ?? served.stored.definition).fieldSelectors?.[storedLabel(served, field)]
   if (reader) return reader

@@ -15,7 +15,8 @@ import { settle, settleAll } from './custom-resources/conversion.ts'
 import { parseRevision, select, type ListOptions, type Selection } from './list-options.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { Computed, Happening, Revision, type View } from './revision.ts'
-import type { WatchCaches } from './watch-cache.ts'
+import type { WatchCaches, WatchStart } from './watch-cache.ts'
+import type { WatchScope } from './watch-scope.ts'
 
 export interface Readable {
   readonly runtime: Runtime
@@ -120,8 +121,11 @@ async function selectConverted(served: ServedResource, { scope, predicate, isEve
   if (scope.key === undefined) cache.walk(scope.prefix, undefined, (item) => void candidates.push(item))
   else candidates.push(...one(cache.get(scope.key)))
   await settleAll(candidates.map((item) => () => item.in(view)))
-  return { scope, isEverything, predicate: (object) => predicate!(view.convert!(object)) }
+  return { scope: withoutTerms(scope), isEverything, predicate: (object) => predicate!(view.convert!(object)) }
 }
+
+/** For selections that are not about the stored objects: an index would not know. */
+const withoutTerms = ({ key, prefix }: WatchScope): WatchScope => ({ prefix, ...(key === undefined ? {} : { key }) })
 
 /** At once, but where a webhook must convert what came since. */
 const pageOfCache = (...query: Parameters<typeof pageNow>): Page | Promise<Page> => settle(() => pageNow(...query))
@@ -138,14 +142,10 @@ function pageNow(
   const take = (item: Revision) => {
     if (!predicate || predicate(item.object)) items.push(item)
   }
-  const candidates = scope.key === undefined ? scope.field && cache.indexed(scope.field.path, scope.field.value) : one(cache.get(scope.key))
-  if (candidates && limit === 0 && after === undefined) {
-    for (const item of candidates) if (item.key.startsWith(scope.prefix)) take(item)
-    return { items, revision, lastKey: undefined, remaining: undefined }
-  }
+  const candidates = scope.key === undefined ? cache.candidates(scope) : one(cache.get(scope.key))
   let lastKey: string | undefined
   let remaining = 0
-  cache.walk(scope.prefix, after, (item) => {
+  const visit = (item: Revision): boolean => {
     if (limit === 0 || items.length < limit) {
       take(item)
       lastKey = item.key
@@ -154,7 +154,9 @@ function pageNow(
     remaining++
     // Only a list of everything tells how many remain; for another, knowing that there are more is enough.
     return isEverything
-  })
+  }
+  if (!candidates) cache.walk(scope.prefix, after, visit)
+  else for (const item of candidates) if ((after === undefined || item.key > after) && !visit(item)) break
   return { items, revision, lastKey: remaining > 0 ? lastKey : undefined, remaining: remaining > 0 && isEverything ? remaining : undefined }
 }
 
@@ -260,21 +262,27 @@ export async function watch(server: Readable, served: ServedResource, request: W
   const { runtime } = server
   const isOutside = served.custom?.isConvertedOutside ?? false
   try {
-    const watcher = served.stored.cache.watch(selection.scope, isOutside ? undefined : selection.predicate, isOutside ? RAW : view, {
+    const start: WatchStart = {
       ...(isFromNow ? {} : { after: isFromStart ? 0 : wanted }),
       ...(options.allowWatchBookmarks ? { bookmarks: request.bookmarkKind, isInitialEndTold: isFromStart } : {}),
-    })
+    }
+    const { cache } = served.stored
+    const watcher = isOutside
+      ? cache.watch(withoutTerms(selection.scope), undefined, RAW, start)
+      : cache.watch(selection.scope, selection.predicate, view, start)
     const seconds = options.timeoutSeconds || WATCH_TIMEOUT_S * (1 + runtime.random.next())
     const cancel = runtime.clock.setTimeout(() => watcher.end(), seconds * 1000)
     const end = () => watcher.end()
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) watcher.end()
-    const done = () => {
+    watcher.whenEnded(() => {
       cancel()
       signal.removeEventListener('abort', end)
-    }
+    })
+    const { shape } = request
     const events = isOutside ? convertedEvents(watcher, selection.predicate, served.view, view) : watcher
-    return { type: 'watch', status: 200, events: shaped(events, request.shape, done) }
+    if (shape) return { type: 'watch', status: 200, events: shaped(events, shape) }
+    return { type: 'watch', status: 200, events, ...(isOutside ? {} : { queue: watcher }) }
   } catch (error) {
     // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old).
     if (!isApiError(error, 'Expired')) throw error
@@ -288,12 +296,7 @@ async function* once(events: readonly WatchEvent[]): AsyncGenerator<readonly Wat
 
 async function* shaped(
   events: AsyncIterable<readonly WatchEvent[]>,
-  shape: ((event: WatchEvent) => WatchEvent) | undefined,
-  done: () => void,
+  shape: (event: WatchEvent) => WatchEvent,
 ): AsyncGenerator<readonly WatchEvent[]> {
-  try {
-    for await (const batch of events) yield shape ? batch.map(shape) : batch
-  } finally {
-    done()
-  }
+  for await (const batch of events) yield batch.map(shape)
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { KubeObject } from '../api/object.ts'
 import { silentLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
 import { createMemoryStore } from '../store/memory.ts'
@@ -7,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import { serialise } from './revision.ts'
 import { fakeClock } from './server.test-support.ts'
 import { WatchCaches } from './watch-cache.ts'
-import type { WatchScope } from './watcher.ts'
+import type { WatchScope } from './watch-scope.ts'
 
 const ALL: WatchScope = { prefix: '' }
 const VIEW = { apiVersion: 'v1' }
@@ -57,7 +58,8 @@ test('what another program wrote in another order of fields is read too', async 
 test('the indexed field finds, and tells watchers of one value what comes and goes', async (t) => {
   const { store, caches, pods } = await open(t)
   await put(store, caches, 'a', 'n1')
-  const scope: WatchScope = { prefix: '', field: { path: 'spec.nodeName', value: 'n1' } }
+  const term = { name: 'spec.nodeName', isLabel: false, value: 'n1', read: (object: KubeObject) => object.spec?.nodeName ?? '' }
+  const scope: WatchScope = { prefix: '', terms: [term] }
   const watcher = pods.watch(scope, (object) => object.spec?.nodeName === 'n1', VIEW, { after: 0 })
   await put(store, caches, 'b', 'n2')
   await put(store, caches, 'a', 'n2')
@@ -99,11 +101,15 @@ test('a watch resumes from the window, and is Expired before it', async (t) => {
   assert.equal(events.length, 3)
 })
 
-test('a watcher that does not read is ended at its bound', async (t) => {
+test('a watcher that does not read is ended at its bound, and holds nothing back from those who do', async (t) => {
   const { store, caches, pods } = await open(t)
   const watcher = pods.watch(ALL, undefined, VIEW, {})
+  const reader = pods.watch(ALL, undefined, VIEW, {})
+  let read = 0
+  reader.onReady(() => (read += reader.take()!.length))
   for (let i = 0; i < 20_100; i++) await store.commit([{ key: '/registry/core/pods/d/a', value: serialise(pod('a', `n${i}`)) }])
   await caches.caughtUp(store.revision)
-  assert.equal(pods.watcherCount, 0)
-  assert.equal((await Array.fromAsync(watcher)).flat().length, 20_000)
+  assert.equal(pods.watcherCount, 1)
+  assert.deepEqual(await Array.fromAsync(watcher), [])
+  assert.equal(read, 20_100)
 })

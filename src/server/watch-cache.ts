@@ -5,50 +5,30 @@
  */
 import { failure } from '../api/status.ts'
 import type { ApiError } from '../api/status.ts'
-import type { WatchEvent, WatchEventType } from '../api/exchange.ts'
+import type { StoredObject, WatchEvent } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
-import { assert } from '../base/assert.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store, StoreEvent } from '../store/store.ts'
-import { Happening, Revision, type View } from './revision.ts'
+import { bookmark, INITIAL_EVENTS_END, type BookmarkKind } from './bookmark.ts'
+import { CacheChange } from './cache-change.ts'
+import { ObjectIndexes } from './object-index.ts'
+import { Revision, type View } from './revision.ts'
 import { SortedMap } from './sorted-map.ts'
-import { bookmark, INITIAL_EVENTS_END, Watcher, type BookmarkKind, type Predicate, type WatchScope } from './watcher.ts'
+import { eventTypeOf, shown, type WatchGroup } from './watch-group.ts'
+import { WatchGroups } from './watch-groups.ts'
+import type { Predicate, WatchScope } from './watch-scope.ts'
+import { Watcher } from './watcher.ts'
 
-/** How many past changes a resource keeps for watches that resume. */
+/** How many past changes a resource keeps for watches that resume, and how many bytes; of large objects at least so many. */
 const WINDOW = 8192
+const WINDOW_BYTES = 32 << 20
+const MIN_WINDOW = 128
+/** Fewer objects are looked through without an index. */
+const MIN_INDEXED = 256
+/** An index that selects more than this share of what would be looked through is not worth its order. */
+const WORTHWHILE = 1 / 4
 const LOAD_PAGE = 5000
 const PREFIX = '/registry/'
-
-/** One change of one object. Its events are made at most once for each type and view. */
-export class CacheChange {
-  readonly revision: number
-  readonly key: string
-  readonly current: Revision | undefined
-  readonly previous: Revision | undefined
-  #gone: Revision | undefined
-  #events: Map<View, Map<WatchEventType, Happening>> | undefined
-
-  constructor(revision: number, key: string, current: Revision | undefined, previous: Revision | undefined) {
-    this.revision = revision
-    this.key = key
-    this.current = current
-    this.previous = previous
-  }
-
-  event(type: 'ADDED' | 'MODIFIED' | 'DELETED', view: View): Happening {
-    let ofView = this.#events?.get(view)
-    if (!ofView) (this.#events ??= new Map()).set(view, (ofView = new Map()))
-    let event = ofView.get(type)
-    if (!event) ofView.set(type, (event = new Happening(type, this.#told(type).in(view), view.isRaw && this.previous)))
-    return event
-  }
-
-  /** A deletion, also one from a watcher's selection, carries the last state at the revision of the change. */
-  #told(type: WatchEventType): Revision {
-    if (type !== 'DELETED') return this.current!
-    return (this.#gone ??= this.previous!.at(this.revision))
-  }
-}
 
 export interface WatchStart {
   /** 0: what there is now, as ADDED events, and then changes. Absent: changes from now on. */
@@ -69,11 +49,14 @@ export class ResourceCache {
   /** Changes after this revision are in the window. */
   #windowStart: number
   #lastChange: number
-  /** Watchers by what they can ever see: "" all, "ns/" a namespace, "ns/name" or "name" one object. */
-  readonly #watchers = new Map<string, Set<Watcher>>()
-  /** Watchers that select one value of the indexed field. */
-  readonly #byField = new Map<string, Set<Watcher>>()
-  #index: { readonly path: string; readonly value: (object: KubeObject) => string; readonly keys: Map<string, Set<string>> } | undefined
+  #windowBytes = 0
+  readonly #groups = new WatchGroups()
+  /** Numbers of views, for the names of what is shared. */
+  readonly #viewNumbers = new WeakMap<View, number>()
+  #views = 0
+  readonly #indexes = new ObjectIndexes()
+  /** How many objects each namespace has, by "ns/". */
+  readonly #sizes = new Map<string, number>()
   readonly #observers: ((change: CacheChange | undefined) => void)[] = []
 
   constructor(group: string, resource: string, feed: { readonly revision: number }) {
@@ -99,10 +82,7 @@ export class ResourceCache {
   }
 
   get watcherCount(): number {
-    let count = 0
-    for (const set of this.#watchers.values()) count += set.size
-    for (const set of this.#byField.values()) count += set.size
-    return count
+    return this.#groups.count
   }
 
   get(key: string): Revision | undefined {
@@ -121,35 +101,61 @@ export class ResourceCache {
     this.#observers.push(listener)
   }
 
-  /** Declares a field that is often selected by equality (spec.nodeName of pods): lists and watches of one value become cheap. */
+  /** Declares a field that is always indexed (spec.nodeName of pods); others are when they are first selected by. */
   indexBy(path: string, value: (object: KubeObject) => string): void {
-    assert(!this.#index, 'one index a resource')
-    this.#index = { path, value, keys: new Map() }
-    for (const item of this.#byKey.values()) this.#reindex(item.key, undefined, item)
+    this.#indexes.pin({ name: path, isLabel: false, read: value }, this.#objects())
   }
 
-  /** The objects with a value of the indexed field, in order of keys; undefined when the path has no index. */
+  /** The objects with a value of an indexed field, in order of keys; undefined when the path has no index. */
   indexed(path: string, value: string): readonly Revision[] | undefined {
-    if (this.#index?.path !== path) return undefined
-    return [...(this.#index.keys.get(value) ?? [])].toSorted().map((key) => this.#byKey.get(key)!)
+    return this.#indexes.keysOf({ name: path, isLabel: false, value })?.map((key) => this.#byKey.get(key)!)
+  }
+
+  *#objects(): Iterable<readonly [string, KubeObject]> {
+    for (const [key, item] of this.#byKey) yield [key, item.object]
+  }
+
+  /** The objects that can be in the scope, in order of keys, where an index knows much fewer than must be looked through without. */
+  candidates({ prefix, terms = [] }: WatchScope): readonly Revision[] | undefined {
+    const scanned = prefix === '' ? this.#byKey.size : (this.#sizes.get(prefix) ?? 0)
+    if (terms.length === 0 || scanned < MIN_INDEXED) return undefined
+    if (!terms.some((term) => this.#indexes.has(term))) this.#indexes.make(terms[0]!, this.#objects())
+    let best: { readonly term: (typeof terms)[number]; readonly size: number } | undefined
+    for (const term of terms) {
+      const size = this.#indexes.sizeOf(term)
+      if (size !== undefined && (!best || size < best.size)) best = { term, size }
+    }
+    if (!best || best.size > scanned * WORTHWHILE) return undefined
+    const found: Revision[] = []
+    for (const key of this.#indexes.keysOf(best.term)!) if (key.startsWith(prefix)) found.push(this.#byKey.get(key)!)
+    return found
   }
 
   /** Starts a watch; throws Expired when the changes after the revision are no longer known. */
   watch(scope: WatchScope, predicate: Predicate | undefined, view: View, start: WatchStart): Watcher {
     const after = start.after ?? this.revision
-    const initial: WatchEvent[] = []
+    const initial: StoredObject[] = []
     if (after === 0) {
       this.#visitScope(scope, (item) => {
-        if (!predicate || predicate(item.object)) initial.push(new Happening('ADDED', item.in(view)))
+        if (!predicate || predicate(item.object)) initial.push(item.in(view))
       })
     }
-    const from = after === 0 ? this.revision : after
-    if (start.bookmarks && start.isInitialEndTold) initial.push(bookmark(start.bookmarks, this.revision, { [INITIAL_EVENTS_END]: 'true' }))
-    const missed = after === 0 ? [] : this.#changesAfter(after, scope)
-    const watcher = new Watcher({ predicate, view, from, bookmarks: start.bookmarks, onEnd: () => this.#remove(scope, watcher) }, initial)
-    for (const change of missed) watcher.offer(change)
-    this.#add(scope, watcher)
-    return watcher
+    const { bookmarks } = start
+    const missed = after === 0 ? [] : this.#missedSince(after, scope, predicate, view)
+    if (bookmarks && start.isInitialEndTold) missed.push(bookmark(bookmarks, this.revision, { [INITIAL_EVENTS_END]: 'true' }))
+    const isLater = after > this.revision
+    const isShared = !isLater && (!predicate || scope.selector !== undefined)
+    const kind = bookmarks ? `${bookmarks.apiVersion}/${bookmarks.kind}` : ''
+    const sharing = isShared ? [this.#numberOf(view), kind, scope.key ?? scope.prefix, scope.selector ?? ''].join(' ') : undefined
+    const group = this.#groups.groupFor({ scope, predicate, view, bookmarks, from: isLater ? after : this.revision }, sharing)
+    return new Watcher(group, { initial, missed })
+  }
+
+  #numberOf(view: View): number {
+    const known = this.#viewNumbers.get(view)
+    if (known !== undefined) return known
+    this.#viewNumbers.set(view, ++this.#views)
+    return this.#views
   }
 
   #visitScope(scope: WatchScope, visit: (item: Revision) => void): void {
@@ -158,15 +164,12 @@ export class ResourceCache {
       if (item) visit(item)
       return
     }
-    const indexed = scope.field && this.indexed(scope.field.path, scope.field.value)
-    if (indexed) {
-      for (const item of indexed) if (item.key.startsWith(scope.prefix)) visit(item)
-      return
-    }
-    this.#items.walk(scope.prefix, undefined, visit)
+    const candidates = this.candidates(scope)
+    if (candidates) for (const item of candidates) visit(item)
+    else this.#items.walk(scope.prefix, undefined, visit)
   }
 
-  #changesAfter(revision: number, scope: WatchScope): readonly CacheChange[] {
+  #missedSince(revision: number, scope: WatchScope, predicate: Predicate | undefined, view: View): WatchEvent[] {
     if (revision < this.#windowStart) throw tooOld(revision, this.#windowStart)
     let low = 0
     let high = this.#window.length
@@ -175,35 +178,22 @@ export class ResourceCache {
       if (this.#window[middle]!.revision <= revision) low = middle + 1
       else high = middle
     }
-    const isSeen = (change: CacheChange) => (scope.key === undefined ? change.key.startsWith(scope.prefix) : change.key === scope.key)
-    return this.#window.slice(low).filter(isSeen)
-  }
-
-  #setFor(scope: WatchScope): [Map<string, Set<Watcher>>, string] {
-    if (scope.key !== undefined) return [this.#watchers, scope.key]
-    if (scope.field && this.#index?.path === scope.field.path) return [this.#byField, scope.field.value]
-    return [this.#watchers, scope.prefix]
-  }
-
-  #add(scope: WatchScope, watcher: Watcher): void {
-    const [map, key] = this.#setFor(scope)
-    const set = map.get(key)
-    if (set) set.add(watcher)
-    else map.set(key, new Set([watcher]))
-  }
-
-  #remove(scope: WatchScope, watcher: Watcher): void {
-    const [map, key] = this.#setFor(scope)
-    const set = map.get(key)
-    set?.delete(watcher)
-    if (set?.size === 0) map.delete(key)
+    const events: WatchEvent[] = []
+    for (let at = low; at < this.#window.length; at++) {
+      const change = this.#window[at]!
+      if (!(scope.key === undefined ? change.key.startsWith(scope.prefix) : change.key === scope.key)) continue
+      const type = eventTypeOf(change, predicate)
+      if (type) events.push(shown(change, type, view))
+    }
+    return events
   }
 
   /** For the feed alone. */
   load(item: Revision): void {
     this.#items.set(item.key, item)
     this.#byKey.set(item.key, item)
-    if (this.#index) this.#reindex(item.key, undefined, item)
+    this.#count(item.key, 1)
+    this.#indexes.update(item.key, undefined, item)
   }
 
   /** For the feed alone: everything is there. */
@@ -215,27 +205,25 @@ export class ResourceCache {
   reset(revision: number): void {
     for (const key of this.#byKey.keys()) this.#items.delete(key)
     this.#byKey.clear()
-    this.#index?.keys.clear()
+    this.#sizes.clear()
+    this.#indexes.clear()
     this.#window = []
+    this.#windowBytes = 0
     this.#windowStart = revision
     this.#lastChange = revision
     this.endWatches()
   }
 
   endWatches(): void {
-    for (const watcher of this.#allWatchers()) watcher.end()
+    for (const group of [...this.#groups.all()]) group.endAll()
   }
 
   bookmark(): void {
-    for (const watcher of this.#allWatchers()) watcher.bookmark(this.revision)
+    for (const group of this.#groups.all()) group.bookmark(this.revision)
   }
 
-  #allWatchers(): readonly Watcher[] {
-    return [...this.#watchers.values(), ...this.#byField.values()].flatMap((set) => [...set])
-  }
-
-  /** For the feed alone. */
-  apply(event: StoreEvent, key: string, touched: Set<Watcher>): void {
+  /** For the feed alone. `touched` gets the groups of watches that have something new. */
+  apply(event: StoreEvent, key: string, touched: Set<WatchGroup>): void {
     const previous = this.#byKey.get(key)
     const entry = event.entry
     const current = entry && new Revision(key, event.revision, entry.value, entry.decoded as KubeObject | undefined)
@@ -243,51 +231,40 @@ export class ResourceCache {
     if (current) {
       this.#byKey.set(key, current)
       this.#items.set(key, current)
+      if (!previous) this.#count(key, 1)
     } else {
       if (!previous) return
       this.#byKey.delete(key)
       this.#items.delete(key)
+      this.#count(key, -1)
     }
-    const fields = this.#index && this.#reindex(key, previous, current)
+    this.#indexes.update(key, previous, current)
     const change = new CacheChange(event.revision, key, current, previous)
     this.#remember(change)
     for (const observer of this.#observers) observer(change)
-    this.#tell(this.#watchers.get(''), change, touched)
-    this.#tell(this.#watchers.get(key), change, touched)
-    const slash = key.indexOf('/')
-    if (slash > 0) this.#tell(this.#watchers.get(key.slice(0, slash + 1)), change, touched)
-    if (fields) for (const value of fields) this.#tell(this.#byField.get(value), change, touched)
+    this.#groups.offer(change, touched)
   }
 
-  #tell(watchers: Set<Watcher> | undefined, change: CacheChange, touched: Set<Watcher>): void {
-    if (watchers) for (const watcher of watchers) if (watcher.offer(change)) touched.add(watcher)
+  #count(key: string, difference: 1 | -1): void {
+    const slash = key.indexOf('/')
+    if (slash < 0) return
+    const prefix = key.slice(0, slash + 1)
+    const size = (this.#sizes.get(prefix) ?? 0) + difference
+    if (size === 0) this.#sizes.delete(prefix)
+    else this.#sizes.set(prefix, size)
   }
 
   #remember(change: CacheChange): void {
     this.#window.push(change)
-    // Twice the bound before cutting, so that the cost of moving the array is spread over a whole window.
-    if (this.#window.length < 2 * WINDOW) return
-    this.#windowStart = this.#window[WINDOW - 1]!.revision
-    this.#window = this.#window.slice(WINDOW)
-  }
-
-  /** Keeps the index; returns the values whose watchers must hear of the change. */
-  #reindex(key: string, previous: Revision | undefined, current: Revision | undefined): Set<string> {
-    const { value, keys } = this.#index!
-    const before = previous && value(previous.object)
-    const after = current && value(current.object)
-    if (before !== after) {
-      if (before !== undefined) {
-        keys.get(before)?.delete(key)
-        if (keys.get(before)?.size === 0) keys.delete(before)
-      }
-      if (after !== undefined) {
-        const set = keys.get(after)
-        if (set) set.add(key)
-        else keys.set(after, new Set([key]))
-      }
-    }
-    return new Set([before, after].filter((text) => text !== undefined))
+    this.#windowBytes += change.sizeBytes
+    // Twice the bounds before cutting, so that the cost of moving the array is spread over a whole window.
+    const { length } = this.#window
+    if (length < 2 * WINDOW && (this.#windowBytes < 2 * WINDOW_BYTES || length < 2 * MIN_WINDOW)) return
+    let cut = 0
+    while (length - cut > WINDOW || (this.#windowBytes > WINDOW_BYTES && length - cut > MIN_WINDOW))
+      this.#windowBytes -= this.#window[cut++]!.sizeBytes
+    this.#windowStart = this.#window[cut - 1]!.revision
+    this.#window = this.#window.slice(cut)
   }
 }
 
@@ -384,13 +361,13 @@ export class WatchCaches {
   }
 
   #apply(batch: readonly StoreEvent[]): void {
-    const touched = new Set<Watcher>()
+    const touched = new Set<WatchGroup>()
     for (const event of batch) {
       const [name, key] = splitKey(event.key)
       this.#state.revision = event.revision
       this.#named(name).apply(event, key, touched)
     }
-    for (const watcher of touched) watcher.wake()
+    for (const group of touched) group.wake()
     this.#settle()
   }
 

@@ -1,129 +1,101 @@
 /**
- * One watch on the server: the events that passed its selection and wait to be read. Its buffer is bounded: who does not read is
- * ended, and starts again from a list, rather than holding back others or memory.
+ * One watch on the server: first what is its own (what there was, or what it missed), then what its group's log gets. It is read by
+ * iteration, or by `take` where many watches are written at once. Who does not read is ended, and starts again from where it was.
  */
-import type { WatchEvent } from '../api/exchange.ts'
-import type { KubeObject } from '../api/object.ts'
-import { failure, isApiError } from '../api/status.ts'
-import type { CacheChange } from './watch-cache.ts'
-import { Computed, Happening, type Revision, type View } from './revision.ts'
+import type { StoredObject, WatchEvent, WatchQueue } from '../api/exchange.ts'
+import { Happening } from './revision.ts'
+import type { GroupMember, WatchGroup } from './watch-group.ts'
 
-/** How many events may wait for one watcher. A burst as large as this within one turn of a component is still delivered. */
-const BUFFER = 20_000
+/** Own events are made when they are taken, so many at once. */
+const MAX_TAKEN = 1024
 
-export type Predicate = (object: KubeObject) => boolean
-
-/** What a watch can ever see: one key, or all keys with a prefix ("" or "ns/"), perhaps with one value of an indexed field. */
-export interface WatchScope {
-  readonly key?: string
-  readonly prefix: string
-  readonly field?: { readonly path: string; readonly value: string }
+export interface WatcherStart {
+  /** What there is, told as ADDED. */
+  readonly initial: readonly StoredObject[]
+  /** What comes after that and before the group's events. */
+  readonly missed: readonly WatchEvent[]
 }
 
-export const INITIAL_EVENTS_END = 'k8s.io/initial-events-end'
-
-export interface BookmarkKind {
-  readonly apiVersion: string
-  readonly kind: string
-}
-
-export interface WatcherOptions {
-  readonly predicate: Predicate | undefined
-  readonly view: View
-  /** Changes up to this revision are not told: the watch begins after it. */
-  readonly from: number
-  /** Set when the client asked for bookmarks. */
-  readonly bookmarks: BookmarkKind | undefined
-  onEnd(): void
-}
-
-export class Watcher implements AsyncIterable<readonly WatchEvent[]> {
-  readonly #options: WatcherOptions
-  #waiting: WatchEvent[]
+export class Watcher implements GroupMember, WatchQueue, AsyncIterable<readonly WatchEvent[]> {
+  position = 0
+  readonly #group: WatchGroup
+  readonly #onEnd: (() => void)[] = []
+  #initial: readonly StoredObject[]
+  #taken = 0
+  #own: readonly WatchEvent[]
   #isEnded = false
-  #wake: (() => void) | undefined
+  #onReady: (() => void) | undefined
 
-  constructor(options: WatcherOptions, initial: WatchEvent[]) {
-    this.#options = options
-    this.#waiting = initial
+  constructor(group: WatchGroup, { initial, missed }: WatcherStart) {
+    this.#group = group
+    this.#initial = initial
+    this.#own = missed
+    group.join(this)
   }
 
-  /** Takes in a change if it concerns this watch; true when there is something new to read. */
-  offer(change: CacheChange): boolean {
-    if (this.#isEnded || change.revision <= this.#options.from) return false
-    const type = this.#typeOf(change)
-    if (!type) return false
-    if (this.#waiting.length >= BUFFER) {
-      this.end()
-      return false
+  take(): readonly WatchEvent[] | undefined {
+    if (this.#initial.length > 0) return this.#takeInitial()
+    if (this.#own.length > 0) {
+      const own = this.#own
+      this.#own = own.slice(MAX_TAKEN)
+      return own.length <= MAX_TAKEN ? own : own.slice(0, MAX_TAKEN)
     }
-    const event = this.#shown(change, type)
-    this.#waiting.push(event)
-    if (event.type === 'ERROR') this.end()
-    return true
+    return this.#isEnded ? undefined : this.#group.take(this)
   }
 
-  /** An object that cannot be shown in the version that is watched (its conversion fails) ends this watch, and nothing else. */
-  #shown(change: CacheChange, type: 'ADDED' | 'MODIFIED' | 'DELETED'): Happening {
-    try {
-      return change.event(type, this.#options.view)
-    } catch (error) {
-      const told = isApiError(error) ? error : failure('InternalError', `Internal error occurred: ${String(error)}`)
-      return new Happening('ERROR', new Computed(told.status))
-    }
+  #takeInitial(): readonly WatchEvent[] {
+    const events = this.#initial.slice(this.#taken, this.#taken + MAX_TAKEN).map((item) => new Happening('ADDED', item))
+    this.#taken += events.length
+    if (this.#taken === this.#initial.length) this.#initial = []
+    return events
   }
 
-  /** An object that enters the selection is ADDED, one that leaves it DELETED. */
-  #typeOf({ current, previous }: CacheChange): 'ADDED' | 'MODIFIED' | 'DELETED' | undefined {
-    const isIn = this.#passes(current)
-    const wasIn = this.#passes(previous)
-    if (isIn) return wasIn ? 'MODIFIED' : 'ADDED'
-    return wasIn ? 'DELETED' : undefined
+  onReady(callback: () => void): void {
+    this.#onReady = callback
   }
 
-  #passes(revision: Revision | undefined): boolean {
-    const { predicate } = this.#options
-    return revision !== undefined && (!predicate || predicate(revision.object))
+  ready(): void {
+    this.#onReady?.()
   }
 
-  bookmark(revision: number): void {
-    const { bookmarks, from } = this.#options
-    if (!bookmarks || this.#isEnded || revision < from || this.#waiting.length >= BUFFER) return
-    this.#waiting.push(bookmark(bookmarks, revision))
-    this.wake()
-  }
-
-  wake(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
+  /** Calls back once when the watch is over, at once when it is. */
+  whenEnded(callback: () => void): void {
+    if (this.#isEnded) callback()
+    else this.#onEnd.push(callback)
   }
 
   end(): void {
     if (this.#isEnded) return
+    const rest = this.#group.rest(this)
+    if (rest.length > 0) this.#own = [...this.#own, ...rest]
+    this.#finish()
+  }
+
+  drop(): void {
+    this.#initial = []
+    this.#own = []
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.#isEnded) return
     this.#isEnded = true
-    this.#options.onEnd()
-    this.wake()
+    this.#group.leave(this)
+    for (const callback of this.#onEnd.splice(0)) callback()
+    this.#onReady?.()
   }
 
   /** All events that wait, then those that come, until the watch ends. To be read once. */
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly WatchEvent[]> {
     try {
       for (;;) {
-        if (this.#waiting.length > 0) {
-          const events = this.#waiting
-          this.#waiting = []
-          yield events
-        } else if (this.#isEnded) return
-        else await new Promise<void>((wake) => (this.#wake = wake))
+        const events = this.take()
+        if (!events) return
+        if (events.length > 0) yield events
+        else await new Promise<void>((wake) => (this.#onReady = wake))
       }
     } finally {
-      this.end()
+      this.drop()
     }
   }
-}
-
-export function bookmark(kind: BookmarkKind, revision: number, annotations?: Readonly<Record<string, string>>): Happening {
-  const metadata = { resourceVersion: String(revision), ...(annotations ? { annotations } : {}) }
-  return new Happening('BOOKMARK', new Computed({ kind: kind.kind, apiVersion: kind.apiVersion, metadata }))
 }

@@ -1,20 +1,14 @@
-/**
- * Answers onto the wire. Objects and lists are written as the bytes that the cache already has; a watch writes many events at
- * once when they come fast, because one write costs the same for one event as for fifty.
- */
-import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+/** Answers onto the wire. Objects and lists are written as the bytes that the cache already has. */
 import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
-import type { ApiResponse, HeaderList, StoredObject, WatchEvent } from '../../api/exchange.ts'
+import type { ApiResponse, HeaderList, StoredObject } from '../../api/exchange.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
-import { encodeAs, protobufFrame } from './encodings.ts'
+import { encodeAs } from './encodings.ts'
 import type { WireRequest, WireResponse } from './request.ts'
+import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 
 /** Smaller answers are not worth compressing (upstream's bound). */
 const GZIP_BYTES = 128 * 1024
-/** While events come faster than this, each watcher gets a write at most so often; the first after a pause goes at once. */
-const COALESCE_MS = 8
 
 const compress = promisify(gzip)
 
@@ -43,6 +37,8 @@ export interface Exchange {
   readonly response: WireResponse
   readonly accepted: Accepted
   readonly auditId: string
+  /** Of the server: writes all its watches. */
+  readonly watches: WatchWriter
 }
 
 export async function respond(exchange: Exchange, answer: ApiResponse): Promise<void> {
@@ -53,7 +49,7 @@ export async function respond(exchange: Exchange, answer: ApiResponse): Promise<
     case 'list':
       return sendList(exchange, answer, headers)
     case 'watch':
-      return sendWatch(exchange, answer.events, headers)
+      return sendWatch(exchange, answer, headers)
     case 'raw':
       return sendRaw(exchange, answer, headers)
     case 'proxied':
@@ -87,6 +83,7 @@ const LIST_END = Buffer.from(']}')
 /** A long list goes out in blocks: the client reads the first while the next is encrypted. */
 const BLOCK_BYTES = 512 * 1024
 
+type WatchAnswer = Extract<ApiResponse, { type: 'watch' }>
 type ListAnswer = Extract<ApiResponse, { type: 'list' }>
 
 async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Promise<void> {
@@ -196,29 +193,15 @@ function flushHeaders(response: WireResponse): void {
 async function write(response: WireResponse, bytes: Buffer): Promise<boolean> {
   if (response.destroyed || response.writableEnded) return false
   if ((response as { write(bytes: Buffer): boolean }).write(bytes)) return true
-  const gone = new AbortController()
-  await Promise.race([once(response, 'drain', { signal: gone.signal }), once(response, 'close', { signal: gone.signal })]).finally(() =>
-    gone.abort(),
-  )
+  await drained(response)
   return !response.destroyed
 }
 
-async function sendWatch({ response, accepted }: Exchange, events: AsyncIterable<readonly WatchEvent[]>, headers: Headers): Promise<void> {
+function sendWatch({ response, accepted, watches }: Exchange, answer: WatchAnswer, headers: Headers): Promise<void> {
   // A client waits for the headers before it believes in the watch: they go before any event.
   const isProtobuf = accepted.encoding === 'protobuf'
   writeHead(response, 200, { ...headers, 'Content-Type': isProtobuf ? `${MEDIA_TYPES.protobuf};stream=watch` : MEDIA_TYPES.json })
   flushHeaders(response)
-  let writtenMs = 0
-  for await (const batch of events) {
-    const waitMs = writtenMs + COALESCE_MS - performance.now()
-    if (waitMs > 0) await delay(waitMs)
-    const lines = isProtobuf
-      ? Buffer.concat(batch.map(protobufFrame))
-      : batch.length === 1
-        ? asBuffer(batch[0]!.line)
-        : Buffer.concat(batch.map((event) => event.line))
-    writtenMs = performance.now()
-    if (!(await write(response, lines))) break
-  }
-  if (!response.writableEnded) response.end()
+  const exchange = { response, isProtobuf }
+  return answer.queue ? watches.serve(exchange, answer.queue) : writeEvents(exchange, answer.events)
 }

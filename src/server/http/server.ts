@@ -18,6 +18,7 @@ import { isProxyPath } from '../subresources/proxy.ts'
 import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
 import { joinTunnel } from './tunnel.ts'
+import { WatchWriter } from './watch-writer.ts'
 import { acceptUpgrade } from '../../streaming/upgrade.ts'
 import { serveOverWebSocket } from './websocket-read.ts'
 
@@ -76,6 +77,7 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
   } as Parameters<typeof createSecureServer>[0])
   server.maxConnections = MAX_CONNECTIONS
   const sockets = new Set<Socket>()
+  const watches = new WatchWriter()
   let isClosing = false
 
   server.on('secureConnection', (socket) => {
@@ -90,7 +92,7 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
 
   server.on('request', (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
     if (isClosing && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
-    answer(runtime, api, request, response).catch((error: unknown) => {
+    answer({ runtime, api, watches }, request, response).catch((error: unknown) => {
       runtime.log.error('an answer could not be written', { error: error instanceof Error ? error.stack : String(error) })
       response.destroy()
     })
@@ -151,13 +153,19 @@ const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
   url.startsWith('/openapi') ||
   (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept) !== undefined)
 
-async function answer(runtime: Runtime, api: ApiServer, request: WireRequest, response: WireResponse): Promise<void> {
+interface Serving {
+  readonly runtime: Runtime
+  readonly api: ApiServer
+  readonly watches: WatchWriter
+}
+
+async function answer({ runtime, api, watches }: Serving, request: WireRequest, response: WireResponse): Promise<void> {
   const given = request.headers['audit-id']
   const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
   const onGone = (callback: () => void) => void response.once('close', callback)
   const accepted = negotiate(request.headers.accept) ?? JSON_ONLY
   const shown = HUMAN_AGENTS.test(request.headers['user-agent'] ?? '') ? { ...accepted, isPretty: true } : accepted
-  const exchange = { request, response, accepted: shown, auditId }
+  const exchange = { request, response, accepted: shown, auditId, watches }
   let result: ApiResponse
   try {
     const { credentials, isBad } = credentialsOf(request)
