@@ -1,6 +1,7 @@
 /**
  * JSON values to objects of the API, driven by the schema: types are checked with the errors of Go's decoder, unknown fields are
- * dropped and told, null is absent, quantities and times take their canonical form. What needs no change is shared, not copied.
+ * dropped and told, null and the zeros that Go leaves out are absent, quantities and times take their canonical form. What needs no
+ * change is shared, not copied.
  */
 import type { Field, TypeSchema } from './schema.ts'
 import type { Json, KubeObject } from './object.ts'
@@ -145,7 +146,7 @@ class Decoder {
     const decoded = this.#contained(value, field)
     this.#path.pop()
     this.#fields.pop()
-    return decoded
+    return isLeftOut(decoded, field) ? undefined : decoded
   }
 
   #contained(value: Json, field: Field): unknown {
@@ -254,6 +255,19 @@ function canonical(convert: (text: string) => string, text: string): string {
     if (cause instanceof RangeError) throw new DecodeError(cause.message, { cause })
     throw cause
   }
+}
+
+/** What Go's JSON leaves out again: a zero that no pointer holds, an empty list or map. */
+function isLeftOut(value: unknown, field: Field): boolean {
+  if (field.isPointer || field.isAlwaysWritten || field.isNullWritten) return false
+  if (field.container === 'list') return (value as readonly unknown[] | undefined)?.length === 0
+  if (field.container) return value !== undefined && isEmpty(value as object)
+  return value === '' || value === 0 || value === false
+}
+
+function isEmpty(value: object): boolean {
+  for (const _key in value) return false
+  return true
 }
 
 /** What a null within a list or map becomes. */

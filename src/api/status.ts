@@ -118,9 +118,9 @@ export interface FieldError {
   readonly detail: string
 }
 
-/** 422 with every field error, worded as upstream's field.ErrorList (errors joined, more than one in brackets). */
+/** 422 with every field error, worded as upstream's field.ErrorList (errors joined, each once, more than one in brackets). */
 export function invalid(group: string, kind: string, name: string, errors: readonly FieldError[]): ApiError {
-  const texts = errors.map((error) => `${error.field}: ${error.detail}`)
+  const texts = [...new Set(errors.map((error) => `${error.field}: ${error.detail}`))]
   const joined = texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`
   const causes: StatusCause[] = errors.map((error) => ({ reason: error.type, message: error.detail, field: error.field }))
   return failure('Invalid', `${qualifiedResource(group, kind)} "${name}" is invalid: ${joined}`, {

@@ -227,7 +227,7 @@ function validate(write: Write, object: KubeObject): void {
   const errors: FieldError[] = [...meta, ...shape]
   // The kind's own rules read the object as a whole one: they run when its shape is right.
   if (shape.length === 0) errors.push(...ownErrors(write, object, old))
-  if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', unique(errors))
+  if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', errors)
 }
 
 function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
@@ -237,17 +237,6 @@ function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject,
   if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next) ?? [])]
   if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
   return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined) ?? [])]
-}
-
-/** Schema and kind may find the same fault. */
-function unique(errors: readonly FieldError[]): readonly FieldError[] {
-  const seen = new Set<string>()
-  return errors.filter(({ field, detail }) => {
-    const key = `${field}\n${detail}`
-    if (seen.has(key)) return false
-    seen.add(key)
-    return true
-  })
 }
 
 function warn({ call, served, subresource, old }: Write, object: KubeObject): void {
