@@ -8,6 +8,7 @@ import { createInformers, type Informers } from '../client/informers.ts'
 import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
+import { legacyClaims } from '../server/authentication/legacy-tokens.ts'
 import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -29,8 +30,10 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   const { client } = api
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
-  for (const controller of builtInControllers({ rootCa: options.rootCa, podCidr: options.podCidr })) {
-    const account = identities.controllerAccount(controller.component ?? `${controller.name}-controller`)
+  const { rootCa, podCidr, tokenSigner } = options
+  for (const controller of builtInControllers({ rootCa, podCidr, issueToken: (subject) => tokenSigner.sign(legacyClaims(subject)) })) {
+    const own = identities.controllerAccount(controller.component ?? `${controller.name}-controller`)
+    const account = controller.runsAsManager ? identities.controllerManager : own
     lifecycle.start({
       name: `controller ${controller.name}`,
       run: (signal) => runControllers(runtime, client(account), [controller], signal, { informers }),

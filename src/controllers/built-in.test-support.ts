@@ -72,7 +72,8 @@ export async function startControllers(
   const informers = createInformers(runtime, as('system:kube-controller-manager'))
   running.push(informers.run(stop.signal))
   for (const controller of builtInControllers({ rootCa: 'CA', ...options })) {
-    const account = `system:serviceaccount:kube-system:${controller.component ?? `${controller.name}-controller`}`
+    const own = `system:serviceaccount:kube-system:${controller.component ?? `${controller.name}-controller`}`
+    const account = controller.runsAsManager ? 'system:kube-controller-manager' : own
     running.push(runControllers(runtime, wrap(as(account)), [controller], stop.signal, { informers }))
   }
   const podInformer = informers.of('v1/Pod')

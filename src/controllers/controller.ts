@@ -50,8 +50,12 @@ export interface StartContext extends Omit<ReconcileContext, 'events'> {
 
 export interface Controller {
   readonly name: string
-  /** What events name as their source, and its service account in kube-system. Default: "<name>-controller". */
+  /** Its service account in kube-system, and what events name as their source. Default: "<name>-controller". */
   readonly component?: string
+  /** What events name as their source where that is not the account. */
+  readonly eventSource?: string
+  /** Calls as the controller manager itself, as upstream does where an account could not be had yet. */
+  readonly runsAsManager?: true
   readonly reads: readonly KindName[]
   /** "v1/Pod", "apps/v1/ReplicaSet/status". */
   readonly writes: readonly string[]

@@ -1,5 +1,6 @@
 /** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
 import type { Controller } from './controller.ts'
+import { bootstrapSigner } from './bootstrap-signer/controller.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
 import { cronJobController } from './cronjob/controller.ts'
 import { csrCleanerController } from './csr-cleaner/controller.ts'
@@ -16,11 +17,16 @@ import { createJobController } from './job/controller.ts'
 import { createNamespaceController } from './namespace/controller.ts'
 import { createNodeIpamController } from './node-ipam/controller.ts'
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
+import { createNodeTtlController } from './node-ttl/controller.ts'
 import { createPodGarbageCollector } from './pod-gc/controller.ts'
 import { replicaSetController, replicationController } from './replicaset/controller.ts'
+import { resourceClaimController } from './resource-claim/controller.ts'
 import { createResourceQuotaController } from './resourcequota/controller.ts'
 import { createRootCaController } from './root-ca/controller.ts'
+import { createServiceAccountTokenController } from './service-account-token/controller.ts'
+import type { ServiceAccountTokenOptions } from './service-account-token/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
+import { serviceCidrController } from './service-cidr/controller.ts'
 import { statefulSetController } from './statefulset/controller.ts'
 import {
   attributesClassProtectionController,
@@ -42,12 +48,15 @@ export interface BuiltInControllersOptions {
   readonly podCidr?: string
   /** The prefix length of each node's block. */
   readonly nodeCidrPrefix?: number
+  /** Issues the tokens of Secrets that ask for one; without it such Secrets stay empty. */
+  readonly issueToken?: ServiceAccountTokenOptions['issue']
 }
 
 export const builtInControllers = ({
   rootCa,
   podCidr = '10.244.0.0/16',
   nodeCidrPrefix = 24,
+  issueToken,
 }: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
   serviceAccountController,
@@ -79,4 +88,9 @@ export const builtInControllers = ({
   tokenCleanerController,
   csrCleanerController,
   createHorizontalPodAutoscaler(),
+  createNodeTtlController(),
+  serviceCidrController,
+  resourceClaimController,
+  bootstrapSigner,
+  ...(issueToken ? [createServiceAccountTokenController({ rootCa, issue: issueToken })] : []),
 ]

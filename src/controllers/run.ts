@@ -50,7 +50,9 @@ async function runController(
   const log = runtime.log.with({ controller: controller.name })
   const own = { ...runtime, log }
   const queue = createWorkQueue(own)
-  const events = createEventRecorder(own, client, { component: controller.component ?? `${controller.name}-controller` })
+  const events = createEventRecorder(own, client, {
+    component: controller.eventSource ?? controller.component ?? `${controller.name}-controller`,
+  })
   const caches = cachesOf(informers, controller)
   const removeHandlers = connect(informers, controller, caches, queue)
 

@@ -6,6 +6,8 @@ import type { UserInfo } from '../../api/exchange.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Reader } from '../resource.ts'
 import type { TokenAuthenticator } from './authenticator.ts'
+import { isLegacy, legacyUser } from './legacy-tokens.ts'
+import type { LegacyTokenClaims } from './legacy-tokens.ts'
 
 interface Reference {
   readonly name: string
@@ -38,9 +40,9 @@ export interface TokenSigner {
   readonly issuer: string
   /** What `aud` is when a request names none, and what this server accepts. */
   readonly audiences: readonly string[]
-  sign(claims: TokenClaims): string
+  sign(claims: TokenClaims | LegacyTokenClaims): string
   /** The claims when the signature holds, whatever they say. */
-  verify(token: string): TokenClaims | undefined
+  verify(token: string): TokenClaims | LegacyTokenClaims | undefined
   /** The public keys (/openid/v1/jwks). */
   jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
 }
@@ -52,7 +54,14 @@ export function createServiceAccountTokens(clock: Clock, signer: TokenSigner, re
   return {
     authenticate(token, audiences) {
       const claims = signer.verify(token)
-      if (!claims || claims.iss !== signer.issuer) return undefined
+      if (!claims) return undefined
+      if (isLegacy(claims)) {
+        // They name no audience: that of this server is meant.
+        const implied = audiences.filter((audience) => signer.audiences.includes(audience))
+        const user = implied.length > 0 ? legacyUser(token, claims, read) : undefined
+        return user && { user, audiences: implied }
+      }
+      if (claims.iss !== signer.issuer) return undefined
       const now = clock.now() / 1000
       if (claims.exp + LEEWAY_S < now || claims.nbf - LEEWAY_S > now) return undefined
       const shared = audiences.filter((audience) => claims.aud.includes(audience))

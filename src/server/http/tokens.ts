@@ -3,7 +3,10 @@
  * RS256 or ES256 by the kind of key.
  */
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import type { LegacyTokenClaims } from '../authentication/legacy-tokens.ts'
 import type { TokenClaims, TokenSigner } from '../authentication/tokens.ts'
+
+type Claims = TokenClaims | LegacyTokenClaims
 
 export interface TokenSignerOptions {
   readonly issuer: string
@@ -32,7 +35,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   const own = verificationKey(createPublicKey(privateKey))
   const keys = [own, ...(options.publicKeys ?? []).map((pem) => verificationKey(createPublicKey(pem)))]
   const header = encode({ alg: own.algorithm, kid: own.id })
-  const remembered = new Map<string, TokenClaims>()
+  const remembered = new Map<string, Claims>()
   return {
     issuer: options.issuer,
     audiences: options.audiences ?? [options.issuer],
@@ -72,7 +75,7 @@ function verificationKey(key: KeyObject): VerificationKey {
   return { key, id, algorithm: key.asymmetricKeyType === 'ec' ? 'ES256' : 'RS256' }
 }
 
-function check(token: string, keys: readonly VerificationKey[]): TokenClaims | undefined {
+function check(token: string, keys: readonly VerificationKey[]): Claims | undefined {
   if (token.length > MAX_TOKEN_LENGTH) return undefined
   const [header = '', payload = '', signature = '', ...more] = token.split('.')
   if (more.length > 0 || payload === '' || signature === '') return undefined
@@ -81,7 +84,7 @@ function check(token: string, keys: readonly VerificationKey[]): TokenClaims | u
   const key = keys.find(({ id, algorithm }) => id === head?.kid && algorithm === head.alg)
   if (!key || !verify('sha256', Buffer.from(`${header}.${payload}`), signing(key.key), Buffer.from(signature, 'base64url')))
     return undefined
-  return parse(payload) as TokenClaims | undefined
+  return parse(payload) as Claims | undefined
 }
 
 function parse(part: string): object | undefined {
