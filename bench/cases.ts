@@ -1,6 +1,8 @@
 /** What is measured: each case asks a fresh server the same, whoever made it. Two sizes: the short one and that of --full. */
 import { fork } from 'node:child_process'
 import { join } from 'node:path'
+import { missingPrograms } from '../src/cluster/machine.ts'
+import { PAUSE_IMAGE } from '../src/node/cri/pause-image.ts'
 import type { JobName, JobOptions, JobResult } from './jobs.ts'
 import { checkInterrupted, endWithRun } from '../upstream/processes.ts'
 import { median } from './report.ts'
@@ -109,6 +111,27 @@ function schedulingCase(shape: SchedulingShape, short: Sizes, full: Sizes): Case
   }
 }
 
+/** Why there can be no real containers here. */
+function checkContainers(): void {
+  const missing = missingPrograms()
+  if (process.getuid?.() !== 0) throw new Error('real containers need root')
+  if (missing.length > 0) throw new Error(`real containers need ${missing.join(', ')}`)
+}
+
+function containerCase(name: string, title: string, unit: string, measure: (target: Target) => Promise<number>): Case {
+  return {
+    name,
+    title: () => title,
+    unit,
+    better: 'less',
+    runs: 1,
+    async measure(start) {
+      checkContainers()
+      return onFreshServer(start, { hasRealNode: true }, measure)
+    },
+  }
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'start',
@@ -188,4 +211,10 @@ export const cases: readonly Case[] = [
     measure: (start, isFull) =>
       onFreshServer(start, { nodes: 100 }, (target) => load(target, 'rolling', { nodes: 100, deployments: isFull ? 500 : 50 })),
   },
+  containerCase('container', 'create to Running of a real container, median of 10', 'ms', async (target) =>
+    median(await load(target, 'containers', { pods: 10, image: PAUSE_IMAGE })),
+  ),
+  containerCase('containers-30', '30 real containers at once, create to Running', 's', (target) =>
+    load(target, 'containersAtOnce', { pods: 30, image: PAUSE_IMAGE }),
+  ),
 ]

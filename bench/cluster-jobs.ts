@@ -36,7 +36,7 @@ async function untilCounted(connection: Connection, path: string, count: number,
 }
 
 /** A figure for so many nodes counts only when so many take pods. */
-const untilNodesReady = (connection: Connection, count: number): Promise<void> =>
+export const untilNodesReady = (connection: Connection, count: number): Promise<void> =>
   untilCounted(
     connection,
     '/api/v1/nodes',

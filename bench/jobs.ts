@@ -1,6 +1,7 @@
 /** The loads: what is asked of the server, and what is measured. They run in a process of their own (load.ts). */
 import { eachOf, expect, makeNamespace, NAMESPACE, openMany } from './asking.ts'
 import { clusterJobs } from './cluster-jobs.ts'
+import { containerJobs } from './containers.ts'
 import type { Connection } from './connection.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import { scheduling } from './scheduling.ts'
@@ -144,7 +145,7 @@ const watches = (
   options: { readonly watchers: number; readonly writers: number; readonly objects: number },
 ): Promise<WatchResult> => measureWatches(endpoint, { ...options, path: MAPS, body: (index) => mapOf(`w-${index}`) })
 
-export const jobs = { creates, gets, applies, list, watches, scheduling, ...clusterJobs } as const
+export const jobs = { creates, gets, applies, list, watches, scheduling, ...clusterJobs, ...containerJobs } as const
 export type JobName = keyof typeof jobs
 export type JobOptions<N extends JobName> = Parameters<(typeof jobs)[N]>[1]
 export type JobResult<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>

@@ -1,5 +1,7 @@
 /** The server under test, as processes and a kubeconfig: the load knows nothing else of it. */
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { checkInterrupted, freePort, Group } from '../upstream/processes.ts'
 import { untilReady } from '../upstream/ready.ts'
 
@@ -15,6 +17,8 @@ export interface Target {
 export interface StartOptions {
   /** Nodes that run nothing: proa's simulated ones, kwok's. Default: 0. */
   readonly nodes?: number
+  /** One node that runs real containers, in place of others. */
+  readonly hasRealNode?: boolean
   /** Whether controllers and scheduler have to run; proa's always do. Nodes need them. */
   readonly hasControllers?: boolean
   /** Write a CPU profile into this directory when the server ends. */
@@ -37,27 +41,33 @@ export async function startGroup(begin: (group: Group) => Promise<Omit<Target, '
   }
 }
 
-/** `proa up` with the sqlite store and simulated nodes, in a temporary directory. */
+async function runToEnd(program: string, args: readonly string[]): Promise<void> {
+  await promisify(execFile)(program, args)
+}
+
+/** `proa up` with the sqlite store, in a temporary directory. */
 export const startProa: Start = (options = {}) =>
   startGroup(async (group) => {
     const kubeconfig = join(group.directory, 'kubeconfig')
     const port = await freePort()
+    const main = join(root, 'src/cli/main.ts')
+    const place = ['--name=bench', `--data-dir=${group.directory}`]
+    // Containers outlive their server until they are told.
+    if (options.hasRealNode) group.afterwards(() => runToEnd(process.execPath, [main, 'down', '--delete', ...place]))
     const since = performance.now()
     group.start(
       process.execPath,
       [
         '--disable-warning=ExperimentalWarning',
         ...(options.profileDirectory ? ['--cpu-prof', `--cpu-prof-dir=${options.profileDirectory}`] : []),
-        join(root, 'src/cli/main.ts'),
+        main,
         'up',
         '--foreground',
-        '--name=bench',
-        `--data-dir=${group.directory}`,
+        ...place,
         `--port=${port}`,
-        '--runtime=simulated',
         '--store=sqlite',
         '--log-level=warn',
-        `--nodes=${options.nodes ?? 0}`,
+        ...(options.hasRealNode ? ['--runtime=containerd', '--nodes=1'] : ['--runtime=simulated', `--nodes=${options.nodes ?? 0}`]),
       ],
       { ...process.env, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, '.cache/compile') },
     )

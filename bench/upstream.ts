@@ -1,11 +1,12 @@
 /**
  * Upstream's own programs as a server under test: etcd and kube-apiserver, and for what needs them controller manager, scheduler and
- * kwok for the nodes. Flags are those of a default cluster; only the limits that the clients among them put on themselves are lifted,
+ * kwok or a kubelet for the nodes. Flags are those of a default cluster; only the limits that the clients among them put on themselves are lifted,
  * as scheduler_perf does, so that the programs are measured and not their throttles.
  */
 import { join } from 'node:path'
 import { startApiServer, writeApiServerFiles, type ApiServerFiles } from '../upstream/api-server.ts'
 import type { controlPlanePrograms } from '../upstream/programs.ts'
+import { startKubelet } from './kubelet.ts'
 import { openConnection } from './connection.ts'
 import { readEndpoint } from '../upstream/endpoint.ts'
 import { freePort, type Group } from '../upstream/processes.ts'
@@ -72,7 +73,8 @@ export const startUpstream =
       await startApiServer(group, programs, files, port)
       const startMs = await untilReady(group, files.kubeconfig, since)
       const nodes = options.nodes ?? 0
-      if (options.hasControllers || nodes > 0) await startControllers(group, programs, files)
+      if (options.hasControllers || options.hasRealNode || nodes > 0) await startControllers(group, programs, files)
       if (nodes > 0) await startNodes(group, programs.kwok, files, nodes)
+      if (options.hasRealNode) await startKubelet(group, programs.kubelet, files)
       return { kubeconfig: files.kubeconfig, startMs }
     })

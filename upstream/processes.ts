@@ -73,12 +73,19 @@ export function endWithRun(child: ChildProcess): void {
 /** Programs that make up one server, with a directory for what they write. */
 export class Group {
   readonly directory = mkdtempSync(join(tmpdir(), 'proa-servers-'))
+  readonly #afterwards: Stop[] = []
   readonly #programs: { readonly name: string; readonly child: ChildProcess; tail: string }[] = []
   /** Ends them, the last one first, and removes the directory. */
   readonly stop: Stop = registered(async () => {
     for (const { child } of this.#programs.toReversed()) await stopProcess(child)
+    for (const stop of this.#afterwards.toReversed()) await stop()
     rmSync(this.directory, { recursive: true, force: true })
   })
+
+  /** What is to be undone when the programs have ended, the last first. */
+  afterwards(stop: () => Promise<void>): void {
+    this.#afterwards.push(stop)
+  }
 
   start(path: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
     checkInterrupted()

@@ -67,6 +67,7 @@ export const controlPlanePrograms = [
   'kube-controller-manager',
   'kube-scheduler',
   'kwok',
+  'kubelet',
 ] as const satisfies readonly ProgramName[]
 
 const moduleOf = (recipe: Recipe): string => join(import.meta.dirname, recipe.pinnedBy ?? 'kubernetes')
