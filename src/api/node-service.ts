@@ -71,12 +71,28 @@ export type RemoteStreams =
 /** How a command ended: its exit code, or why it could not run. */
 export type ExecOutcome = { readonly exitCode: number } | { readonly error: string }
 
+/** What is used at a moment: CPU as an average of the time just before it. */
+export interface ResourceUsage {
+  readonly cpuNanoCores: number
+  readonly workingSetBytes: number
+}
+
+/** What a node and its running containers use: the figures of the metrics.k8s.io API. */
+export interface NodeUsage {
+  readonly atMs: number
+  /** What CPU was averaged over. */
+  readonly windowMs: number
+  readonly node: ResourceUsage
+  readonly pods: readonly (Omit<PodRef, 'uid'> & { readonly containers: readonly (ResourceUsage & { readonly name: string })[] })[]
+}
+
 /** A node's side. Failures before the first byte are ApiErrors. */
 export interface NodeService {
   logs(pod: PodRef, options: LogOptions, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
   exec(pod: PodRef, options: ExecOptions, streams: ExecStreams): Promise<ExecOutcome>
   attach(pod: PodRef, options: AttachOptions, streams: ExecStreams): Promise<ExecOutcome>
   portForward(pod: PodRef, port: number, connection: ByteDuplex, signal: AbortSignal): Promise<void>
+  usage?(signal: AbortSignal): Promise<NodeUsage>
 }
 
 /** Finds the service of a node by name; undefined when the node cannot be reached. */

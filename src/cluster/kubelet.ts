@@ -1,9 +1,9 @@
 /** The node's own HTTPS API (node/http) as a part of a real node: where it listens, and what it shows of the node. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { NodeService } from '../api/node-service.ts'
 import type { Runtime } from '../base/runtime.ts'
-import type { ContainerRuntime } from '../node/container-runtime.ts'
+import type { NodeAgent } from '../node/agent.ts'
+import type { Host } from '../node/host.ts'
 import { createKubeletServer, type KubeletServer, type KubeletServerOptions } from '../node/http/kubelet-server.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import { KUBELET_CLIENT } from './identities.ts'
@@ -18,20 +18,22 @@ export async function startKubelet(
   lifecycle: Lifecycle,
   { pods }: NodeSources,
   { layout, cluster, kubelet }: RealNodeOptions,
-  service: () => NodeService,
-  containers: ContainerRuntime,
+  agent: () => NodeAgent,
+  host: Host,
 ): Promise<KubeletServer> {
   const logsDirectory = join(layout.directory, 'logs')
   mkdirSync(logsDirectory, { recursive: true })
   const options: Omit<KubeletServerOptions, 'port'> = {
     ...kubelet,
-    service,
+    service: () => agent().service,
+    meter: () => agent().meter,
+    counters: () => agent().counters,
+    facts: () => host.facts(),
     pods: () => [...pods.cache.values()].filter(({ spec }) => spec?.nodeName === layout.name),
     host: '0.0.0.0',
     clients: [KUBELET_CLIENT],
     logsDirectory,
     nodeName: layout.name,
-    ...(containers.usage ? { usage: () => containers.usage!() } : {}),
     configuration: {
       kind: 'KubeletConfiguration',
       apiVersion: 'kubelet.config.k8s.io/v1beta1',

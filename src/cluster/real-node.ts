@@ -103,11 +103,12 @@ export async function startRealNode(
   })
   const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
   // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
-  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent.service, containerd.cri)
+  const host = createLinuxHost({ dataDirectory: layout.directory })
+  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent, host)
   const agent: NodeAgent = createNodeAgent(runtime, {
     client: sources.client,
     containers: containerd.cri,
-    host: createLinuxHost({ dataDirectory: layout.directory }),
+    host,
     nodeName: layout.name,
     addresses: [
       { type: 'InternalIP', address: layout.address },

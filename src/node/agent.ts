@@ -14,6 +14,7 @@ import { orAborted } from './abort.ts'
 import { rejectionOf, type NodeRoom } from './admission.ts'
 import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
+import { createCounters, type Counters } from './counters.ts'
 import { parseResolvConf } from './dns.ts'
 import { createObjectFollower } from './followed-objects.ts'
 import type { Host } from './host.ts'
@@ -26,6 +27,7 @@ import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
 import { createUpkeep } from './upkeep.ts'
+import { createUsageMeter, type UsageMeter } from './usage.ts'
 
 export interface NodeAgentOptions {
   readonly client: Client
@@ -66,6 +68,9 @@ export interface NodeAgentOptions {
 export interface NodeAgent {
   /** Logs, exec, attach and port-forward of the node's pods. */
   readonly service: NodeService
+  /** What the node and its pods use. */
+  readonly meter: UsageMeter
+  readonly counters: Counters
   /** Resolves when the node is registered and its pods are watched. */
   readonly ready: Promise<void>
   run(signal: AbortSignal): Promise<void>
@@ -81,6 +86,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const workers = new Map<string, PodWorker>()
   const ready = Promise.withResolvers<void>()
   const { client, containers, host } = options
+  const counters = createCounters()
   const configuration = nodeConfiguration(options.configuration)
 
   async function createContext(services: Informer<Service>, events: EventRecorder, signal: AbortSignal): Promise<NodeContext> {
@@ -99,6 +105,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       runtimeName: (await containers.version()).name,
       nodeName: options.nodeName,
       configuration,
+      counters,
       hostIPs: options.addresses
         .filter(({ type }) => type === 'InternalIP')
         .map(({ address }) => address)
@@ -216,5 +223,6 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     if (!options.events) events.close()
   }
 
-  return { service: createNodeService(runtime, options, workers), ready: ready.promise, run }
+  const meter = createUsageMeter(runtime, { containers, host, pods: () => [...workers.values()].map(({ pod }) => pod) })
+  return { service: createNodeService(runtime, options, workers, meter), meter, counters, ready: ready.promise, run }
 }

@@ -122,6 +122,34 @@ export interface ContainerUsage {
   readonly cpuNanoseconds: number
   /** Memory that cannot be taken from it: all but caches that are of no use just now. */
   readonly workingSetBytes: number
+  readonly usageBytes?: number
+  readonly rssBytes?: number
+  readonly pageFaults?: number
+  readonly majorPageFaults?: number
+  /** Of what it has written outside of volumes. */
+  readonly writableLayer?: { readonly usedBytes: number; readonly inodesUsed: number }
+}
+
+/** What has gone over the network of a pod until now. */
+export interface PodNetworkUsage {
+  readonly sandboxId: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly interfaces: readonly InterfaceUsage[]
+}
+
+export interface InterfaceUsage {
+  readonly name: string
+  readonly rxBytes: number
+  readonly rxErrors: number
+  readonly txBytes: number
+  readonly txErrors: number
+}
+
+/** The file system that images are on. */
+export interface ImageFsUsage {
+  readonly mountpoint: string
+  readonly usedBytes: number
+  readonly inodesUsed: number
 }
 
 export interface ContainerStatus {
@@ -212,6 +240,9 @@ export interface ContainerRuntime {
   listContainers(): Promise<readonly ContainerSummary[]>
   /** Of every running container; runtimes that measure nothing leave it out. */
   usage?(): Promise<readonly ContainerUsage[]>
+  /** Of every pod with a network of its own. */
+  networkUsage?(): Promise<readonly PodNetworkUsage[]>
+  imageFsUsage?(): Promise<ImageFsUsage | undefined>
 
   execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecSyncResult>
   exec(id: string, command: readonly string[], tty: boolean, streams: ExecStreams): Promise<ExecOutcome>

@@ -92,8 +92,6 @@ export function containerStatuses(
             exitCode: 0,
             reason: 'Completed',
             message: 'Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally',
-            startedAt: ZERO_TIME,
-            finishedAt: ZERO_TIME,
           },
         }
         return withProbes(input, container, status, kind)
@@ -141,8 +139,6 @@ function statusOf(
               exitCode: 137,
               reason: 'ContainerStatusUnknown',
               message: 'The container could not be located when the pod was deleted.  The container used to be Running',
-              startedAt: ZERO_TIME,
-              finishedAt: ZERO_TIME,
             },
           }
         : (previous?.lastState ?? {}),

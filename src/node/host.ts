@@ -2,6 +2,8 @@
  * What the node agent asks of the machine it runs on: files, mounts, logs, facts. `host/` does it on Linux, `simulated/` in
  * memory. Paths are absolute.
  */
+import type { InterfaceUsage } from './container-runtime.ts'
+
 export interface MachineFacts {
   readonly hostname: string
   readonly machineId: string
@@ -15,6 +17,29 @@ export interface MachineFacts {
   readonly ephemeralStorageBytes: number
 }
 
+/** What is used of the machine, counted since its start where it is a count. */
+export interface MachineUsage {
+  readonly atMs: number
+  readonly cpuNanoseconds: number
+  readonly workingSetBytes: number
+  readonly availableBytes: number
+  readonly rssBytes: number
+  readonly pageFaults: number
+  readonly majorPageFaults: number
+  readonly interfaces: readonly InterfaceUsage[]
+  /** The file system of the node's own directory. */
+  readonly nodeFs: FileSystemUsage
+  readonly processes: { readonly current: number; readonly max: number }
+}
+
+export interface FileSystemUsage {
+  readonly capacityBytes: number
+  readonly availableBytes: number
+  readonly usedBytes: number
+  readonly inodes: number
+  readonly inodesFree: number
+}
+
 /** A file of a projected volume. */
 export interface ProjectedFile {
   /** Relative, may contain directories. */
@@ -26,6 +51,10 @@ export interface ProjectedFile {
 
 export interface Host {
   facts(): Promise<MachineFacts>
+  /** Machines that measure nothing leave it out. */
+  machineUsage?(): Promise<MachineUsage>
+  /** What the files below a directory take on its file system; 0 when it does not exist. Other file systems below are not counted. */
+  treeUsage(path: string): Promise<{ readonly usedBytes: number; readonly inodesUsed: number }>
   makeDirectory(path: string, mode: number): Promise<void>
   /** Sets group and group bits down the tree, as fsGroup asks. */
   setGroup(path: string, gid: number): Promise<void>

@@ -5,6 +5,7 @@ import type { Client } from '../client/client.ts'
 import type { EventRecorder } from '../client/events.ts'
 import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
+import type { Counters } from './counters.ts'
 import type { DnsConfig } from './dns.ts'
 import type { ObjectFollower } from './followed-objects.ts'
 import type { Host, MachineFacts } from './host.ts'
@@ -23,6 +24,7 @@ export interface NodeContext {
   readonly runtimeName: string
   readonly nodeName: string
   readonly configuration: NodeConfiguration
+  readonly counters: Counters
   readonly hostIPs: readonly string[]
   readonly clusterDns: readonly string[]
   readonly clusterDomain: string

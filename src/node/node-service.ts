@@ -7,6 +7,7 @@ import type { ContainerRuntime } from './container-runtime.ts'
 import type { Host } from './host.ts'
 import { readLogs } from './logs.ts'
 import type { PodWorker } from './pod-worker.ts'
+import type { UsageMeter } from './usage.ts'
 
 export interface NodeServiceOptions {
   readonly containers: ContainerRuntime
@@ -17,6 +18,7 @@ export function createNodeService(
   runtime: Runtime,
   { containers, host }: NodeServiceOptions,
   workers: ReadonlyMap<string, PodWorker>,
+  meter: UsageMeter,
 ): NodeService {
   function find(pod: PodRef): PodWorker {
     const worker = workers.get(pod.uid)
@@ -31,6 +33,7 @@ export function createNodeService(
   }
 
   return {
+    usage: (signal) => meter.usage(signal),
     async logs(pod, options, signal) {
       const worker = find(pod)
       const id = loggedContainer(pod, worker, options)

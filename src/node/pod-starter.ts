@@ -43,6 +43,8 @@ const RETRY_MS = 10_000
 /** Only another spec or another image can help. */
 const NEVER_MS = 24 * 3_600_000
 
+const KIND_LABELS = { regular: 'container', init: 'init_container', ephemeral: 'ephemeral_container' } as const
+
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export function createPodStarter({ node, events, observer, volumes, objects }: PodStarterOptions): PodStarter {
@@ -140,6 +142,7 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
   return {
     async createSandbox(pod, attempt, signal) {
       await endOldSandboxes(pod)
+      node.counters.increment('kubelet_started_pods_total', {})
       try {
         const config = sandboxConfig(node, pod, attempt)
         await node.host.createPodCgroup(podCgroup(node.cgroupRoot, pod.metadata?.uid ?? '', qosClass(pod)), podCgroupResources(pod))
@@ -149,6 +152,7 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
         return undefined
       } catch (error) {
         if (signal.aborted) return undefined
+        node.counters.increment('kubelet_started_pods_errors_total', {})
         events.pod('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${textOf(error)}`)
         return hold('FailedCreatePodSandBox', textOf(error))
       }
@@ -156,7 +160,10 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
 
     async startContainer(pod, container, action, signal) {
       const record = events.container(container.name)
+      const kind = { container_type: KIND_LABELS[action.kind] }
+      node.counters.increment('kubelet_started_containers_total', kind)
       const fail = (reason: string, message: string, afterMs?: number): Hold => {
+        node.counters.increment('kubelet_started_containers_errors_total', { code: reason, ...kind })
         record('Warning', 'Failed', `Error: ${message}`)
         return hold(reason, message, afterMs)
       }

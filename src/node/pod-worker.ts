@@ -379,6 +379,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     probes.close()
     objects.release()
     node.images.forget(identity.uid)
+    node.counters.forgetPod(identity.uid)
   }
 
   /** Gives back what the pod held; only then may the API let go of it. Tried again when it fails. */

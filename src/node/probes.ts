@@ -98,6 +98,15 @@ export function createPodProbes(node: NodeContext, events: PodEvents, onChange: 
   function report(prober: Prober, verdict: Verdict): void {
     const record = events.container(prober.target.container.name)
     const word = WORD[prober.kind]
+    const { name = '', namespace = '', uid = '' } = pod?.metadata ?? {}
+    node.counters.increment('prober_probe_total', {
+      container: prober.target.container.name,
+      namespace,
+      pod: name,
+      pod_uid: uid,
+      probe_type: word,
+      result: 'error' in verdict ? 'unknown' : verdict.result === 'success' ? 'successful' : 'failed',
+    })
     if ('error' in verdict) record('Warning', 'Unhealthy', `${word} probe errored and resulted in unknown state: ${verdict.error}`)
     else if (verdict.result === 'failure') record('Warning', 'Unhealthy', `${word} probe failed: ${verdict.output}`)
     else if (verdict.isWarning) record('Warning', 'ProbeWarning', `${word} probe warning: ${verdict.output}`)

@@ -31,6 +31,7 @@ import type { ProxyRoads } from './outgoing.ts'
 import { createReader, createWriter } from './reader.ts'
 import { requestInfo, type RequestInfo } from './request-info.ts'
 import type { Resource } from './resource.ts'
+import { resourceMetricsGroup, resourceMetricsPaths } from './resource-metrics.ts'
 import { createResourceRegistry, type ResourceRegistry } from './resource-registry.ts'
 import { Computed } from './revision.ts'
 import { route, type PathHandler } from './router.ts'
@@ -110,7 +111,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     roads: options.roads,
     tokens: signer,
     metrics,
-    aggregated: createRegistrations({ registry }),
+    aggregated: createRegistrations({ registry }, [resourceMetricsGroup]),
   }
   const { webhookCall = options.roads && createWebhookCall(runtime, options.roads.outgoing) } = options
   const definitions = createDefinitions(core, celRules, webhookCall && createConversionWebhook(runtime, webhookCall, reader))
@@ -118,7 +119,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
-  const paths = [serverPaths(health), ...(typeof given === 'function' ? given(registry) : given)]
+  const paths = [serverPaths(health), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
   let inFlight = 0
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})

@@ -1,9 +1,20 @@
 /** CRI's words to ours: pure translation of what a runtime answers. */
-import type { ContainerStatus, ContainerState, ContainerSummary, ContainerUsage, Image, SandboxStatus } from '../container-runtime.ts'
+import type {
+  ContainerStatus,
+  ContainerState,
+  ContainerSummary,
+  ContainerUsage,
+  Image,
+  ImageFsUsage,
+  PodNetworkUsage,
+  SandboxStatus,
+} from '../container-runtime.ts'
 import type {
   WireContainer,
   WireContainerState,
   WireContainerStats,
+  WireFilesystemUsage,
+  WireSandboxStats,
   WireContainerStatus,
   WireImage,
   WireSandbox,
@@ -50,17 +61,47 @@ export function containerSummaryOf(container: WireContainer): ContainerSummary {
   }
 }
 
+const countOf = (count: { readonly value: string } | null): number => Number(count?.value ?? 0)
+
 /** Nothing when it was not measured. */
-export function usageOf({ attributes, cpu, memory }: WireContainerStats): ContainerUsage | undefined {
+export function usageOf({ attributes, cpu, memory, writable_layer: layer }: WireContainerStats): ContainerUsage | undefined {
   if (!cpu?.usage_core_nano_seconds || !memory?.working_set_bytes) return undefined
   return {
     id: attributes.id,
     labels: attributes.labels,
     atMs: millisecondsOf(cpu.timestamp),
-    cpuNanoseconds: Number(cpu.usage_core_nano_seconds.value),
-    workingSetBytes: Number(memory.working_set_bytes.value),
+    cpuNanoseconds: countOf(cpu.usage_core_nano_seconds),
+    workingSetBytes: countOf(memory.working_set_bytes),
+    usageBytes: countOf(memory.usage_bytes),
+    rssBytes: countOf(memory.rss_bytes),
+    pageFaults: countOf(memory.page_faults),
+    majorPageFaults: countOf(memory.major_page_faults),
+    ...(layer ? { writableLayer: { usedBytes: countOf(layer.used_bytes), inodesUsed: countOf(layer.inodes_used) } } : {}),
   }
 }
+
+export function networkUsageOf({ attributes, linux }: WireSandboxStats): PodNetworkUsage | undefined {
+  const network = linux?.network
+  if (!network) return undefined
+  const all = [...(network.default_interface ? [network.default_interface] : []), ...network.interfaces]
+  return {
+    sandboxId: attributes.id,
+    labels: attributes.labels,
+    interfaces: all.map((one) => ({
+      name: one.name,
+      rxBytes: countOf(one.rx_bytes),
+      rxErrors: countOf(one.rx_errors),
+      txBytes: countOf(one.tx_bytes),
+      txErrors: countOf(one.tx_errors),
+    })),
+  }
+}
+
+export const fileSystemOf = ({ fs_id, used_bytes, inodes_used }: WireFilesystemUsage): ImageFsUsage => ({
+  mountpoint: fs_id?.mountpoint ?? '',
+  usedBytes: countOf(used_bytes),
+  inodesUsed: countOf(inodes_used),
+})
 
 export function containerStatusOf(status: WireContainerStatus): ContainerStatus {
   return {

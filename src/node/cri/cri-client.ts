@@ -4,15 +4,26 @@
  */
 import type { Runtime } from '../../base/runtime.ts'
 import { RuntimeError, type ContainerRuntime } from '../container-runtime.ts'
-import { containerStatusOf, containerSummaryOf, imageOf, sandboxStatusOf, sandboxSummaryOf, usageOf } from './cri-answers.ts'
+import {
+  containerStatusOf,
+  containerSummaryOf,
+  fileSystemOf,
+  imageOf,
+  networkUsageOf,
+  sandboxStatusOf,
+  sandboxSummaryOf,
+  usageOf,
+} from './cri-answers.ts'
 import { criEvents } from './cri-events.ts'
 import type {
   WireCondition,
   WireContainer,
   WireContainerStats,
   WireContainerStatus,
+  WireFilesystemUsage,
   WireImage,
   WireSandbox,
+  WireSandboxStats,
   WireSandboxStatus,
 } from './cri-messages.ts'
 import { containerMessage, resourcesMessage, sandboxMessage } from './cri-requests.ts'
@@ -120,6 +131,16 @@ export function createCriRuntime(runtime: Runtime, { socket }: CriOptions): CriR
     async usage() {
       const answer = await pods<{ stats: readonly WireContainerStats[] }>('ListContainerStats', {})
       return answer.stats.map(usageOf).filter((usage) => usage !== undefined)
+    },
+
+    async networkUsage() {
+      const answer = await pods<{ stats: readonly WireSandboxStats[] }>('ListPodSandboxStats', {})
+      return answer.stats.map(networkUsageOf).filter((usage) => usage !== undefined)
+    },
+    async imageFsUsage() {
+      const answer = await images<{ image_filesystems: readonly WireFilesystemUsage[] }>('ImageFsInfo', {})
+      const [first] = answer.image_filesystems
+      return first && fileSystemOf(first)
     },
 
     async execSync(id, command, timeoutSeconds) {

@@ -32,11 +32,38 @@ export interface WireContainer {
   readonly annotations: Record<string, string>
 }
 
+/** A wrapped number that may not have been measured. */
+type WireCount = { readonly value: string } | null
+
 /** Measurements are missing for a container that has just ended. */
 export interface WireContainerStats {
   readonly attributes: { readonly id: string; readonly labels: Readonly<Record<string, string>> }
-  readonly cpu: { readonly timestamp: string; readonly usage_core_nano_seconds: { readonly value: string } | null } | null
-  readonly memory: { readonly working_set_bytes: { readonly value: string } | null } | null
+  readonly cpu: { readonly timestamp: string; readonly usage_core_nano_seconds: WireCount } | null
+  readonly memory: Readonly<
+    Record<'working_set_bytes' | 'usage_bytes' | 'rss_bytes' | 'page_faults' | 'major_page_faults', WireCount>
+  > | null
+  readonly writable_layer: WireFilesystemUsage | null
+}
+
+export interface WireFilesystemUsage {
+  readonly fs_id: { readonly mountpoint: string } | null
+  readonly used_bytes: WireCount
+  readonly inodes_used: WireCount
+}
+
+export interface WireInterface {
+  readonly name: string
+  readonly rx_bytes: WireCount
+  readonly rx_errors: WireCount
+  readonly tx_bytes: WireCount
+  readonly tx_errors: WireCount
+}
+
+export interface WireSandboxStats {
+  readonly attributes: { readonly id: string; readonly labels: Readonly<Record<string, string>> }
+  readonly linux: {
+    readonly network: { readonly default_interface: WireInterface | null; readonly interfaces: readonly WireInterface[] } | null
+  } | null
 }
 
 export interface WireContainerStatus extends Omit<WireContainer, 'pod_sandbox_id'> {

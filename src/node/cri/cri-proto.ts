@@ -21,6 +21,7 @@ service RuntimeService {
   ReopenContainerLog(ContainerId) Empty
   ListContainers(ListContainersRequest) ListContainersResponse
   ListContainerStats(Empty) ListContainerStatsResponse
+  ListPodSandboxStats(Empty) ListPodSandboxStatsResponse
   ExecSync(ExecSyncRequest) ExecSyncResponse
   Exec(ExecRequest) StreamingUrl
   Attach(AttachRequest) StreamingUrl
@@ -32,6 +33,7 @@ service ImageService {
   ImageStatus(ImageStatusRequest) ImageStatusResponse
   PullImage(PullImageRequest) PullImageResponse
   RemoveImage(ImageRequest) Empty
+  ImageFsInfo(Empty) ImageFsInfoResponse
 }
 message Empty {
 }
@@ -121,10 +123,24 @@ message ContainerStatus {
 }
 message ContainerStatusResponse { ContainerStatus status = 1 }
 message ListContainerStatsResponse { repeated ContainerStats stats = 1 }
-message ContainerStats { ContainerAttributes attributes = 1; CpuUsage cpu = 2; MemoryUsage memory = 3 }
+message ContainerStats { ContainerAttributes attributes = 1; CpuUsage cpu = 2; MemoryUsage memory = 3; FilesystemUsage writable_layer = 4 }
 message ContainerAttributes { string id = 1; map<string,string> labels = 3 }
 message CpuUsage { int64 timestamp = 1; UInt64Value usage_core_nano_seconds = 2 }
-message MemoryUsage { int64 timestamp = 1; UInt64Value working_set_bytes = 2 }
+message MemoryUsage {
+  int64 timestamp = 1; UInt64Value working_set_bytes = 2; UInt64Value usage_bytes = 4; UInt64Value rss_bytes = 5
+  UInt64Value page_faults = 6; UInt64Value major_page_faults = 7
+}
+message FilesystemIdentifier { string mountpoint = 1 }
+message FilesystemUsage { FilesystemIdentifier fs_id = 2; UInt64Value used_bytes = 3; UInt64Value inodes_used = 4 }
+message ImageFsInfoResponse { repeated FilesystemUsage image_filesystems = 1 }
+message ListPodSandboxStatsResponse { repeated PodSandboxStats stats = 1 }
+message PodSandboxStats { PodSandboxAttributes attributes = 1; LinuxPodSandboxStats linux = 2 }
+message PodSandboxAttributes { string id = 1; map<string,string> labels = 3 }
+message LinuxPodSandboxStats { NetworkUsage network = 3 }
+message NetworkUsage { NetworkInterfaceUsage default_interface = 2; repeated NetworkInterfaceUsage interfaces = 3 }
+message NetworkInterfaceUsage {
+  string name = 1; UInt64Value rx_bytes = 2; UInt64Value rx_errors = 3; UInt64Value tx_bytes = 4; UInt64Value tx_errors = 5
+}
 message UInt64Value { uint64 value = 1 }
 message ExecSyncRequest { string container_id = 1; repeated string cmd = 2; int64 timeout = 3 }
 message ExecSyncResponse { bytes stdout = 1; bytes stderr = 2; int32 exit_code = 3 }

@@ -7,6 +7,7 @@ import { createGzip } from 'node:zlib'
 import type { Host } from '../host.ts'
 import { readLog } from './log-reader.ts'
 import { machineFacts } from './machine-facts.ts'
+import { machineUsage, treeUsage } from './machine-usage.ts'
 import { mountTmpfs, removeTree } from './mounts.ts'
 import { probeGrpc } from './grpc-probe.ts'
 import { probeHttp, probeTcp } from './net-probes.ts'
@@ -77,6 +78,8 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
       await mkdir(dataDirectory, { recursive: true })
       return machineFacts(dataDirectory)
     },
+    machineUsage: () => machineUsage(dataDirectory),
+    treeUsage,
     async makeDirectory(path, mode) {
       const made = await mkdir(path, { recursive: true, mode: 0o755 })
       // Only what was made is given its mode: free of the umask, and never again over what its owner set.

@@ -12,11 +12,14 @@ import type { Pod } from '../../api/generated/core/v1.ts'
 import type { NodeService } from '../../api/node-service.ts'
 import { isApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
-import type { ContainerUsage } from '../container-runtime.ts'
+import type { Counters } from '../counters.ts'
+import type { MachineFacts } from '../host.ts'
+import { summarize } from '../summary.ts'
+import type { UsageMeter } from '../usage.ts'
 import { serveLogFile } from './log-files.ts'
 import { containerLogs } from './container-logs.ts'
 import { serveStream } from './kubelet-streams.ts'
-import { machineUsage, resourceMetrics, summarize } from './usage.ts'
+import { agentMetrics, cadvisorMetrics, probeMetrics, resourceMetrics } from './metrics.ts'
 
 export interface KubeletServerOptions {
   /** Asked for at each request: it may be there later than the server. */
@@ -33,8 +36,10 @@ export interface KubeletServerOptions {
   readonly clientCa: string
   /** The common names of clients that are let in. */
   readonly clients: readonly string[]
-  /** What containers have used. Absent: /metrics/resource and /stats/summary are not there. */
-  usage?(): Promise<readonly ContainerUsage[]>
+  /** As `service`. */
+  meter(): Pick<UsageMeter, 'measure'>
+  counters(): Counters
+  facts(): Promise<Pick<MachineFacts, 'cpuCount' | 'memoryBytes'>>
   readonly nodeName: string
   /** What /logs/ shows. */
   readonly logsDirectory: string
@@ -144,7 +149,7 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
       return containerLogs(options, rest, request, response)
     case 'metrics':
     case 'stats':
-      return usageOf(options, first, rest, response)
+      return statsOf(options, [first, ...rest].join('/').replace(/\/$/, ''), request, response)
     case 'logs':
       return serveLogFile(options.logsDirectory, rest, response)
     case 'exec':
@@ -156,16 +161,25 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
   }
 }
 
-async function usageOf(
-  { usage, pods, nodeName }: KubeletServerOptions,
-  first: 'metrics' | 'stats',
-  rest: readonly string[],
+async function statsOf(
+  { meter, counters, pods, nodeName, facts }: KubeletServerOptions,
+  path: string,
+  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (!usage || rest.length !== 1 || rest[0] !== (first === 'metrics' ? 'resource' : 'summary'))
-    return sendText(response, 404, '404 page not found\n')
-  const summary = summarize(nodeName, await machineUsage(), pods(), await usage())
-  if (first === 'stats') return sendJson(response, summary)
+  if (path === 'metrics') return sendText(response, 200, agentMetrics(nodeName, counters(), pods()), METRICS)
+  if (path === 'metrics/probes') return sendText(response, 200, probeMetrics(counters()), METRICS)
+  if (!['metrics/resource', 'metrics/cadvisor', 'stats/summary'].includes(path)) return sendText(response, 404, '404 page not found\n')
+  const gone = new AbortController()
+  request.once('close', () => gone.abort())
+  const measurement = await meter().measure(gone.signal)
+  if (!measurement) return sendText(response, 404, '404 page not found\n')
+  if (path === 'metrics/cadvisor') {
+    const { cpuCount, memoryBytes } = await facts()
+    return sendText(response, 200, cadvisorMetrics(measurement, pods(), cpuCount, memoryBytes), METRICS)
+  }
+  const summary = summarize(nodeName, measurement, pods())
+  if (path === 'stats/summary') return sendJson(response, summary)
   return sendText(response, 200, resourceMetrics(summary), METRICS)
 }
 

@@ -86,6 +86,7 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
 
   return {
     facts: async () => facts,
+    treeUsage: async () => ({ usedBytes: 0, inodesUsed: 0 }),
     makeDirectory: async (path) => void directories.add(path),
     setGroup: async () => {},
     async writeProjected(directory: string, projected: readonly ProjectedFile[]) {

@@ -24,7 +24,8 @@ export interface Registrations {
   readonly generation: number
 }
 
-export function createRegistrations({ registry }: Pick<Core, 'registry'>): Registrations {
+/** `builtIn` are groups that this server answers itself without storing anything; a registration of the same name takes its place. */
+export function createRegistrations({ registry }: Pick<Core, 'registry'>, builtIn: readonly APIGroupDiscovery[] = []): Registrations {
   let known: ReadonlyMap<string, APIService> = new Map()
   let at = -1
   let generation = 0
@@ -57,7 +58,10 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>): Regis
       generation++
     },
     groups() {
-      const groups = new Map<string, APIGroupDiscovery>()
+      const taken = new Set([...current().values()].map(({ spec }) => spec?.group))
+      const groups = new Map(
+        builtIn.flatMap((group) => (taken.has(group.metadata.name) ? [] : [[group.metadata.name ?? '', group] as const])),
+      )
       for (const service of current().values()) {
         const { version } = learned.get(service.metadata?.name ?? '') ?? {}
         const name = service.spec?.group ?? ''

@@ -11,6 +11,8 @@ import { silentLog } from '../../base/log.ts'
 import { seededRandom } from '../../base/random.ts'
 import { systemClock } from '../../base/system.ts'
 import { createAuthority, issueCertificate, type KeyPair } from '../../cluster/certificates.ts'
+import { createCounters } from '../../node/counters.ts'
+import type { Measurement } from '../../node/usage.ts'
 import { createKubeletServer, type KubeletServer } from '../../node/http/kubelet-server.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemoteNode } from './remote-node.ts'
@@ -67,6 +69,34 @@ const service: NodeService = {
   },
 }
 
+const counters = createCounters()
+const atMs = 1_700_000_000_000
+const measurement: Measurement = {
+  atMs,
+  windowMs: 1000,
+  cpuNanoCores: new Map([
+    ['', 2e9],
+    ['x', 250_000_000],
+  ]),
+  machine: {
+    atMs,
+    cpuNanoseconds: 7e9,
+    workingSetBytes: 8192,
+    availableBytes: 1024,
+    rssBytes: 0,
+    pageFaults: 0,
+    majorPageFaults: 0,
+    interfaces: [{ name: 'eth0', rxBytes: 1, rxErrors: 0, txBytes: 2, txErrors: 0 }],
+    nodeFs: { capacityBytes: 100, availableBytes: 40, usedBytes: 60, inodes: 10, inodesFree: 4 },
+    processes: { current: 5, max: 99 },
+  },
+  imageFs: { mountpoint: '/', usedBytes: 30, inodesUsed: 3 },
+  networks: [{ sandboxId: 's', labels, interfaces: [{ name: 'eth0', rxBytes: 11, rxErrors: 0, txBytes: 12, txErrors: 0 }] }],
+  containers: [
+    { id: 'x', labels, atMs, cpuNanoseconds: 1_500_000_000, workingSetBytes: 4096, writableLayer: { usedBytes: 20, inodesUsed: 2 } },
+  ],
+}
+
 let server: KubeletServer
 let authority: KeyPair
 let client: KeyPair
@@ -92,7 +122,9 @@ before(async () => {
     clients: ['api'],
     logsDirectory: logs,
     nodeName: 'n',
-    usage: async () => [{ id: 'x', labels, atMs: 1_700_000_000_000, cpuNanoseconds: 1_500_000_000, workingSetBytes: 4096 }],
+    meter: () => ({ measure: async () => measurement }),
+    counters: () => counters,
+    facts: async () => ({ cpuCount: 2, memoryBytes: 4096 }),
     configuration: { clusterDomain: 'cluster.local' },
   })
 })
@@ -201,12 +233,44 @@ test('what the node and its containers use', async () => {
   assert.match(text, /^container_cpu_usage_seconds_total\{container="c",namespace="default",pod="a"\} 1.5 1700000000000$/m)
   assert.match(text, /^pod_memory_working_set_bytes\{namespace="default",pod="a"\} 4096 1700000000000$/m)
   assert.match(text, /^container_start_time_seconds\{container="c",namespace="default",pod="a"\} 1767225600$/m)
-  assert.match(text, /^node_cpu_usage_seconds_total \d+(\.\d+)? \d+$/m)
+  assert.match(text, /^node_cpu_usage_seconds_total 7 1700000000000$/m)
   assert.match(text, /^resource_scrape_error 0$/m)
   const summary = JSON.parse((await get('/stats/summary', client)).text)
-  assert.equal(summary.node.nodeName, 'n')
-  assert.ok(summary.node.memory.workingSetBytes > 0)
-  assert.deepEqual(summary.pods[0].podRef, { name: 'a', namespace: 'default', uid: 'u-1' })
-  assert.equal(summary.pods[0].containers[0].cpu.usageCoreNanoSeconds, 1_500_000_000)
-  assert.equal((await get('/metrics', client)).status, 404)
+  assert.deepEqual([summary.node.nodeName, summary.node.memory.workingSetBytes, summary.node.fs.availableBytes], ['n', 8192, 40])
+  assert.deepEqual(summary.node.runtime.imageFs.usedBytes, 30)
+  assert.deepEqual(summary.node.rlimit, { time: '2023-11-14T22:13:20.000Z', maxpid: 99, curproc: 5 })
+  const [own] = summary.pods
+  assert.deepEqual(own.podRef, { name: 'a', namespace: 'default', uid: 'u-1' })
+  assert.deepEqual([own.network.rxBytes, own['ephemeral-storage'].usedBytes, own.cpu.usageNanoCores], [11, 20, 250_000_000])
+  assert.equal(own.containers[0].cpu.usageCoreNanoSeconds, 1_500_000_000)
+})
+
+test('the API server sums the same up for the metrics API', async () => {
+  assert.deepEqual(await node().usage!(signal), {
+    atMs,
+    windowMs: 10_000,
+    node: { cpuNanoCores: 2e9, workingSetBytes: 8192 },
+    pods: [{ namespace: 'default', name: 'a', containers: [{ name: 'c', cpuNanoCores: 250_000_000, workingSetBytes: 4096 }] }],
+  })
+})
+
+test('metrics of containers, of probes and of the agent', async () => {
+  const cadvisor = await get('/metrics/cadvisor', client)
+  const inner = 'id="/x",image="",name="x",namespace="default",pod="a"'
+  assert.ok(cadvisor.text.includes(`container_cpu_usage_seconds_total{container="c",cpu="total",${inner}} 1.5 1700000000000\n`))
+  assert.ok(
+    cadvisor.text.includes(
+      `container_network_receive_bytes_total{container="",image="",interface="eth0",namespace="default",pod="a"} 11\n`,
+    ),
+  )
+  assert.match(cadvisor.text, /^machine_cpu_cores 2$/m)
+  counters.increment('prober_probe_total', { container: 'c', pod_uid: 'u-1', result: 'failed' })
+  counters.increment('prober_probe_total', { container: 'c', pod_uid: 'u-1', result: 'failed' })
+  assert.match((await get('/metrics/probes', client)).text, /^prober_probe_total\{container="c",pod_uid="u-1",result="failed"\} 2$/m)
+  counters.forgetPod('u-1')
+  assert.equal((await get('/metrics/probes', client)).text, '')
+  const own = (await get('/metrics', client)).text
+  assert.match(own, /^kubelet_node_name\{node="n"\} 1$/m)
+  assert.match(own, /^process_resident_memory_bytes \d+$/m)
+  assert.equal((await get('/metrics/none', client)).status, 404)
 })

@@ -2,7 +2,7 @@
  * A node that is not in this process, over its own HTTPS API (node/http): the paths and parameters are those by which upstream's API
  * server asks a kubelet. A command's streams go over SPDY/3.1, whatever the client at our other end speaks.
  */
-import type { ByteDuplex, ExecOutcome, ExecStreams, NodeService, PodRef } from '../../api/node-service.ts'
+import type { ByteDuplex, ExecOutcome, ExecStreams, NodeService, NodeUsage, PodRef } from '../../api/node-service.ts'
 import { failure, STATUS_CODES, type ApiError, type StatusReason } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { COMMAND_PROTOCOL, FORWARD_PROTOCOL, forwardPort, readText, runCommand } from '../../streaming/remote-command.ts'
@@ -71,6 +71,44 @@ export function createRemoteNode(runtime: Runtime, address: NodeAddress, { outgo
       const message = await forwardPort(connection, port, data)
       if (message !== '') throw failure('InternalError', message)
     },
+    async usage(signal) {
+      const answer = await outgoing.send(asked('GET', '/stats/summary', [], signal)).catch(unreachable)
+      if (answer.status !== 200) throw await refusal(answer)
+      return usageOf(JSON.parse(await readText(answer.body)) as Summary)
+    },
+  }
+}
+
+/** What is read of a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1). */
+interface Measured {
+  readonly cpu?: { readonly time: string; readonly usageNanoCores?: number }
+  readonly memory?: { readonly workingSetBytes?: number }
+}
+interface Summary {
+  readonly node: Measured
+  readonly pods: readonly {
+    readonly podRef: { readonly namespace: string; readonly name: string }
+    readonly containers?: readonly (Measured & { readonly name: string })[]
+  }[]
+}
+
+/** Kubelets do not tell what they average over; upstream's do it over some ten seconds. */
+const SUMMARY_WINDOW_MS = 10_000
+
+function usageOf({ node, pods }: Summary): NodeUsage {
+  const figures = ({ cpu, memory }: Measured) => ({
+    cpuNanoCores: cpu?.usageNanoCores ?? 0,
+    workingSetBytes: memory?.workingSetBytes ?? 0,
+  })
+  return {
+    atMs: Date.parse(node.cpu?.time ?? ''),
+    windowMs: SUMMARY_WINDOW_MS,
+    node: figures(node),
+    pods: pods.map(({ podRef, containers = [] }) => ({
+      namespace: podRef.namespace,
+      name: podRef.name,
+      containers: containers.map((container) => ({ name: container.name, ...figures(container) })),
+    })),
   }
 }
 
