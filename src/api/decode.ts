@@ -260,7 +260,8 @@ function canonical(convert: (text: string) => string, text: string): string {
 /** What Go's JSON leaves out again: a zero that no pointer holds, an empty list or map. */
 function isLeftOut(value: unknown, field: Field): boolean {
   if (field.isPointer || field.isAlwaysWritten || field.isNullWritten) return false
-  if (field.container === 'list') return (value as readonly unknown[] | undefined)?.length === 0
+  // An empty list of owners is an order to forget them.
+  if (field.container === 'list') return (value as readonly unknown[] | undefined)?.length === 0 && field.name !== 'managedFields'
   if (field.container) return value !== undefined && isEmpty(value as object)
   return value === '' || value === 0 || value === false
 }

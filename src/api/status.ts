@@ -75,7 +75,7 @@ export const qualifiedResource = (group: string, resource: string): string => (g
 const detailsOf = (group: string, resource: string, name: string): StatusDetails => ({
   ...(name ? { name } : {}),
   ...(group ? { group } : {}),
-  kind: resource,
+  ...(resource ? { kind: resource } : {}),
 })
 
 export const notFound = (group: string, resource: string, name: string): ApiError =>
@@ -88,6 +88,10 @@ export const conflict = (group: string, resource: string, name: string, why: str
   failure('Conflict', `Operation cannot be fulfilled on ${qualifiedResource(group, resource)} "${name}": ${why}`, {
     details: detailsOf(group, resource, name),
   })
+
+/** What upstream has no reason for: errors of its storage and codecs that nobody turned into a Status. */
+export const unexplained = (message: string): ApiError =>
+  new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
 
 export const badRequest = (message: string): ApiError => failure('BadRequest', message)
 

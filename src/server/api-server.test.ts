@@ -60,7 +60,7 @@ test('tells what is wrong as upstream does', async (t) => {
   )
   assert.deepEqual(await messageOf('POST', CONFIGMAPS, { apiVersion: 'apps/v1', metadata: { name: 'b' } }), [
     400,
-    'the API version in the data (apps/v1) does not match the expected API version (v1)',
+    'ConfigMap in version "v1" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "apps/v1" in scheme "pkg/runtime/scheme.go:111"',
   ])
   assert.deepEqual(await messageOf('GET', '/api/v1/pods?fieldSelector=spec.foo%3Dx'), [
     400,

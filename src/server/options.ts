@@ -11,7 +11,7 @@ export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions
 export function writeOptions(kind: WriteOptionsKind, query: URLSearchParams, isApply = false): KubeObject {
   // The common case needs no look at each parameter.
   if (query.size === 0 && !isApply) return EMPTY[kind]
-  const dryRun = query.getAll('dryRun').filter((value) => value !== '')
+  const dryRun = query.getAll('dryRun')
   const fieldManager = query.get('fieldManager')
   const fieldValidation = query.get('fieldValidation')
   const force = kind === 'PatchOptions' && query.has('force')
@@ -19,6 +19,7 @@ export function writeOptions(kind: WriteOptionsKind, query: URLSearchParams, isA
     ...applyErrors(isApply, fieldManager ?? '', force),
     ...managerFaults(fieldManager ?? '', 'fieldManager'),
     ...dryRunErrors(dryRun),
+    ...validationErrors(fieldValidation ?? ''),
   ]
   if (errors.length > 0) throw invalid('meta.k8s.io', kind, '', errors)
   return {
@@ -48,13 +49,18 @@ function applyErrors(isApply: boolean, fieldManager: string, isForceGiven: boole
 export const isDryRun = (options: KubeObject): boolean => Array.isArray(options.dryRun) && options.dryRun.length > 0
 
 function dryRunErrors(dryRun: readonly string[]): readonly FieldError[] {
-  return dryRun
-    .filter((value) => value !== 'All')
-    .map((value) => ({
-      type: 'FieldValueNotSupported',
-      field: 'dryRun',
-      detail: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"`,
-    }))
+  if (dryRun.every((value) => value === 'All')) return []
+  const detail = `Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`
+  return [{ type: 'FieldValueNotSupported', field: 'dryRun', detail }]
+}
+
+const VALIDATIONS = ['', 'Ignore', 'Strict', 'Warn']
+
+function validationErrors(fieldValidation: string): readonly FieldError[] {
+  if (VALIDATIONS.includes(fieldValidation)) return []
+  const supported = VALIDATIONS.map((value) => JSON.stringify(value)).join(', ')
+  const detail = `Unsupported value: ${JSON.stringify(fieldValidation)}: supported values: ${supported}`
+  return [{ type: 'FieldValueNotSupported', field: 'fieldValidation', detail }]
 }
 
 export interface DeleteOptions extends KubeObject {
@@ -96,7 +102,7 @@ function fromQuery(query: URLSearchParams): DeleteOptions {
   const grace = query.get('gracePeriodSeconds')
   if (grace !== null && !/^-?\d+$/.test(grace)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`)
   const propagationPolicy = query.get('propagationPolicy')
-  const dryRun = query.getAll('dryRun').filter((value) => value !== '')
+  const dryRun = query.getAll('dryRun')
   return {
     ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
     ...(propagationPolicy ? { propagationPolicy } : {}),

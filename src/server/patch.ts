@@ -6,12 +6,12 @@ import type { ApiResponse } from '../api/exchange.ts'
 import { applyJsonPatch } from '../api/json-patch.ts'
 import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
-import { badRequest, failure, invalid, type ApiError } from '../api/status.ts'
+import { badRequest, failure, invalid, isApiError, type ApiError } from '../api/status.ts'
 import { APPLY_PATCH, applyPatch } from './apply/apply-patch.ts'
-import { fieldValidation, rawBody } from './body.ts'
+import { fieldValidation, jsonKind, kindFault, rawBody, type ExpectedKind } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
-import type { KindRules } from './kind-rules.ts'
+import type { Decoded, KindRules } from './kind-rules.ts'
 import { inNamespace } from './metadata.ts'
 import { unsupportedMediaType } from './negotiation.ts'
 import { writeOptions } from './options.ts'
@@ -36,33 +36,95 @@ export async function patch(core: Core, call: ResourceCall): Promise<ApiResponse
 
 export const contentTypeOf = ({ request }: ResourceCall): string => (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim()
 
-/** What to do with a current object; throws at once on a patch that cannot be read. */
+/** What to do with a current object. */
 function patcherOf(call: ResourceCall, served: ServedResource): Apply {
-  const apply = rawPatcher(call, served.rules)
-  const { stored, view } = served
+  const { stored, view, rules, apiVersion } = served
   const { info } = call
+  const apply = patcher(call, { apiVersion, kind: served.info.kind, rules })
   return (old) => {
     const original = view.convert ? view.convert(old) : old
-    const patched = apply(original)
-    if (patched === original) return served.custom ? served.toStored(original) : old
-    const object = decodePatched(call, patched, original, served.rules)
+    const object = apply(original)
+    if (object === original) return old
     checkName(object, info.name)
     return served.toStored(inNamespace(object, stored.isNamespaced ? info.namespace : ''))
   }
 }
 
-/** The patch alone, for objects that are not stored (a Scale). */
-export function rawPatcher(call: ResourceCall, rules: Pick<KindRules, 'strategicMerge'>): Apply {
+/** A patch that was read: what it makes of an object, how a fault shows what was made, and the faults of its own text. */
+interface Patch {
+  readonly apply: Apply
+  readonly shown: (patched: KubeObject) => string
+  readonly strict: readonly string[]
+}
+
+/**
+ * Makes an object of the kind into the patched one, decoded as if it had been sent whole. A content type that is not taken is
+ * refused at once; the patch is read when there is an object, as upstream does.
+ */
+export function patcher(call: ResourceCall, expected: ExpectedKind): Apply {
   const contentType = contentTypeOf(call)
+  const { rules } = expected
   const isStrategic = contentType === STRATEGIC_PATCH && rules.strategicMerge !== undefined
   if (contentType !== JSON_PATCH && contentType !== MERGE_PATCH && !isStrategic) throw unsupported(call, rules)
-  const { value, duplicates } = readPatch(call)
-  if (duplicates.length > 0) tellDuplicates(call, duplicates)
-  if (contentType === JSON_PATCH) return (original) => applyJsonPatch(original, value)
-  if (contentType === MERGE_PATCH) return (original) => applyMergePatch(original, value)
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
-  return (original) => rules.strategicMerge!(original, value)
+  let read: Patch | undefined
+  return (original) => {
+    read ??= readPatch(call, contentType, rules)
+    const patched = read.apply(original)
+    if (patched === original && read.strict.length === 0) return original
+    const fault = isStrategic || call.served.custom ? undefined : patchedKindFault(patched, expected)
+    if (fault !== undefined) throw badPatch(read.shown(patched), fault)
+    const named = { ...patched, apiVersion: expected.apiVersion, kind: expected.kind }
+    const decoded = decodePatched(named, rules, (why) => badPatch(read!.shown(patched), why))
+    const strict = [...read.strict, ...decoded.strict]
+    const validation = fieldValidation(call.request.query)
+    if (strict.length > 0 && validation === 'Strict') throw badPatch(read.shown(patched), `strict decoding error: ${strict.join(', ')}`)
+    if (validation === 'Warn') call.warnings.push(...strict)
+    return decoded.object
+  }
+}
+
+function patchedKindFault(patched: KubeObject, expected: ExpectedKind): string | undefined {
+  if (!patched.kind) return `Object 'Kind' is missing in '${JSON.stringify(patched)}'`
+  const fault = kindFault(patched, expected)
+  if (fault === 'malformed') return `unexpected GroupVersion string: ${patched.apiVersion}`
+  return fault?.message
+}
+
+function readPatch(call: ResourceCall, contentType: string, rules: Pick<KindRules, 'strategicMerge'>): Patch {
+  const { value, duplicates } = patchBody(call, contentType)
+  const twice = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
+  if (contentType === JSON_PATCH) {
+    const faults = [...twice, ...unknownInOperations(value)].map((fault) => `json patch ${fault}`)
+    return { apply: (original) => applyJsonPatch(original, value), shown: JSON.stringify, strict: faults }
+  }
+  // Upstream takes null for an object without fields, except where it is merged.
+  if (value !== null && (typeof value !== 'object' || Array.isArray(value)))
+    throw badRequest(`${prefixOf(contentType)}json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`)
+  if (contentType === MERGE_PATCH) return { apply: (original) => applyMergePatch(original, value), shown: JSON.stringify, strict: twice }
+  const patch = value ?? {}
+  return { apply: (original) => rules.strategicMerge!(original, patch), shown: () => goText(patch), strict: twice }
+}
+
+const prefixOf = (contentType: string): string => (contentType === STRATEGIC_PATCH ? '' : 'error decoding patch: ')
+
+const OPERATION_FIELDS: ReadonlySet<string> = new Set(['op', 'path', 'from', 'value'])
+
+function unknownInOperations(value: Json): readonly string[] {
+  if (!Array.isArray(value)) return []
+  return value.flatMap((operation: Json, index) =>
+    Object.keys(operation ?? {})
+      .filter((key) => !OPERATION_FIELDS.has(key))
+      .map((key) => `unknown field "[${index}].${key}"`),
+  )
+}
+
+/** A value as Go prints one: map[a:1 b:[x y]]. */
+function goText(value: Json | undefined): string {
+  if (value === null || value === undefined) return '<nil>'
+  if (Array.isArray(value)) return `[${value.map((item: Json) => goText(item)).join(' ')}]`
+  if (typeof value !== 'object') return String(value)
+  const fields = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return `map[${fields.map(([key, item]) => `${key}:${goText(item)}`).join(' ')}]`
 }
 
 /** Built-in kinds have their content types checked before anything looks at them: upstream's HTTP library answers. */
@@ -76,38 +138,28 @@ const supported = (rules: Pick<KindRules, 'strategicMerge'>): readonly string[] 
   APPLY_PATCH,
 ]
 
-function readPatch(call: ResourceCall): { readonly value: Json; readonly duplicates: readonly string[] } {
-  const raw = rawBody(call, 'application/json')
-  if (!raw) throw badRequest('error decoding patch: unexpected end of JSON input')
-  return raw as { readonly value: Json; readonly duplicates: readonly string[] }
-}
-
-function tellDuplicates(call: ResourceCall, duplicates: readonly string[]): void {
-  const validation = fieldValidation(call.request.query)
-  const faults = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
-  if (validation === 'Warn') call.warnings.push(...faults)
-  if (validation === 'Strict') throw badRequest(`strict decoding error: ${faults.join(', ')}`)
-}
-
-function decodePatched(call: ResourceCall, patched: KubeObject, original: KubeObject, rules: KindRules): KubeObject {
-  const named = { ...patched, apiVersion: original.apiVersion!, kind: original.kind! }
-  const validation = fieldValidation(call.request.query)
-  let decoded
+function patchBody(call: ResourceCall, contentType: string): { readonly value: Json; readonly duplicates: readonly string[] } {
   try {
-    decoded = rules.decode(named)
+    const raw = rawBody(call, 'application/json')
+    if (raw) return raw as { readonly value: Json; readonly duplicates: readonly string[] }
+  } catch (error) {
+    if (!isApiError(error, 'BadRequest')) throw error
+    throw badRequest(prefixOf(contentType) + error.message)
+  }
+  throw badRequest(`${prefixOf(contentType)}unexpected end of JSON input`)
+}
+
+function decodePatched(named: KubeObject, rules: KindRules, told: (why: string) => Error): Decoded {
+  try {
+    return rules.decode(named)
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
-    throw badPatch(patched, error.message)
+    throw told(error.message)
   }
-  if (decoded.strict.length > 0 && validation === 'Strict') throw badPatch(patched, `strict decoding error: ${decoded.strict.join(', ')}`)
-  if (validation === 'Warn') call.warnings.push(...decoded.strict)
-  return decoded.object
 }
 
-const badPatch = (patched: KubeObject, why: string): ApiError =>
-  invalid('', '', '', [
-    { type: 'FieldValueInvalid', field: 'patch', detail: `Invalid value: ${JSON.stringify(JSON.stringify(patched))}: ${why}` },
-  ])
+const badPatch = (shown: string, why: string): ApiError =>
+  invalid('', '', '', [{ type: 'FieldValueInvalid', field: 'patch', detail: `Invalid value: ${JSON.stringify(shown)}: ${why}` }])
 
 function checkName(object: KubeObject, name: string): void {
   const own = object.metadata?.name ?? ''

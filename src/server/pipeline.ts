@@ -4,7 +4,7 @@
  * patches and the subresources that write all come through here; the direct transport and HTTPS alike.
  */
 import type { KubeObject } from '../api/object.ts'
-import { failure, invalid, type FieldError } from '../api/status.ts'
+import { invalid, unexplained, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
 import { isStatusAlone } from './apply/reset-fields.ts'
@@ -296,7 +296,7 @@ async function commit(core: Core, write: Write, object: KubeObject): Promise<Out
   if (bytes.length > MAX_VALUE_BYTES) {
     // Rather no owners than no object; an apply needs them.
     if (metadata.managedFields && !write.isOwned) return commit(core, write, withManagedFields(object, undefined))
-    throw failure('RequestEntityTooLarge', 'etcdserver: request is too large')
+    throw unexplained('etcdserver: request is too large')
   }
   if (write.isDryRun) return dryRun(write, key, bytes, value)
   return put(core, stored, key, bytes, value, write.old?.revision ?? 0)

@@ -40,13 +40,12 @@ export async function route(core: Core, call: Call, paths: readonly PathHandler[
 }
 
 /** Upstream answers unknown paths so, in plain text; as a Status for those that read one. */
-export const pathNotFound = (): ApiError => failure('NotFound', 'the server could not find the requested resource')
+export const pathNotFound = (): ApiError => failure('NotFound', 'the server could not find the requested resource', { details: {} })
 
 async function routeResource(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info, request } = call
   // A namespaced resource is written in a namespace; lists and watches may look across all.
-  if (served.info.namespaced && info.namespace === '' && info.verb !== 'list' && info.verb !== 'watch' && info.verb !== 'deletecollection')
-    throw pathNotFound()
+  if (served.info.namespaced && info.namespace === '' && !COLLECTIVE.has(info.verb)) throw info.name === '' ? noRoute() : pathNotFound()
   if (!served.info.namespaced && info.namespace !== '' && served.info.resource !== 'namespaces') throw pathNotFound()
   if (served.custom?.warning) call.warnings.push(served.custom.warning)
   if (info.subresource !== '') {
@@ -82,9 +81,9 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
       if (served.info.group === '' && served.info.kind === 'Binding') return bind(core, call)
       return shaped(core, call, await create(core, call))
     case 'update':
-      return shaped(core, call, await update(core, call))
     case 'patch':
-      return shaped(core, call, await patch(core, call))
+      if (info.name === '') throw noRoute()
+      return shaped(core, call, await (verb === 'update' ? update : patch)(core, call))
     case 'delete':
       return shaped(core, call, await remove(core, call))
     case 'deletecollection':
@@ -92,11 +91,16 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
   }
 }
 
+/** What may be asked of all namespaces at once. */
+const COLLECTIVE: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection'])
+
+/** No route takes the method there: the text is of upstream's HTTP library. */
+const noRoute = (): ApiError =>
+  failure('MethodNotAllowed', 'the server does not allow this method on the requested resource', { details: {} })
+
 export function methodNotAllowed(served: ServedResource, verb: string, name: string): ApiError {
   const { group, resource } = served.info
-  // A POST to an object and a PUT to a collection meet no route at all upstream: the text is of the HTTP library.
-  if (verb === '' || (verb === 'create' && name !== '') || ((verb === 'update' || verb === 'patch') && name === ''))
-    return failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
+  if (verb === '' || (verb === 'create' && name !== '') || ((verb === 'update' || verb === 'patch') && name === '')) return noRoute()
   return failure('MethodNotAllowed', `${verb} is not supported on resources of kind "${qualifiedResource(group, resource)}"`, {
     details: { ...(group ? { group } : {}), kind: resource },
   })

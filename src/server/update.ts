@@ -26,12 +26,12 @@ export const keyIn = (namespaced: boolean, namespace: string, name: string): str
 export async function update(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info } = call
   const { stored } = served
+  const options = writeOptions('UpdateOptions', call.request.query)
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
   const object = inNamespace(served.toStored(body), stored.isNamespaced ? info.namespace : '')
   const name = object.metadata?.name ?? ''
   if (name === '') throw badRequest(`the name of the object (${info.name} based on URL) was undeterminable: name must be provided`)
   if (name !== info.name) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
-  const options = writeOptions('UpdateOptions', call.request.query)
   if (createsOnUpdate(stored) && info.subresource === '' && !stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) {
     await core.caches.caughtUp(core.store.revision)
     if (!stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) return createByUpdate(core, call, object)

@@ -23,15 +23,17 @@ export interface Answer {
 
 const TIMEOUT_MS = 30_000
 
-const bytesOf = (body: NonNullable<Question['body']>): string | Uint8Array =>
-  typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+const bytesOf = (body: NonNullable<Question['body']>): Uint8Array =>
+  body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
 
 export function ask(endpoint: Endpoint, agent: Agent, question: Question): Promise<Answer> {
   const { method = 'GET', path, body, type = 'application/json', accept = 'application/json', lines } = question
+  const bytes = body === undefined ? undefined : bytesOf(body)
   const headers = {
     Accept: accept,
     'User-Agent': 'scenario/v1',
-    ...(body === undefined ? {} : { 'Content-Type': type }),
+    // Told also of a DELETE, where Node would send the body without its length.
+    ...(bytes === undefined ? {} : { 'Content-Type': type, 'Content-Length': bytes.length }),
     ...question.headers,
   }
   return new Promise((resolve, reject) => {
@@ -49,7 +51,7 @@ export function ask(endpoint: Endpoint, agent: Agent, question: Question): Promi
     })
     call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer within ${TIMEOUT_MS / 1000} s`)))
     call.on('error', reject)
-    call.end(body === undefined ? undefined : bytesOf(body))
+    call.end(bytes)
   })
 }
 

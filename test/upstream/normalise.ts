@@ -31,10 +31,33 @@ const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
 const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g
 /** Numbers of the store in texts: "current: 12", "too old resource version: 1 (12)". */
 const REVISIONS = /(?<=current: |: \d+ \()\d+/g
+/** A volume's name is made by chance, too. */
+const TOKEN_VOLUME = /(?<=kube-api-access-)[a-z0-9]{5}\b/g
 const ADDRESS = /\b10\.96\.\d+\.\d+\b/g
 
+/** Values within messages: the order of their fields is that of a serialiser, not of the API. */
+const SHOWN = /(?<=Invalid value: )(?:"(?:[^"\\]|\\.)*"|\[\{.*?\}\])(?=: )/g
+
+function sortedShown(shown: string): string {
+  const inner = parsed(shown)
+  return JSON.stringify(sorted(typeof inner === 'string' && inner.startsWith('{') ? parsed(inner) : inner))
+}
+
+function sorted(given: unknown): unknown {
+  if (Array.isArray(given)) return given.map(sorted)
+  if (typeof given !== 'object' || given === null) return given
+  const entries = Object.entries(given).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([key, item]) => [key, key === 'resourceVersion' ? '<revision>' : sorted(item)]))
+}
+
 const text = (value: string): string =>
-  value.replaceAll(UID, '<uid>').replaceAll(TIME, '<time>').replaceAll(REVISIONS, '<revision>').replaceAll(ADDRESS, '<cluster ip>')
+  value
+    .replaceAll(SHOWN, sortedShown)
+    .replaceAll(UID, '<uid>')
+    .replaceAll(TIME, '<time>')
+    .replaceAll(REVISIONS, '<revision>')
+    .replaceAll(ADDRESS, '<cluster ip>')
+    .replaceAll(TOKEN_VOLUME, '<chance>')
 
 const CHANCE: Readonly<Record<string, string>> = { resourceVersion: '<revision>', continue: '<token>', token: '<token>' }
 

@@ -19,7 +19,7 @@ import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { settle } from '../custom-resources/conversion.ts'
 import { writeOptions } from '../options.ts'
-import { contentTypeOf, rawPatcher } from '../patch.ts'
+import { contentTypeOf, patcher } from '../patch.ts'
 import { get } from '../read.ts'
 import { Computed } from '../revision.ts'
 import { change, keyIn } from '../update.ts'
@@ -49,7 +49,12 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
   const options = writeOptions(info.verb === 'update' ? 'UpdateOptions' : 'PatchOptions', request.query, isApply)
   const wanted = isApply
     ? appliedScale(core, call, options)
-    : tracked(core, call, options, info.verb === 'update' ? always(decodeBody(call, { ...EXPECTED, rules })) : patched(call))
+    : tracked(
+        core,
+        call,
+        options,
+        info.verb === 'update' ? always(decodeBody(call, { ...EXPECTED, rules })) : patcher(call, { ...EXPECTED, rules }),
+      )
   const replicasPath = replicasPathOf(core, call)
   let last: KubeObject | undefined
   const make = (old: KubeObject): KubeObject => {
@@ -136,12 +141,6 @@ function appliedScale(core: Core, call: ResourceCall, options: KubeObject): Make
 }
 
 const always = (object: KubeObject) => () => object
-
-function patched(call: ResourceCall): MakeScale {
-  const rules = rulesOf(SCALE)
-  const apply = rawPatcher(call, rules)
-  return (old) => rules.decode({ ...apply(old), ...EXPECTED }).object
-}
 
 function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeObject): void {
   const { name, uid } = next.metadata ?? {}
