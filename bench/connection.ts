@@ -3,7 +3,7 @@
  * cores the load costs much less than the server it measures. HTTP/1.1, keep-alive, content-length and chunked bodies.
  */
 import { connect } from 'node:tls'
-import type { TLSSocket } from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import type { Endpoint } from '../upstream/endpoint.ts'
 
 export interface Answer {
@@ -22,7 +22,7 @@ export interface RequestOptions {
 export interface Connection {
   request(method: string, path: string, body?: string, options?: RequestOptions): Promise<Answer>
   /**
-   * Reads an endless answer; `onBytes` gets each piece of the body. Resolves with the status when its headers are there; `onEnd` is
+   * Reads an endless answer; `onBytes` gets each piece of the body, which is good until it returns. Resolves with the status when its headers are there; `onEnd` is
    * called when the server ends it all the same.
    */
   stream(path: string, onBytes: (bytes: Buffer) => void, onEnd: () => void): Promise<number>
@@ -88,7 +88,7 @@ class AnswerParser {
         this.#state = 'chunk-size'
       }
     }
-    this.#rest = bytes
+    this.#rest = kept(bytes)
   }
 
   /** False when no body follows. */
@@ -103,7 +103,7 @@ class AnswerParser {
   }
 
   #finish(rest: Buffer, pending: Pending): void {
-    this.#rest = rest
+    this.#rest = kept(rest)
     this.#state = 'headers'
     const body = pending.keepBody ? Buffer.concat(this.#kept).toString() : undefined
     this.#kept = []
@@ -111,24 +111,37 @@ class AnswerParser {
   }
 }
 
+const NOTHING = Buffer.alloc(0)
+/** What is read lies in the buffer that the next read uses. */
+const kept = (bytes: Buffer): Buffer => (bytes.length === 0 ? NOTHING : Buffer.from(bytes))
+
+/** One buffer for what all connections read: making one for each read would cost more than the reading. */
+const READ_BYTES = 64 * 1024
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
+
 export async function openConnection(endpoint: Endpoint): Promise<Connection> {
   const { host, port, ca, cert, key, token } = endpoint
+  const parser = new AnswerParser()
+  let pending: Pending | undefined
+  const onread = {
+    buffer: readBuffer,
+    callback(size: number, buffer: Uint8Array) {
+      if (pending) parser.feed(Buffer.from(buffer.buffer, buffer.byteOffset, size), pending)
+      return true
+    },
+  }
   const socket = await new Promise<TLSSocket>((resolve, reject) => {
-    const opened = connect({ host, port, ca, ALPNProtocols: ['http/1.1'], ...(cert && key ? { cert, key } : {}) }, () => resolve(opened))
+    const options = { host, port, ca, ALPNProtocols: ['http/1.1'], onread, ...(cert && key ? { cert, key } : {}) }
+    const opened = connect(options as ConnectionOptions, () => resolve(opened))
     opened.once('error', reject)
   })
   socket.setNoDelay(true)
   const headers = `Host: ${host}:${port}\r\nAccept: application/json\r\n${token ? `Authorization: Bearer ${token}\r\n` : ''}`
-  const parser = new AnswerParser()
-  let pending: Pending | undefined
   const fail = (error: Error) => {
     const failed = pending
     pending = undefined
     failed?.onError(error)
   }
-  socket.on('data', (data: Buffer) => {
-    if (pending) parser.feed(data, pending)
-  })
   socket.on('error', fail)
   socket.on('close', () => fail(new Error('the server closed the connection')))
 
