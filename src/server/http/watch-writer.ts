@@ -10,8 +10,14 @@ import type { WatchEvent, WatchQueue } from '../../api/exchange.ts'
 import { protobufFrame } from './encodings.ts'
 import type { WireResponse } from './request.ts'
 
-/** While events come faster than this, each watch is written to so often; the first event after a pause goes at once. */
+/**
+ * While events come faster than this, each watch is written to so often; the first event after a pause goes at once. When there are
+ * so many watches that writing to all takes more than a share of that time, they are written to less often: each write then carries
+ * more, and the share stays.
+ */
 const COALESCE_MS = 8
+const MAX_COALESCE_MS = 64
+const SHARE = 1 / 3
 /** Events are put together up to this size. */
 const BLOCK_BYTES = 128 * 1024
 /** How long watches are written to before others get a turn of the event loop. */
@@ -85,6 +91,9 @@ export class WatchWriter {
   readonly #due = new Set<OpenWatch>()
   #later = new Set<OpenWatch>()
   #isRunning = false
+  #intervalMs = COALESCE_MS
+  /** What writing has taken since the last tick. */
+  #spentMs = 0
   /** Encoded batches, by format, as long as somebody holds the batch. */
   readonly #encoded = new WeakMap<readonly WatchEvent[], (EncodedBatch | undefined)[]>()
 
@@ -120,18 +129,20 @@ export class WatchWriter {
   #schedule(open: OpenWatch): void {
     if (open.isScheduled) return
     open.isScheduled = true
-    if (performance.now() - open.writtenMs >= COALESCE_MS) {
+    if (performance.now() - open.writtenMs >= this.#intervalMs) {
       this.#due.add(open)
       this.#run()
       return
     }
-    if (this.#later.size === 0) setTimeout(this.#tick, COALESCE_MS)
+    if (this.#later.size === 0) setTimeout(this.#tick, this.#intervalMs)
     this.#later.add(open)
   }
 
   readonly #tick = (): void => {
     for (const open of this.#later) this.#due.add(open)
     this.#later = new Set()
+    this.#intervalMs = Math.min(MAX_COALESCE_MS, Math.max(COALESCE_MS, this.#spentMs / SHARE))
+    this.#spentMs = 0
     this.#run()
   }
 
@@ -145,12 +156,15 @@ export class WatchWriter {
   readonly #flush = (): void => {
     this.#isRunning = false
     const startMs = performance.now()
+    let nowMs = startMs
     for (const open of this.#due) {
       this.#due.delete(open)
       open.isScheduled = false
       open.flush(startMs)
-      if (performance.now() - startMs > SLICE_MS) break
+      nowMs = performance.now()
+      if (nowMs - startMs > SLICE_MS) break
     }
+    this.#spentMs += nowMs - startMs
     if (this.#due.size > 0) this.#run()
   }
 }
