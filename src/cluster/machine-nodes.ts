@@ -8,6 +8,8 @@ import { endAgent, prepareAgent, runningAgent, superviseAgent } from './agent-pr
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
 import { NODE_DNS_PORT, PROA_VERSION } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { startLocalStorage, volumeHome } from './local-storage.ts'
+import { createLinuxHost } from '../node/host/linux-host.ts'
 import { nodeLayouts, nodeSegment, type NodeLayout } from './node-layout.ts'
 import { ensureNodeClient, ensureNodeServer, ensureProxyClient, type Pki } from './pki.ts'
 import { startRealNode, type ClusterFacts, type NodeSources, type PreparedNode } from './real-node.ts'
@@ -96,6 +98,11 @@ export async function startFirstNode(
   const own = { address: dnsAddress(layout), port: dnsPort, nodeName: layout.name }
   const agents = machineNodesDns(directory, record)
   await ensureDnsService(plane.client(identities.administrator), record.dnsAddress, { own, agents })
+  // All nodes of the machine keep their volumes on its file systems.
+  const homes = nodeLayouts(directory, record).map(
+    (one) => [one.name, volumeHome(createLinuxHost({ dataDirectory: one.directory }), one.directory)] as const,
+  )
+  await startLocalStorage(runtime, lifecycle, plane, new Map(homes))
   await agent.ready
 }
 

@@ -1,11 +1,13 @@
 /** Nodes that run nothing: the real node agent over the simulated runtime, as many as wanted in one process. */
 import type { Runtime } from '../base/runtime.ts'
+import type { VolumeHome } from '../controllers/local-provisioner/controller.ts'
 import { createNodeAgent } from '../node/agent.ts'
 import { createSimulatedHost } from '../node/simulated/host.ts'
 import { createSimulatedRuntime } from '../node/simulated/runtime.ts'
 import type { ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { startLocalStorage, volumeHome } from './local-storage.ts'
 
 export interface SimulatedNodesOptions {
   readonly count: number
@@ -23,9 +25,12 @@ export async function startSimulatedNodes(
   options: SimulatedNodesOptions,
 ): Promise<void> {
   const services = plane.informers.of('v1/Service')
+  const homes = new Map<string, VolumeHome>()
   const agents = Array.from({ length: options.count }, (_, index) => {
     const nodeName = `node-${index + 1}`
+    const dataDirectory = `/nodes/${nodeName}`
     const host = createSimulatedHost({ facts: { hostname: nodeName } })
+    homes.set(nodeName, volumeHome(host, dataDirectory))
     const agent = createNodeAgent(runtime, {
       client: plane.client(identities.node(nodeName)),
       containers: createSimulatedRuntime(runtime, { host }),
@@ -36,12 +41,13 @@ export async function startSimulatedNodes(
         { type: 'Hostname', address: nodeName },
       ],
       clusterDns: [options.dnsAddress],
-      dataDirectory: `/nodes/${nodeName}`,
+      dataDirectory,
       services,
     })
     plane.connectNode(nodeName, agent.service)
     lifecycle.start({ name: `node ${nodeName}`, run: (signal) => agent.run(signal) })
     return agent
   })
+  await startLocalStorage(runtime, lifecycle, plane, homes)
   await Promise.all(agents.map((agent) => agent.ready))
 }
