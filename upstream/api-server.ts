@@ -87,6 +87,7 @@ export async function startApiServer(
     `--service-account-signing-key-file=${files.accountKey}`,
     '--service-cluster-ip-range=10.96.0.0/16',
     '--authorization-mode=Node,RBAC',
+    '--allow-privileged=true',
     '--enable-admission-plugins=NodeRestriction',
   ])
 }

@@ -12,7 +12,7 @@ const RELEASE = { 'k8s.io/kubernetes': 'v1.36.3' } as const
 const STAGING = 'v0.36.3'
 
 /** The directory of a module in the module cache, downloaded when it is not there. */
-function moduleDirectory(module: string): string {
+export function moduleDirectory(module: string): string {
   const version = module in RELEASE ? RELEASE[module as keyof typeof RELEASE] : STAGING
   const scratch = mkdtempSync(join(tmpdir(), 'proa-generate-'))
   try {

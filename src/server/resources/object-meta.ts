@@ -166,3 +166,12 @@ export function validateLabelSelector(errors: FieldErrors, path: string, selecto
 
 export const isEmptySelector = (selector: LabelSelector | undefined): boolean =>
   !selector || (Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions?.length ?? 0) === 0)
+
+/** Metadata of a template that may have labels and annotations alone. */
+export function validateTemplateMeta(errors: FieldErrors, path: string, meta: ObjectMeta | undefined): void {
+  validateAnnotations(errors, `${path}.annotations`, meta?.annotations)
+  validateLabels(errors, `${path}.labels`, meta?.labels)
+  for (const [field, value] of Object.entries(meta ?? {})) {
+    if (field !== 'labels' && field !== 'annotations' && value !== undefined) errors.push(forbidden(`${path}.${field}`, 'cannot be set'))
+  }
+}

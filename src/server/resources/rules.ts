@@ -3,8 +3,9 @@
  * A validator takes the list, the path of what it looks at and the value, and adds what is wrong in upstream's order.
  */
 import type { FieldError } from '../../api/status.ts'
-import { rangeFaults } from '../../api/names.ts'
+import { dns1123SubdomainFaults, rangeFaults, regexFault } from '../../api/names.ts'
 import { isSemanticallyEqual } from './immutable.ts'
+import { internalForm } from './internal-form.ts'
 
 export type FieldErrors = FieldError[]
 /** What is wrong with the form of a text, usually nothing: see api/names.ts. */
@@ -29,10 +30,11 @@ export const required = (field: string, detail = ''): FieldError => ({
   field,
   detail: withDetail('Required value', detail),
 })
-export const invalid = (field: string, value: unknown, detail: string): FieldError => ({
+/** `typeName` where upstream shows a value as it holds it: see internal-form.ts. */
+export const invalid = (field: string, value: unknown, detail: string, typeName?: string): FieldError => ({
   type: 'FieldValueInvalid',
   field,
-  detail: withDetail(`Invalid value: ${show(value)}`, detail),
+  detail: withDetail(`Invalid value: ${typeName === undefined ? show(value) : internalForm(value, typeName)}`, detail),
 })
 export const forbidden = (field: string, detail: string): FieldError => ({
   type: 'FieldValueForbidden',
@@ -102,6 +104,21 @@ export function checkPositive(errors: FieldErrors, path: string, value: number |
 }
 
 /** A field that an update may not change. */
-export function checkImmutable(errors: FieldErrors, path: string, next: unknown, old: unknown): void {
-  if (!isSemanticallyEqual(next, old)) errors.push(invalid(path, next, IMMUTABLE))
+export function checkImmutable(errors: FieldErrors, path: string, next: unknown, old: unknown, typeName?: string): void {
+  if (!isSemanticallyEqual(next, old)) errors.push(invalid(path, next, IMMUTABLE, typeName))
+}
+
+const HTTP_PATH = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+"
+const HTTP_PATH_PATTERN = new RegExp(`^${HTTP_PATH}$`)
+
+/** "acme.io/foo": the keys of what a user has beside name and groups. */
+export function checkDomainPrefixedPath(errors: FieldErrors, path: string, value: string): void {
+  if (value === '') return void errors.push(required(path))
+  const slash = value.indexOf('/')
+  if (slash <= 0 || slash === value.length - 1) {
+    return void errors.push(invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")'))
+  }
+  checkFormat(errors, path, value.slice(0, slash), dns1123SubdomainFaults)
+  const rest = value.slice(slash + 1)
+  if (!HTTP_PATH_PATTERN.test(rest)) errors.push(invalid(path, rest, regexFault('Invalid path', HTTP_PATH)))
 }

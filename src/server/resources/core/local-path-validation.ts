@@ -4,10 +4,14 @@ import { invalid, type FieldErrors } from '../rules.ts'
 export const FILE_MODE_PROBLEM = 'must be a number between 0 and 0777 (octal), both inclusive'
 export const isFileMode = (mode: number): boolean => mode >= 0 && mode <= 0o777
 
+export function validateNoBacksteps(errors: FieldErrors, path: string, target: string): void {
+  if (target.split('/').includes('..')) errors.push(invalid(path, target, "must not contain '..'"))
+}
+
 /** Relative, and with no ".." in it. */
 export function validateDescendingPath(errors: FieldErrors, path: string, target: string): void {
   if (target.startsWith('/')) errors.push(invalid(path, target, 'must be a relative path'))
-  if (target.split('/').includes('..')) errors.push(invalid(path, target, "must not contain '..'"))
+  validateNoBacksteps(errors, path, target)
 }
 
 /** Names that begin with ".." are how the node swaps the files of a volume at once. */

@@ -1,11 +1,14 @@
 /** PersistentVolumeClaims: what a pod asks of storage. */
-import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from '../../../api/generated/core/v1.ts'
-import { dns1123SubdomainFaults } from '../../../api/names.ts'
+import type { PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference } from '../../../api/generated/core/v1.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
 import { defineResource } from '../../resource.ts'
 import { changeField, isSemanticallyEqual, withDefaults, withField } from '../immutable.ts'
+import { internalDiff } from '../internal-form.ts'
 import { validateLabelSelector } from '../object-meta.ts'
-import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkBasicAmounts } from './resource-requirements-validation.ts'
+import { requireFields } from './volume-sources.ts'
 import { persistentVolumeClaimColumns } from './persistent-volume-columns.ts'
 import { validateAccessModes, VOLUME_MODES } from './persistent-volume.ts'
 
@@ -36,6 +39,9 @@ function normalizeDataSources(spec: PersistentVolumeClaimSpec): PersistentVolume
   return spec
 }
 
+const isSameSource = (a: TypedLocalObjectReference, b: TypedLocalObjectReference): boolean =>
+  a.apiGroup === b.apiGroup && a.kind === b.kind && a.name === b.name
+
 export function validateClaimSpec(errors: FieldErrors, path: string, spec: PersistentVolumeClaimSpec): void {
   if (!spec.accessModes?.length) errors.push(required(`${path}.accessModes`, 'at least 1 access mode is required'))
   validateLabelSelector(errors, `${path}.selector`, spec.selector)
@@ -47,40 +53,57 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Persi
   if (spec.storageClassName) checkFormat(errors, `${path}.storageClassName`, spec.storageClassName, dns1123SubdomainFaults)
   if (spec.volumeMode !== undefined) checkOneOf(errors, `${path}.volumeMode`, spec.volumeMode, VOLUME_MODES)
   const { dataSource, dataSourceRef } = spec
-  if (dataSource) {
-    if (!dataSource.name) errors.push(required(`${path}.dataSource.name`))
-    if (!dataSource.kind) errors.push(required(`${path}.dataSource.kind`))
-    if (!dataSource.apiGroup && dataSource.kind !== 'PersistentVolumeClaim') {
-      errors.push(
-        invalid(`${path}.dataSource`, dataSource.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
-      )
-    }
+  const mayGroupBeBad = dataSource?.apiGroup !== undefined || dataSourceRef?.apiGroup !== undefined
+  for (const name of ['dataSource', 'dataSourceRef'] as const) {
+    const source = spec[name]
+    if (!source) continue
+    const { apiGroup, kind = '' } = source
+    requireFields(errors, `${path}.${name}`, source, ['name', 'kind'])
+    if (!apiGroup && kind !== 'PersistentVolumeClaim')
+      errors.push(invalid(`${path}.${name}`, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+    if (apiGroup && !mayGroupBeBad) checkFormat(errors, `${path}.${name}.apiGroup`, apiGroup, dns1123SubdomainFaults)
   }
-  if (dataSourceRef) {
-    if (!dataSourceRef.name) errors.push(required(`${path}.dataSourceRef.name`))
-    if (!dataSourceRef.kind) errors.push(required(`${path}.dataSourceRef.kind`))
-    if (!dataSourceRef.apiGroup && dataSourceRef.kind !== 'PersistentVolumeClaim') {
-      errors.push(
-        invalid(`${path}.dataSourceRef`, dataSourceRef.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
-      )
-    }
-  }
+  if (dataSourceRef?.namespace) {
+    checkFormat(errors, `${path}.dataSourceRef.namespace`, dataSourceRef.namespace, dns1123LabelFaults)
+    // The value is a field's path, which Go has no JSON for.
+    if (dataSource) errors.push(invalid(path, {}, 'may not be specified when dataSourceRef.namespace is specified'))
+  } else if (dataSource && dataSourceRef && !isSameSource(dataSource, dataSourceRef))
+    errors.push(invalid(path, {}, 'must match dataSourceRef'))
   if (spec.volumeAttributesClassName)
     checkFormat(errors, `${path}.volumeAttributesClassName`, spec.volumeAttributesClassName, dns1123SubdomainFaults)
 }
+
+const IMMUTABLE_SPEC = 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims'
 
 const sizeOf = (spec: PersistentVolumeClaimSpec | undefined): string => spec?.resources?.requests?.['storage'] ?? '0'
 
 /** The parts of a spec that stay, with those that may change made equal to the old ones. */
 function comparable(next: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec, isBound: boolean): PersistentVolumeClaimSpec {
-  let result = old.volumeName ? next : withField(next, 'volumeName', old.volumeName)
+  let result = next
   // A class may be named once, when the claim has waited for a default.
-  if (old.storageClassName === undefined && !old.volumeName && result.storageClassName)
-    result = withField(result, 'storageClassName', undefined)
+  if (old.storageClassName === undefined && result.storageClassName !== undefined) result = withField(result, 'storageClassName', undefined)
   if (!isBound) return result
-  const requests = { ...result.resources?.requests, storage: sizeOf(old) }
-  result = { ...result, resources: { ...result.resources, requests } }
+  if (result.resources?.requests)
+    result = { ...result, resources: { ...result.resources, requests: { ...result.resources.requests, storage: sizeOf(old) } } }
   return withField(result, 'volumeAttributesClassName', old.volumeAttributesClassName)
+}
+
+const RESIZE_STATES = [
+  'ControllerResizeInProgress',
+  'ControllerResizeInfeasible',
+  'NodeResizeInProgress',
+  'NodeResizeInfeasible',
+  'NodeResizePending',
+]
+
+/** True when the name can stand in a claim's status. */
+function checkResourceKey(errors: FieldErrors, path: string, name: string): boolean {
+  const faults = qualifiedNameFaults(name)
+  for (const fault of faults) errors.push(invalid(path, name, fault))
+  const isForeign = name.includes('/') && !name.includes('kubernetes.io/')
+  if (faults.length > 0 || isForeign || name === 'storage') return faults.length === 0
+  errors.push(notSupported(path, name, ['storage']))
+  return false
 }
 
 export const persistentVolumeClaims = defineResource({
@@ -97,15 +120,27 @@ export const persistentVolumeClaims = defineResource({
     validateClaimSpec(errors, 'spec', claim.spec ?? {})
     return errors
   },
+  validateStatusUpdate({ status = {} }) {
+    const errors: FieldErrors = []
+    checkBasicAmounts(errors, 'status.capacity', status.capacity)
+    for (const [name, state] of Object.entries(status.allocatedResourceStatuses ?? {})) {
+      checkResourceKey(errors, 'status.allocatedResourceStatuses', name)
+      if (!RESIZE_STATES.includes(state)) errors.push(notSupported('status.allocatedResourceStatuses', name, RESIZE_STATES))
+    }
+    for (const [name, amount] of Object.entries(status.allocatedResources ?? {})) {
+      if (checkResourceKey(errors, 'status.allocatedResources', name))
+        checkBasicAmounts(errors, 'status.allocatedResources', { [name]: amount })
+    }
+    return errors
+  },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     if (!next.spec || !old.spec) return errors
     const isBound = next.status?.phase === 'Bound'
-    if (!isSemanticallyEqual(comparable(next.spec, old.spec, isBound), old.spec)) {
-      errors.push(
-        forbidden('spec', 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims'),
-      )
-    }
+    const before = old.spec.volumeName ? old.spec : withField(old.spec, 'volumeName', next.spec.volumeName)
+    const after = comparable(next.spec, old.spec, isBound)
+    if (!isSemanticallyEqual(after, before))
+      errors.push(forbidden('spec', `${IMMUTABLE_SPEC}\n${internalDiff(before, after, 'core/v1.PersistentVolumeClaimSpec')}`))
     const shrinks = compareQuantities(sizeOf(next.spec), sizeOf(old.spec)) < 0
     if (shrinks && compareQuantities(sizeOf(next.spec), old.status?.capacity?.['storage'] ?? '0') <= 0) {
       errors.push(forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'))

@@ -1,15 +1,17 @@
-/** PersistentVolumes: storage that outlives pods. Sources of single vendors are taken as they are: CSI replaced them. */
-import type { PersistentVolume, PersistentVolumeSpec } from '../../../api/generated/core/v1.ts'
+/** PersistentVolumes: storage that outlives pods. */
+import type { PersistentVolumeSpec } from '../../../api/generated/core/v1.ts'
 import { dns1123SubdomainFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
-import type { FieldError } from '../../../api/status.ts'
 import { timestamp } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
 import { changeField, isSemanticallyEqual, withDefaults, withField } from '../immutable.ts'
+import { internalDiff } from '../internal-form.ts'
 import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkBasicAmounts } from './resource-requirements-validation.ts'
 import { validateNodeSelector } from './node-selector-validation.ts'
 import { persistentVolumeColumns } from './persistent-volume-columns.ts'
-import { VOLUME_SOURCES } from './volume-sources.ts'
+import { isTooLongForIscsi, ISCSI_NAME_TOO_LONG, PERSISTENT_SOURCES, validateSources } from './volume-sources.ts'
+import { sourceDefaults } from './volume-defaults.ts'
 
 export const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod']
 export const VOLUME_MODES = ['Block', 'Filesystem']
@@ -21,65 +23,66 @@ export function validateAccessModes(errors: FieldErrors, path: string, modes: re
   }
 }
 
-const sourcesOf = (spec: PersistentVolumeSpec) => VOLUME_SOURCES.filter((name) => spec[name as keyof PersistentVolumeSpec] !== undefined)
-
-function validateSources(errors: FieldErrors, spec: PersistentVolumeSpec): void {
-  const sources = sourcesOf(spec)
-  if (sources.length === 0) errors.push(required('spec', 'must specify a volume type'))
-  for (const extra of sources.slice(1)) errors.push(forbidden(`spec.${extra}`, 'may not specify more than 1 volume type'))
-  if (spec.hostPath && !spec.hostPath.path) errors.push(required('spec.hostPath.path'))
-  if (spec.nfs) {
-    if (!spec.nfs.server) errors.push(required('spec.nfs.server'))
-    if (!spec.nfs.path) errors.push(required('spec.nfs.path'))
-    else if (!spec.nfs.path.startsWith('/')) errors.push(invalid('spec.nfs.path', spec.nfs.path, 'must be an absolute path'))
-  }
-  if (spec.csi) {
-    if (!spec.csi.driver) errors.push(required('spec.csi.driver'))
-    if (!spec.csi.volumeHandle) errors.push(required('spec.csi.volumeHandle'))
-  }
-  if (spec.local) {
-    if (!spec.local.path) errors.push(required('spec.local.path'))
-    if (!spec.nodeAffinity?.required) errors.push(required('spec.nodeAffinity', 'Local volume requires node affinity'))
-  }
-}
-
-function validate({ spec }: PersistentVolume): readonly FieldError[] {
-  const errors: FieldErrors = []
-  if (!spec) return [required('spec', 'must specify a volume type')]
-  if (!spec.accessModes?.length) errors.push(required('spec.accessModes'))
-  validateAccessModes(errors, 'spec.accessModes', spec.accessModes)
+/** `isInline`: the volume stands in a VolumeAttachment, where only what attaches it may be said. */
+export function validateVolumeSpec(errors: FieldErrors, path: string, spec: PersistentVolumeSpec, name: string, isInline: boolean): void {
+  const inline = (field: string, detail = 'may not be specified in the context of inline volumes') =>
+    void errors.push(forbidden(`${path}.${field}`, detail))
   const capacity = Object.entries(spec.capacity ?? {})
-  if (capacity.length === 0) errors.push(required('spec.capacity'))
-  if (spec.capacity?.['storage'] === undefined || capacity.length > 1)
-    errors.push(notSupported('spec.capacity', spec.capacity ?? {}, ['storage']))
-  for (const [name, amount] of capacity) {
-    if (compareQuantities(amount, '0') <= 0) errors.push(invalid(`spec.capacity[${name}]`, amount, 'must be greater than zero'))
+  if (isInline) {
+    if (spec.claimRef) inline('claimRef')
+    if (capacity.length > 0) inline('capacity')
+    if (!spec.csi) errors.push(required(`${path}.csi`, 'has to be specified in the context of inline volumes'))
   }
-  if (spec.persistentVolumeReclaimPolicy) {
-    checkOneOf(errors, 'spec.persistentVolumeReclaimPolicy', spec.persistentVolumeReclaimPolicy, ['Delete', 'Recycle', 'Retain'])
+  if (!spec.accessModes?.length) errors.push(required(`${path}.accessModes`))
+  validateAccessModes(errors, `${path}.accessModes`, spec.accessModes)
+  if (!isInline) {
+    if (capacity.length === 0) errors.push(required(`${path}.capacity`))
+    if (spec.capacity?.['storage'] === undefined || capacity.length > 1)
+      errors.push(notSupported(`${path}.capacity`, spec.capacity, ['storage']))
+    for (const [resource, amount] of capacity) {
+      checkBasicAmounts(errors, `${path}.capacity`, { [resource]: amount })
+      if (compareQuantities(amount, '0') <= 0) errors.push(invalid(`${path}.capacity[${resource}]`, amount, 'must be greater than zero'))
+    }
   }
-  if (spec.nodeAffinity) {
-    if (spec.nodeAffinity.required) validateNodeSelector(errors, 'spec.nodeAffinity.required', spec.nodeAffinity.required)
-    else errors.push(required('spec.nodeAffinity.required', 'must specify required node constraints'))
-  }
-  validateSources(errors, spec)
-  if (spec.storageClassName) checkFormat(errors, 'spec.storageClassName', spec.storageClassName, dns1123SubdomainFaults)
-  if (spec.volumeMode !== undefined) checkOneOf(errors, 'spec.volumeMode', spec.volumeMode, VOLUME_MODES)
+  const policy = spec.persistentVolumeReclaimPolicy
+  if (policy && isInline && policy !== 'Retain')
+    inline('persistentVolumeReclaimPolicy', 'may only be Retain in the context of inline volumes')
+  if (policy && !isInline) checkOneOf(errors, `${path}.persistentVolumeReclaimPolicy`, policy, ['Delete', 'Recycle', 'Retain'])
+  if (spec.nodeAffinity && isInline) inline('nodeAffinity')
+  else if (spec.nodeAffinity?.required) validateNodeSelector(errors, `${path}.nodeAffinity.required`, spec.nodeAffinity.required)
+  else if (spec.nodeAffinity) errors.push(required(`${path}.nodeAffinity.required`, 'must specify required node constraints'))
+  const [first] = validateSources(errors, path, spec, PERSISTENT_SOURCES)
+  if (first === 'local' && (!spec.nodeAffinity || isInline))
+    errors.push(required(`${path}.nodeAffinity`, 'Local volume requires node affinity'))
+  if (first === 'iscsi' && isTooLongForIscsi(name, spec.iscsi))
+    errors.push(invalid(`${path}.iscsi.targetportal`, spec.iscsi?.targetPortal, ISCSI_NAME_TOO_LONG))
+  if (policy === 'Recycle' && spec.hostPath && /^\/+$/.test(spec.hostPath.path))
+    errors.push(forbidden(`${path}.persistentVolumeReclaimPolicy`, "may not be 'recycle' for a hostPath mount of '/'"))
+  if (spec.storageClassName && isInline) inline('storageClassName')
+  else if (spec.storageClassName) checkFormat(errors, `${path}.storageClassName`, spec.storageClassName, dns1123SubdomainFaults)
+  const mode = spec.volumeMode
+  if (mode !== undefined && isInline && mode !== 'Filesystem')
+    inline('volumeMode', 'may not specify volumeMode other than Filesystem in the context of inline volumes')
+  if (mode !== undefined && !isInline) checkOneOf(errors, `${path}.volumeMode`, mode, VOLUME_MODES)
   if (spec.volumeAttributesClassName !== undefined) {
-    if (!spec.volumeAttributesClassName) errors.push(required('spec.volumeAttributesClassName', 'an empty string is disallowed'))
-    else checkFormat(errors, 'spec.volumeAttributesClassName', spec.volumeAttributesClassName, dns1123SubdomainFaults)
-    if (!spec.csi) errors.push(required('spec.csi', 'has to be specified when using volumeAttributesClassName'))
+    if (!spec.volumeAttributesClassName) errors.push(required(`${path}.volumeAttributesClassName`, 'an empty string is disallowed'))
+    else checkFormat(errors, `${path}.volumeAttributesClassName`, spec.volumeAttributesClassName, dns1123SubdomainFaults)
+    if (!spec.csi) errors.push(required(`${path}.csi`, 'has to be specified when using volumeAttributesClassName'))
   }
-  return errors
 }
 
 /** A secret for expanding may be added later; all else about the source stays. */
-function sourceOf(spec: PersistentVolumeSpec | undefined, old: PersistentVolumeSpec | undefined): unknown {
-  if (!spec) return undefined
-  const source = Object.fromEntries(sourcesOf(spec).map((name) => [name, spec[name as keyof PersistentVolumeSpec]]))
+function sourceOf(spec: PersistentVolumeSpec | undefined, old: PersistentVolumeSpec | undefined): PersistentVolumeSpec {
+  if (!spec) return {}
+  const source = Object.fromEntries(PERSISTENT_SOURCES.map(({ name }) => [name, spec[name as keyof PersistentVolumeSpec]]))
   if (spec.csi && old?.csi && !old.csi.controllerExpandSecretRef)
     source['csi'] = withField(spec.csi, 'controllerExpandSecretRef', undefined)
   return source
+}
+
+const setSpecDefaults = (spec: PersistentVolumeSpec): PersistentVolumeSpec => {
+  const next = withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' })
+  return sourceDefaults(next)
 }
 
 export const persistentVolumes = defineResource({
@@ -89,9 +92,7 @@ export const persistentVolumes = defineResource({
   hasGeneration: false,
   columns: persistentVolumeColumns,
   setDefaults(volume) {
-    const next = changeField(volume, 'spec', (spec) =>
-      withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' }),
-    )
+    const next = changeField(volume, 'spec', setSpecDefaults)
     return withField(next, 'status', withDefaults(next.status ?? {}, { phase: 'Pending' }))
   },
   prepareForCreate: (volume, { runtime }) => ({
@@ -99,16 +100,26 @@ export const persistentVolumes = defineResource({
     status: { phase: 'Pending', lastPhaseTransitionTime: timestamp(runtime.clock) },
   }),
   prepareForUpdate(next, old, { subresource, runtime }) {
-    if (subresource !== 'status' || next.status?.phase === old.status?.phase) return next
+    if (subresource !== 'status') return next
     const time = next.status?.lastPhaseTransitionTime
-    if (time !== undefined && time !== old.status?.lastPhaseTransitionTime) return next
-    return { ...next, status: { ...next.status, lastPhaseTransitionTime: timestamp(runtime.clock) } }
+    const before = old.status?.lastPhaseTransitionTime
+    if (next.status?.phase !== old.status?.phase) {
+      if (time !== undefined && time !== before) return next
+      return { ...next, status: { ...next.status, lastPhaseTransitionTime: timestamp(runtime.clock) } }
+    }
+    return time === undefined && before !== undefined ? { ...next, status: { ...next.status, lastPhaseTransitionTime: before } } : next
   },
-  validate,
+  validate({ metadata, spec = {} }) {
+    const errors: FieldErrors = []
+    validateVolumeSpec(errors, 'spec', spec, metadata?.name ?? '', false)
+    return errors
+  },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
-    if (!isSemanticallyEqual(sourceOf(next.spec, old.spec), sourceOf(old.spec, old.spec))) {
-      errors.push(forbidden('spec.persistentvolumesource', 'spec.persistentvolumesource is immutable after creation'))
+    const [from, to] = [sourceOf(old.spec, undefined), sourceOf(next.spec, old.spec)]
+    if (!isSemanticallyEqual(to, from)) {
+      const diff = internalDiff(from, to, 'core/v1.PersistentVolumeSource')
+      errors.push(forbidden('spec.persistentvolumesource', `spec.persistentvolumesource is immutable after creation\n${diff}`))
     }
     checkImmutable(errors, 'volumeMode', next.spec?.volumeMode, old.spec?.volumeMode)
     if (old.spec?.nodeAffinity) checkImmutable(errors, 'nodeAffinity', next.spec?.nodeAffinity, old.spec.nodeAffinity)

@@ -12,6 +12,7 @@ import type {
   Volume,
   VolumeProjection,
 } from '../../../api/generated/core/v1.ts'
+import { sourceDefaults } from './volume-defaults.ts'
 import { changeField, mapItems, withDefaults, withField, withPositiveDefaults } from '../immutable.ts'
 
 /** The tag of an image reference; "latest" when it names neither tag nor digest; "" when it has none or is not a reference. */
@@ -89,14 +90,7 @@ export function volumeDefaults(volume: Volume): Volume {
   next = changeField(next, 'projected', (projected) =>
     changeField(withDefaults(projected, { defaultMode: FILE_MODE }), 'sources', (sources) => mapItems(sources, projectionDefaults)),
   )
-  // An unset host path type is the empty string, and upstream writes it out.
-  next = changeField(next, 'hostPath', (hostPath) => (hostPath.type === undefined ? { ...hostPath, type: '' } : hostPath))
-  next = changeField(next, 'iscsi', (iscsi) => withDefaults(iscsi, { iscsiInterface: 'default' }))
-  next = changeField(next, 'rbd', (rbd) => withDefaults(rbd, { pool: 'rbd', user: 'admin', keyring: '/etc/ceph/keyring' }))
-  next = changeField(next, 'azureDisk', (disk) =>
-    withDefaults(disk, { cachingMode: 'ReadWrite', kind: 'Shared', fsType: 'ext4', readOnly: false }),
-  )
-  next = changeField(next, 'scaleIO', (scaleIO) => withDefaults(scaleIO, { storageMode: 'ThinProvisioned', fsType: 'xfs' }))
+  next = sourceDefaults(next)
   next = changeField(next, 'image', (image) => withDefaults(image, { pullPolicy: pullPolicyOf(image.reference) }))
   return changeField(next, 'ephemeral', (ephemeral) =>
     changeField(ephemeral, 'volumeClaimTemplate', (template) =>

@@ -1,6 +1,6 @@
 /** Rules of what containers and pods request and are limited to. */
-import type { ResourceRequirements } from '../../../api/generated/core/v1.ts'
-import { qualifiedNameFaults } from '../../../api/names.ts'
+import type { ResourceClaim, ResourceRequirements } from '../../../api/generated/core/v1.ts'
+import { dns1123LabelFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { canonicalQuantity, compareQuantities, toMilli } from '../../../api/quantity.ts'
 import { checkFormat, duplicate, forbidden, invalid, notFound, NOT_NEGATIVE, required, type FieldErrors } from '../rules.ts'
 
@@ -21,6 +21,14 @@ function validateName(errors: FieldErrors, path: string, name: string): void {
     if (!STANDARD.includes(name) && !isHugePages(name)) errors.push(invalid(path, name, 'must be a standard resource for containers'))
   } else if (!isNative(name) && !isExtendedResource(name))
     errors.push(invalid(path, name, "doesn't follow extended resource name standard"))
+}
+
+/** Amounts of which only the sign is looked at. */
+export function checkBasicAmounts(errors: FieldErrors, path: string, amounts: Readonly<Record<string, string>> | undefined): void {
+  for (const [name, amount] of Object.entries(amounts ?? {})) {
+    const whole = Math.ceil(toMilli(amount) / 1000)
+    if (whole < 0) errors.push(invalid(`${path}[${name}]`, whole, 'must be a valid resource quantity'))
+  }
 }
 
 function validateAmount(errors: FieldErrors, path: string, name: string, amount: string): void {
@@ -60,13 +68,30 @@ export function validateResourceRequirements(
   if (names.some(isHugePages) && !names.some((name) => name === 'cpu' || name === 'memory')) {
     errors.push(forbidden(path, 'HugePages require cpu or memory'))
   }
+  validateClaimNames(errors, `${path}.claims`, requirements?.claims, claimNames)
+}
+
+function validateClaimNames(
+  errors: FieldErrors,
+  path: string,
+  claims: readonly ResourceClaim[] | undefined,
+  known: ReadonlySet<string>,
+): void {
   const seen = new Set<string>()
-  requirements?.claims?.forEach(({ name, request }, i) => {
-    const at = `${path}.claims[${i}]`
-    const key = request ? `${name}/${request}` : (name ?? '')
-    if (!name) errors.push(required(`${at}.name`))
-    else if (seen.has(key)) errors.push(duplicate(at, key))
-    else if (!claimNames.has(name)) errors.push(notFound(`${at}.name`, name))
-    seen.add(key)
+  claims?.forEach(({ name = '', request }, i) => {
+    const at = `${path}[${i}]`
+    if (!name) return void errors.push(required(at))
+    const key = request ? `${name}/${request}` : name
+    if (seen.has(name)) errors.push(duplicate(at, name))
+    else {
+      if (request) checkFormat(errors, `${at}.request`, request, dns1123LabelFaults)
+      if (seen.has(key)) errors.push(duplicate(at, key))
+      else if (!request) for (const other of seen) if (other.startsWith(`${name}/`)) errors.push(duplicate(at, name))
+      seen.add(key)
+    }
+    if (known.has(name)) return
+    const names = known.size === 0 ? ' which is empty' : `: ${[...known].sort().join(', ')}`
+    const fault = notFound(at, name)
+    errors.push({ ...fault, detail: `${fault.detail}: must be one of the names in pod.spec.resourceClaims${names}` })
   })
 }

@@ -1,14 +1,24 @@
-/** Rules of the volumes of a pod. Sources of single vendors, long replaced by CSI, are taken as they are. */
-import type { KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection } from '../../../api/generated/core/v1.ts'
-import { dns1123LabelFaults } from '../../../api/names.ts'
+/** Rules of the volumes of a pod; volume-sources.ts lists what they may come from. */
+import type {
+  DownwardAPIVolumeSource,
+  EmptyDirVolumeSource,
+  EphemeralVolumeSource,
+  ImageVolumeSource,
+  KeyToPath,
+  ProjectedVolumeSource,
+  SecretVolumeSource,
+  Volume,
+  VolumeProjection,
+} from '../../../api/generated/core/v1.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
+import { validateTemplateMeta } from '../object-meta.ts'
 import { checkFormat, checkOneOf, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
 import { validateDownwardFile } from './downward-api-validation.ts'
 import { FILE_MODE_PROBLEM, isFileMode, validateLocalPath } from './local-path-validation.ts'
 import { validateClaimSpec } from './persistent-volume-claim.ts'
-import { VOLUME_SOURCES } from './volume-sources.ts'
+import { isTooLongForIscsi, ISCSI_NAME_TOO_LONG, podSources, validateSources } from './volume-sources.ts'
 
-const HOST_PATH_TYPES = ['BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket']
 const KEY_TYPES = ['RSA3072', 'RSA4096', 'ECDSAP256', 'ECDSAP384', 'ECDSAP521', 'ED25519']
 
 function checkMode(errors: FieldErrors, path: string, mode: number | undefined): void {
@@ -102,51 +112,44 @@ function validateProjected(errors: FieldErrors, path: string, projected: Project
   })
 }
 
-function validateSource(errors: FieldErrors, path: string, volume: Volume): void {
-  const [, ...extra] = VOLUME_SOURCES.filter((name) => volume[name as keyof Volume] !== undefined)
-  for (const name of extra) errors.push(forbidden(`${path}.${name}`, 'may not specify more than 1 volume type'))
-  const { emptyDir, hostPath, secret, configMap, persistentVolumeClaim, downwardAPI, projected, nfs, csi, ephemeral, image } = volume
-  if (emptyDir?.sizeLimit !== undefined && compareQuantities(emptyDir.sizeLimit, '0') < 0) {
-    errors.push(forbidden(`${path}.emptyDir.sizeLimit`, 'SizeLimit field must be a valid resource quantity'))
-  }
-  if (hostPath) {
-    const at = `${path}.hostPath`
-    if (!hostPath.path) errors.push(required(`${at}.path`))
-    else {
-      if (hostPath.path.split('/').includes('..')) errors.push(invalid(`${at}.path`, hostPath.path, "must not contain '..'"))
-      if (hostPath.type) checkOneOf(errors, `${at}.type`, hostPath.type, HOST_PATH_TYPES)
-    }
-  }
-  if (secret) {
-    if (!secret.secretName) errors.push(required(`${path}.secret.secretName`))
-    checkMode(errors, `${path}.secret.defaultMode`, secret.defaultMode)
-    validateItems(errors, `${path}.secret`, secret.items)
-  }
-  if (configMap) {
-    if (!configMap.name) errors.push(required(`${path}.configMap.name`))
-    checkMode(errors, `${path}.configMap.defaultMode`, configMap.defaultMode)
-    validateItems(errors, `${path}.configMap`, configMap.items)
-  }
-  if (persistentVolumeClaim && !persistentVolumeClaim.claimName) errors.push(required(`${path}.persistentVolumeClaim.claimName`))
-  if (downwardAPI) {
-    checkMode(errors, `${path}.downwardAPI.defaultMode`, downwardAPI.defaultMode)
-    for (const file of downwardAPI.items ?? []) validateDownwardFile(errors, `${path}.downwardAPI`, file)
-  }
-  if (projected) validateProjected(errors, `${path}.projected`, projected)
-  if (nfs) {
-    if (!nfs.server) errors.push(required(`${path}.nfs.server`))
-    if (!nfs.path) errors.push(required(`${path}.nfs.path`))
-    else if (!nfs.path.startsWith('/')) errors.push(invalid(`${path}.nfs.path`, nfs.path, 'must be an absolute path'))
-  }
-  if (csi && !csi.driver) errors.push(required(`${path}.csi.driver`))
-  if (ephemeral) {
-    if (!ephemeral.volumeClaimTemplate) errors.push(required(`${path}.ephemeral.volumeClaimTemplate`))
-    else validateClaimSpec(errors, `${path}.ephemeral.volumeClaimTemplate.spec`, ephemeral.volumeClaimTemplate.spec ?? {})
-  }
-  if (image) {
-    if (!image.reference) errors.push(required(`${path}.image.reference`))
-    checkOneOf(errors, `${path}.image.pullPolicy`, image.pullPolicy, ['Always', 'IfNotPresent', 'Never'])
-  }
+const SOURCES = podSources({
+  emptyDir(errors, path, { sizeLimit }: EmptyDirVolumeSource) {
+    if (sizeLimit !== undefined && compareQuantities(sizeLimit, '0') < 0)
+      errors.push(forbidden(`${path}.sizeLimit`, 'SizeLimit field must be a valid resource quantity'))
+  },
+  secret: validateFiles,
+  configMap: validateFiles,
+  downwardAPI(errors, path, source: DownwardAPIVolumeSource) {
+    checkMode(errors, `${path}.defaultMode`, source.defaultMode)
+    for (const file of source.items ?? []) validateDownwardFile(errors, path, file)
+  },
+  projected: validateProjected,
+  ephemeral(errors, path, { volumeClaimTemplate: template }: EphemeralVolumeSource) {
+    const at = `${path}.volumeClaimTemplate`
+    if (!template) return void errors.push(required(at))
+    validateTemplateMeta(errors, `${at}.metadata`, template.metadata)
+    validateClaimSpec(errors, `${at}.spec`, template.spec ?? {})
+  },
+  image(errors, path, { reference, pullPolicy }: ImageVolumeSource) {
+    if (!reference) errors.push(required(`${path}.reference`))
+    checkOneOf(errors, `${path}.pullPolicy`, pullPolicy, ['Always', 'IfNotPresent', 'Never'])
+  },
+})
+
+/** Of the secret or config map. */
+function validateFiles(errors: FieldErrors, path: string, source: SecretVolumeSource): void {
+  checkMode(errors, `${path}.defaultMode`, source.defaultMode)
+  validateItems(errors, path, source.items)
+}
+
+function validateSource(errors: FieldErrors, path: string, volume: Volume, podName: string | undefined): void {
+  const [first] = validateSources(errors, path, volume, SOURCES)
+  const { name = '' } = volume
+  if (first === 'iscsi' && isTooLongForIscsi(name, volume.iscsi)) errors.push(invalid(`${path}.name`, name, ISCSI_NAME_TOO_LONG))
+  if (first !== 'ephemeral' || !podName || !name) return
+  const claim = `${podName}-${name}`
+  for (const fault of dns1123SubdomainFaults(claim))
+    errors.push(invalid(`${path}.name`, name, `PVC name ${JSON.stringify(claim)}: ${fault}`))
 }
 
 /** Adds what is wrong with the volumes and returns those that mounts may name: the good ones, by name. */
@@ -161,7 +164,7 @@ export function validateVolumes(
   volumes?.forEach((volume, i) => {
     const at = `${path}[${i}]`
     const before = errors.length
-    validateSource(errors, at, volume)
+    validateSource(errors, at, volume, podName)
     if (!volume.name) errors.push(required(`${at}.name`))
     else checkFormat(errors, `${at}.name`, volume.name, dns1123LabelFaults)
     if (good.has(volume.name)) errors.push(duplicate(`${at}.name`, volume.name))

@@ -1,0 +1,131 @@
+/**
+ * Values as upstream's errors show them. Its API server holds objects in types without JSON names: there Go's names stand, in the
+ * order of declaration, with everything that is empty. Types of metadata and selectors, which have JSON names, keep those.
+ */
+import forms from '../../api/generated/internal.json' with { type: 'json' }
+import { ZEROS, type Field, type TypeSchema } from '../../api/schema.ts'
+import { schemaOf } from '../../api/schema-table.ts'
+import { unifiedDiff } from './unified-diff.ts'
+
+type Value = Readonly<Record<string, unknown>>
+
+interface Entry {
+  readonly name: string
+  /** What an absent value is shown as. */
+  readonly zero: '' | '"' | '0' | '!' | 'q' | '{'
+  readonly field: Field | undefined
+}
+
+const table: Readonly<Record<string, string>> = forms
+const known = new Map<string, readonly Entry[]>()
+
+/** The fields of a type in their order; undefined where it has JSON names. Never more than the table has. */
+function entriesOf(typeName: string): readonly Entry[] | undefined {
+  const made = known.get(typeName)
+  if (made) return made
+  const text = Object.hasOwn(table, typeName) ? table[typeName] : undefined
+  if (text === undefined) return undefined
+  const fields = new Map(Array.from(schemaOf(typeName)?.fields.values() ?? [], (field) => [goName(field.name), field]))
+  const entries = text.split(' ').map((word): Entry => {
+    const [, name = '', zero = ''] = /^(@|\w+)(.?)$/.exec(word) ?? []
+    return {
+      name,
+      zero: zero as Entry['zero'],
+      field: name === '@' ? fields.get('metadata') : fields.get(RENAMED[name] ?? name.toLowerCase()),
+    }
+  })
+  known.set(typeName, entries)
+  return entries
+}
+
+/** Fields go by their names in small letters; "x-kubernetes-" and "$" are signs of JSON schemas. */
+const goName = (name: string): string =>
+  name
+    .replace(/^\$/, '')
+    .replace(/^x-kubernetes-/, 'x')
+    .replaceAll('-', '')
+    .toLowerCase()
+
+/** Fields that have another name in JSON. */
+const RENAMED: Readonly<Record<string, string>> = {
+  CephMonitors: 'monitors',
+  DataDiskURI: 'diskuri',
+  DiscoveryCHAPAuth: 'chapauthdiscovery',
+  EndpointsName: 'endpoints',
+  RBDImage: 'image',
+  RBDPool: 'pool',
+  RadosUser: 'user',
+  SessionCHAPAuth: 'chapauthsession',
+}
+
+const EMPTY = { '': null, '"': '', 0: 0, '!': false, q: '0', '{': null } as const
+
+/** A part of pods' specs that the API has one level higher. */
+const HOST_FIELDS: Readonly<Record<string, string>> = {
+  HostNetwork: 'hostNetwork',
+  HostPID: 'hostPID',
+  HostIPC: 'hostIPC',
+  ShareProcessNamespace: 'shareProcessNamespace',
+  HostUsers: 'hostUsers',
+}
+
+function podSpec(spec: Value): Value {
+  const moved = Object.fromEntries(Object.values(HOST_FIELDS).map((name) => [name, spec[name]]))
+  return { ...spec, securityContext: { ...(spec['securityContext'] as Value | undefined), ...moved } }
+}
+
+function message(value: Value, typeName: string): unknown {
+  const entries = entriesOf(typeName)
+  const schema = schemaOf(typeName)
+  if (!entries) return schema ? published(value, schema) : value
+  const given = typeName === 'core/v1.PodSpec' ? podSpec(value) : value
+  const shown: Record<string, unknown> = {}
+  for (const { name, zero, field } of entries) {
+    if (name === '@') {
+      Object.assign(shown, message((given['metadata'] as Value | undefined) ?? {}, 'meta/v1.ObjectMeta'))
+      continue
+    }
+    const item = given[field?.name ?? HOST_FIELDS[name] ?? '']
+    if (item !== undefined && item !== null) shown[name] = field ? contained(item, field) : item
+    else shown[name] = zero === '{' && field?.ref ? message({}, field.ref) : EMPTY[zero]
+  }
+  return shown
+}
+
+/** A type with JSON names: the order of declaration, and no empty fields but those that Go writes. */
+function published(value: Value, schema: TypeSchema): Value {
+  const shown: Record<string, unknown> = {}
+  for (const field of schema.fields.values()) {
+    const item = value[field.name]
+    if (item !== undefined && item !== null) shown[field.name] = contained(item, field)
+    else if (field.isNullWritten) shown[field.name] = null
+    else if (field.isAlwaysWritten) shown[field.name] = field.type === 'message' ? message({}, field.ref ?? '') : ZEROS[field.type]
+  }
+  return shown
+}
+
+function contained(value: unknown, field: Field): unknown {
+  const single = (item: unknown) => (field.type === 'message' ? message(item as Value, field.ref ?? '') : item)
+  if (field.container === 'list') return (value as readonly unknown[]).map(single)
+  if (field.container === undefined) return single(value)
+  return Object.fromEntries(
+    Object.entries(value as Value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, field.container === 'map' ? single(item) : item]),
+  )
+}
+
+function formOf(value: unknown, typeName: string): unknown {
+  if (value === undefined || value === null) return null
+  if (!typeName.startsWith('[')) return message(value as Value, typeName)
+  return (value as readonly Value[]).map((item) => message(item, typeName.slice(1)))
+}
+
+const escaped = (json: string): string => json.replaceAll('<', '\\u003c').replaceAll('>', '\\u003e').replaceAll('&', '\\u0026')
+
+/** For a field error about a value of this type: "core/v1.PodSpec", or "[core/v1.Volume" for a list of them. */
+export const internalForm = (value: unknown, typeName: string): string => escaped(JSON.stringify(formOf(value, typeName)))
+
+/** What upstream adds to an error about fields that may not change: the diff of both values as it holds them. */
+export const internalDiff = (from: unknown, to: unknown, typeName: string): string =>
+  unifiedDiff(...([from, to].map((value) => escaped(JSON.stringify(formOf(value, typeName), undefined, 1))) as [string, string]))
