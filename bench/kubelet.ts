@@ -21,7 +21,7 @@ const runtime = { clock: systemClock, random: systemRandom, log: createLog(print
 
 /** Where a kubelet puts its pods' cgroups. */
 const CGROUP = '/kubepods'
-const ID = 'bench-kubelet'
+const ID = 'bench'
 const CNI_DIRECTORIES = ['/usr/lib/cni', '/opt/cni/bin']
 
 function hasCgroup(): boolean {
