@@ -126,6 +126,7 @@ test('a slow client that reads again gets everything in order', async () => {
     wire.emit('drain')
   }
   wire.isSlow = false
+  wire.emit('drain')
   assert.deepEqual(
     await settled(wire, 3000),
     Array.from({ length: 3000 }, (_, index) => String(index)),
