@@ -14,6 +14,7 @@ export interface UpFlags {
   readonly wait?: boolean
   readonly foreground?: boolean
   readonly logLevel?: UpOptions['logLevel']
+  readonly schedulerConfig?: string
 }
 
 export const dataRootOf = (flags: { readonly name: string; readonly dataDir?: string }): string =>
@@ -27,6 +28,7 @@ export const upOptionsOf = (flags: UpFlags): UpOptions => ({
   ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
   ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
   ...(flags.store === undefined ? {} : { store: flags.store }),
+  ...(flags.schedulerConfig === undefined ? {} : { schedulerConfig: resolve(flags.schedulerConfig) }),
 })
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`

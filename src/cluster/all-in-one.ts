@@ -35,6 +35,7 @@ import {
 } from './defaults.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
+import { readSchedulerFile, type SchedulerSetup } from './scheduler-setup.ts'
 import { tellLauncher } from './launcher-channel.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
@@ -98,6 +99,8 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   const other = runningServer(directory)
   if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
   writePidFile(directory)
+  // Before anything is started: a wrong configuration is told at once.
+  const scheduler = options.schedulerConfig === undefined ? undefined : readSchedulerFile(options.schedulerConfig)
   const record = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
@@ -106,7 +109,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   // Looked at below, when the control plane is up.
   prepared?.catch(() => undefined)
   try {
-    return await beginWith(runtime, lifecycle, directory, record, options.logLevel, prepared, report)
+    return await beginWith(runtime, lifecycle, directory, record, { logLevel: options.logLevel, scheduler }, prepared, report)
   } catch (error) {
     // A containerd that is being started must be on record before this process ends, or nobody would find it.
     await prepared?.catch(() => undefined)
@@ -119,7 +122,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  logLevel: UpOptions['logLevel'],
+  { logLevel, scheduler }: { readonly logLevel: UpOptions['logLevel']; readonly scheduler: SchedulerSetup | undefined },
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -143,6 +146,7 @@ async function beginWith(
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
+    ...(scheduler ? { scheduler } : {}),
     kubeletTls: { ...(await ensureKubeletClient(runtime.clock, directory.pki, pki)), ca: pki.authority.cert },
     tokenSigner: createTokenSigner({
       issuer: SERVICE_ACCOUNT_ISSUER,

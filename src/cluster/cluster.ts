@@ -16,6 +16,7 @@ import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { DEFAULT_DNS_ADDRESS, DEFAULT_SERVICE_CIDR, SIMULATED_POD_CIDR } from './defaults.ts'
+import type { SchedulerSetup } from './scheduler-setup.ts'
 import { startSimulatedNodes } from './simulated-nodes.ts'
 import { serveTemporarily, temporaryTokenSigner, type TemporaryServer } from './temporary-server.ts'
 
@@ -28,6 +29,8 @@ export interface ClusterOptions {
   readonly seed?: number
   /** Receives the cluster's log from this level on; default: nobody does. */
   readonly log?: { readonly sink: LogSink; readonly level?: LogLevel }
+  /** The scheduler's configuration, and plugins of your own; default: upstream's default profile. */
+  readonly scheduler?: SchedulerSetup
 }
 
 export interface UntilOptions {
@@ -193,6 +196,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, options: ClusterOpt
     podCidr: SIMULATED_POD_CIDR,
     serviceCidr: DEFAULT_SERVICE_CIDR,
     tokenSigner: temporaryTokenSigner(),
+    ...(options.scheduler ? { scheduler: options.scheduler } : {}),
   })
   await startSimulatedNodes(runtime, lifecycle, plane, { count: options.nodes ?? 1, dnsAddress: DEFAULT_DNS_ADDRESS })
   return plane

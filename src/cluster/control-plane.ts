@@ -3,20 +3,21 @@
  * server process both start it; what they add is nodes, and roads from outside.
  */
 import type { Runtime } from '../base/runtime.ts'
-import { createEventRecorder } from '../client/events.ts'
 import { createInformers, type Informers } from '../client/informers.ts'
 import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
-import { runScheduler } from '../scheduler/scheduler.ts'
 import { legacyClaims } from '../server/authentication/legacy-tokens.ts'
 import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { createScheduler, type SchedulerSetup } from './scheduler-setup.ts'
 
 export interface ControlPlaneOptions extends ApiPlaneOptions {
   /** PEM of the cluster's authority, which pods find in kube-root-ca.crt. */
   readonly rootCa: string
   readonly podCidr: string
+  /** Default: upstream's default profile. */
+  readonly scheduler?: SchedulerSetup
 }
 
 export interface ControlPlane extends ApiPlane {
@@ -39,14 +40,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
       run: (signal) => runControllers(runtime, client(account), [controller], signal, { informers }),
     })
   }
-  const schedulerClient = client(identities.scheduler)
-  lifecycle.start({
-    name: 'scheduler',
-    run: async (signal) => {
-      const events = createEventRecorder(runtime, schedulerClient, { component: 'default-scheduler' })
-      await runScheduler(runtime, schedulerClient, { informers, events }, signal)
-      events.close()
-    },
-  })
+  const scheduler = createScheduler(runtime, client(identities.scheduler), informers, options.scheduler)
+  lifecycle.start({ name: 'scheduler', run: (signal) => scheduler.run(signal) })
   return { ...api, informers }
 }

@@ -15,6 +15,8 @@ export interface UpOptions {
   readonly runtime?: RuntimeKind
   readonly store?: 'sqlite' | 'memory'
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  /** A file with a KubeSchedulerConfiguration. */
+  readonly schedulerConfig?: string
 }
 
 /** What the server process tells the one that started it, over the IPC channel. */
@@ -36,6 +38,7 @@ const argumentsOf = (options: UpOptions): string[] => [
   ...(options.nodes === undefined ? [] : [`--nodes=${options.nodes}`]),
   ...(options.runtime === undefined ? [] : [`--runtime=${options.runtime}`]),
   ...(options.store === undefined ? [] : [`--store=${options.store}`]),
+  ...(options.schedulerConfig === undefined ? [] : [`--scheduler-config=${options.schedulerConfig}`]),
 ]
 
 /**

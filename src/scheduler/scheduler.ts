@@ -18,6 +18,9 @@ import { describeDiagnosis } from './diagnosis.ts'
 import { eventKinds, namespaceHandlers, nodeHandlers, objectHandlers, podHandlers } from './event-handlers.ts'
 import type { BindContext, Profile } from './framework.ts'
 import { clusterViewOf } from './informer-view.ts'
+import type { ExtenderConfig } from './extender-config.ts'
+import { bindingExtender, createExtenders, scheduleWithExtenders } from './extender.ts'
+import type { AskExtender } from './extender.ts'
 import { createLimiter } from './limiter.ts'
 import { patchPodStatus } from './pod-condition.ts'
 import type { StatusChange } from './pod-condition.ts'
@@ -34,9 +37,12 @@ import { createClusterState } from './snapshot.ts'
 export interface SchedulerOptions {
   readonly informers: Informers
   readonly events: EventRecorder
+  /** By schedulerName, where pods' events tell which one it was. */
+  readonly recorders?: ReadonlyMap<string, EventRecorder>
   /** Default: the default profile alone. Pods of other schedulerNames are left alone. */
   readonly profiles?: readonly Profile[]
   readonly backOff?: BackOff
+  readonly extenders?: { readonly configs: readonly ExtenderConfig[]; readonly ask: AskExtender }
 }
 
 /** Bindings and status patches under way. */
@@ -69,6 +75,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
   const memory = createDecisionMemory()
+  const extenders = options.extenders ? createExtenders(options.extenders.configs, options.extenders.ask, signal) : []
   let start = 0
   let sweep: (() => void) | undefined
 
@@ -79,7 +86,8 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   }
 
   function record(info: PodInfo, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    events.record(referenceTo('v1/Pod', info.pod), type, reason, truncated(message))
+    const recorder = options.recorders?.get(info.pod.spec?.schedulerName ?? '') ?? events
+    recorder.record(referenceTo('v1/Pod', info.pod), type, reason, truncated(message))
   }
 
   function writeStatus(pod: Pod, change: StatusChange): void {
@@ -148,7 +156,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
         refused(entry, refusal)
         return
       }
-      await preBindAndBind(profile, info, nodeName, context, undefined)
+      await preBindAndBind(profile, info, nodeName, context, bindingExtender(extenders, info, nodeName))
     } catch (error) {
       unreserve(profile, info, nodeName)
       if (state.forget(info.uid)) queue.happened({ kind: 'pod-deleted', pod: info })
@@ -178,33 +186,47 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     failed(entry, { rejectedBy, pendingFor, isError: false }, decision.message, nomination)
   }
 
-  function attempt(entry: QueuedPod): void {
+  /** Settles the pod at once, or, where extenders are asked, when they have answered. */
+  function attempt(entry: QueuedPod): Promise<void> | undefined {
     const { info } = entry
     const profile = profiles.get(info.pod.spec?.schedulerName ?? '')
-    if (!profile || state.isAssumed(info.uid)) return queue.done(entry)
+    if (!profile || state.isAssumed(info.uid)) {
+      queue.done(entry)
+      return undefined
+    }
     if (info.pod.metadata?.deletionTimestamp) {
       record(info, 'Warning', 'FailedScheduling', `skip schedule deleting pod: ${info.key}`)
-      return queue.done(entry)
+      queue.done(entry)
+      return undefined
     }
-    try {
-      const decision = scheduleOne(state.snapshot(), info, profile, random, {
-        start,
-        nominatedNode: state.nominationOf(info.uid),
-        memory,
-      })
-      start = decision.nextStart
-      if (decision.kind === 'none') return rejected(entry, decision)
-      const { nodeName } = decision
-      state.assume(info, nodeName)
-      const permits = reserveAndPermit(profile, info, nodeName, state.snapshot())
-      if ('rejection' in permits) return refused(entry, permits)
-      limiter.start(() => bind(entry, profile, nodeName, permits))
-    } catch (error) {
-      // A plugin's bug must not stop the others' pods.
+    // A plugin's bug, or an extender that does not answer, must not stop the others' pods.
+    const broke = (error: unknown) => {
       state.forget(info.uid)
       log.error('scheduling failed', { pod: info.key, error })
       failed(entry, ERROR, textOf(error), null)
     }
+    try {
+      const searching = { start, nominatedNode: state.nominationOf(info.uid), memory }
+      if (extenders.length > 0)
+        return scheduleWithExtenders(extenders, state.snapshot(), info, profile, random, searching)
+          .then((decision) => settle(entry, profile, decision))
+          .catch(broke)
+      settle(entry, profile, scheduleOne(state.snapshot(), info, profile, random, searching))
+    } catch (error) {
+      broke(error)
+    }
+    return undefined
+  }
+
+  function settle(entry: QueuedPod, profile: Profile, decision: Decision): void {
+    const { info } = entry
+    start = decision.nextStart
+    if (decision.kind === 'none') return rejected(entry, decision)
+    const { nodeName } = decision
+    state.assume(info, nodeName)
+    const permits = reserveAndPermit(profile, info, nodeName, state.snapshot())
+    if ('rejection' in permits) return refused(entry, permits)
+    limiter.start(() => bind(entry, profile, nodeName, permits))
   }
 
   // Nodes and what runs on them must be known before the first decision; asking for an informer is what makes it one to wait for.
@@ -226,7 +248,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       await limiter.room()
       const entry = await queue.pop(signal)
       if (!entry) break
-      attempt(entry)
+      await attempt(entry)
       if (clock.monotonic() - sliceStartMs < SLICE_MS) continue
       await sleep(clock, 0)
       sliceStartMs = clock.monotonic()

@@ -1,0 +1,190 @@
+/** The scheduler as a user of the library sees it: plugins of their own, configurations, several schedulers, extenders by HTTP. */
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { Cluster, defineSchedulerPlugin, impossible } from '../src/cluster/index.ts'
+
+const head = { apiVersion: 'kubescheduler.config.k8s.io/v1', kind: 'KubeSchedulerConfiguration' }
+
+const pod = (name: string, spec: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: { containers: [{ name: 'main', image: 'app' }], ...spec },
+})
+
+const nodeOf = async (cluster: Cluster, name: string): Promise<string | undefined> => {
+  const bound = await cluster.until('v1/Pod', { namespace: 'default', name }, (found) => Boolean(found?.spec?.nodeName))
+  return bound?.spec?.nodeName
+}
+
+const whyNot = async (cluster: Cluster, name: string): Promise<string | undefined> => {
+  const isRefused = (condition: { readonly type: string; readonly status: string }) =>
+    condition.type === 'PodScheduled' && condition.status === 'False'
+  const refused = await cluster.until(
+    'v1/Pod',
+    { namespace: 'default', name },
+    (found) => found?.status?.conditions?.some(isRefused) ?? false,
+  )
+  return refused?.status?.conditions?.find(isRefused)?.message
+}
+
+test("a user's own plugin filters, scores, reserves and lets pods wait", async () => {
+  const seen: string[] = []
+  const plugin = defineSchedulerPlugin({
+    name: 'Mine',
+    filter: (_state, { pod: { metadata } }, node) =>
+      metadata?.labels?.['on'] && metadata.labels['on'] !== node.name ? impossible('not where it wants to be') : undefined,
+    score: (_state, _pod, node) => (node.name === 'node-3' ? 100 : 0),
+    reserve: (info, node) => void seen.push(`reserve ${info.key} on ${node}`),
+    permit: (info) => {
+      seen.push(`permit ${info.key}`)
+      return undefined
+    },
+    preBind: async (info) => void seen.push(`preBind ${info.key}`),
+    postBind: (info) => void seen.push(`postBind ${info.key}`),
+  })
+  await using cluster = await Cluster.start({ nodes: 3, clock: 'virtual', scheduler: { plugins: { Mine: () => plugin } } })
+  await cluster.apply([
+    pod('free'),
+    { ...pod('bound'), metadata: { name: 'bound', namespace: 'default', labels: { on: 'node-2' } } },
+    { ...pod('lost'), metadata: { name: 'lost', namespace: 'default', labels: { on: 'nowhere' } } },
+  ])
+  assert.equal(await nodeOf(cluster, 'bound'), 'node-2')
+  assert.match((await whyNot(cluster, 'lost'))!, /^0\/3 nodes are available: 3 not where it wants to be\./)
+  await nodeOf(cluster, 'free')
+  assert.deepEqual(
+    seen.filter((line) => line.includes('default/bound')),
+    ['reserve default/bound on node-2', 'permit default/bound', 'preBind default/bound', 'postBind default/bound'],
+  )
+})
+
+test('several schedulers: pods choose by schedulerName, others are left alone', async () => {
+  const configuration = {
+    ...head,
+    profiles: [
+      { schedulerName: 'default-scheduler' },
+      {
+        schedulerName: 'packing',
+        plugins: { score: { disabled: [{ name: '*' }], enabled: [{ name: 'NodeResourcesFit', weight: 1 }] } },
+        pluginConfig: [{ name: 'NodeResourcesFit', args: { scoringStrategy: { type: 'MostAllocated', resources: [{ name: 'cpu' }] } } }],
+      },
+    ],
+  }
+  await using cluster = await Cluster.start({ nodes: 4, clock: 'virtual', scheduler: { configuration } })
+  const sized = { schedulerName: 'packing', containers: [{ name: 'main', image: 'app', resources: { requests: { cpu: '500m' } } }] }
+  await cluster.apply(['a', 'b', 'c', 'd'].map((name) => pod(name, sized)))
+  const nodes = new Set<string | undefined>()
+  for (const name of ['a', 'b', 'c', 'd']) nodes.add(await nodeOf(cluster, name))
+  assert.equal(nodes.size, 1, 'packed on one node')
+  await cluster.apply([pod('nobody', { schedulerName: 'somebody-else' }), pod('other')])
+  await nodeOf(cluster, 'other')
+  await cluster.advance(5_000)
+  const left = await cluster.client.get('v1/Pod', { namespace: 'default', name: 'nobody' })
+  assert.equal(left.spec?.nodeName, undefined)
+  assert.equal(left.status?.conditions, undefined)
+  const { items } = await cluster.client.list('v1/Event', { namespace: 'default' })
+  const from = items.filter(({ reason, involvedObject }) => reason === 'Scheduled' && involvedObject.name === 'a')
+  assert.equal(from[0]?.reportingComponent ?? from[0]?.source?.component, 'packing')
+})
+
+test('an unknown plugin is told at the start', async () => {
+  const configuration = { ...head, profiles: [{ plugins: { score: { enabled: [{ name: 'Nothing' }] } } }] }
+  await assert.rejects(
+    Cluster.start({ scheduler: { configuration } }),
+    /invalid scheduler configuration: profiles\[0\]\.plugins\.score\.enabled\[0\]\.name: plugin "Nothing" does not exist/,
+  )
+})
+
+/** An extender on a port of its own; `answers` by the path's last part. */
+async function startExtender(answers: Readonly<Record<string, (body: never) => unknown>>) {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const verb = request.url!.split('/').at(-1)!
+      asked.push(verb)
+      const answer = answers[verb]?.(JSON.parse(Buffer.concat(chunks).toString()) as never)
+      response.writeHead(answer === undefined ? 500 : 200, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(answer ?? {}))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/scheduler`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+interface Args {
+  readonly Pod: { readonly metadata: { readonly name: string } }
+  readonly NodeNames: readonly string[]
+}
+
+test('extenders filter, score and say why, over HTTP', async () => {
+  await using extender = await startExtender({
+    filter: ({ Pod, NodeNames }: Args) =>
+      Pod.metadata.name === 'hopeless'
+        ? { NodeNames: [], FailedNodes: Object.fromEntries(NodeNames.map((name) => [name, 'no licence'])) }
+        : { NodeNames: NodeNames.filter((name) => name !== 'node-1'), FailedNodes: { 'node-1': 'no licence' } },
+    prioritize: ({ NodeNames }: Args) => NodeNames.map((Host) => ({ Host, Score: Host === 'node-3' ? 10 : 0 })),
+  })
+  const configuration = {
+    ...head,
+    extenders: [{ urlPrefix: extender.url, filterVerb: 'filter', prioritizeVerb: 'prioritize', weight: 50, nodeCacheCapable: true }],
+  }
+  await using cluster = await Cluster.start({ nodes: 3, scheduler: { configuration } })
+  await cluster.apply([pod('a'), pod('hopeless')])
+  assert.equal(await nodeOf(cluster, 'a'), 'node-3')
+  assert.match((await whyNot(cluster, 'hopeless'))!, /^0\/3 nodes are available: 3 no licence\./)
+})
+
+test('an extender that fails holds up its pods only, and none when it may be ignored', async () => {
+  await using extender = await startExtender({})
+  const managed = { managedResources: [{ name: 'example.com/thing', ignoredByScheduler: true }] }
+  const broken = { urlPrefix: extender.url, filterVerb: 'filter' }
+  const configuration = {
+    ...head,
+    extenders: [
+      { ...broken, ...managed },
+      { ...broken, ignorable: true },
+    ],
+  }
+  await using cluster = await Cluster.start({ nodes: 1, scheduler: { configuration } })
+  const wanting = { requests: { 'example.com/thing': '1' }, limits: { 'example.com/thing': '1' } }
+  await cluster.apply([pod('stuck', { containers: [{ name: 'main', image: 'app', resources: wanting }] }), pod('free')])
+  assert.match((await whyNot(cluster, 'stuck'))!, /^failed filter with extender at URL .*\/scheduler\/filter, code 500$/)
+  assert.equal(await nodeOf(cluster, 'free'), 'node-1')
+})
+
+test('an extender that binds does so in the place of the binder', async () => {
+  let cluster: Cluster | undefined
+  await using extender = await startExtender({
+    bind: ({ PodName, PodNamespace, PodUID, Node }: Record<'PodName' | 'PodNamespace' | 'PodUID' | 'Node', string>) => {
+      const target = { apiVersion: 'v1', kind: 'Node', name: Node }
+      void cluster!.client.createSubresource('v1/Pod', { namespace: PodNamespace, name: PodName }, 'binding', {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name: PodName, namespace: PodNamespace, uid: PodUID, annotations: { by: 'extender' } },
+        target,
+      })
+      return {}
+    },
+  })
+  await using started = await Cluster.start({
+    nodes: 1,
+    scheduler: { configuration: { ...head, extenders: [{ urlPrefix: extender.url, bindVerb: 'bind' }] } },
+  })
+  cluster = started
+  await cluster.apply(pod('a'))
+  assert.equal(await nodeOf(cluster, 'a'), 'node-1')
+  assert.deepEqual(extender.asked, ['bind'])
+  const bound = await cluster.client.get('v1/Pod', { namespace: 'default', name: 'a' })
+  assert.equal(bound.metadata?.annotations?.['by'], 'extender')
+})
