@@ -20,6 +20,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The lines of each header, where the wire had some more than once; absent: `headers` tells it all. */
+  readonly headerLines?: Readonly<Record<string, readonly string[] | undefined>>
   /** Bytes from the wire, or an object from the same process (treated as immutable). */
   readonly body?: { readonly bytes: Uint8Array } | { readonly object: KubeObject | readonly unknown[] }
   /** Path and query as the wire had them, for those who pass them on; absent in the same process. */

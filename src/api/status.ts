@@ -93,6 +93,10 @@ export const conflict = (group: string, resource: string, name: string, why: str
 export const unexplained = (message: string): ApiError =>
   new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
 
+/** What upstream's server makes of an error that is no Status: a 500 without a reason. */
+export const plainFailure = (message: string): ApiError =>
+  new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
+
 export const badRequest = (message: string): ApiError => failure('BadRequest', message)
 
 /** A well-formed request that cannot be carried out (a patch that does not fit). Upstream keeps the reason to itself, and so its text. */

@@ -5,10 +5,12 @@
 import type { UserInfo } from '../api/exchange.ts'
 import type { NodeConnector, NodeService } from '../api/node-service.ts'
 import { resources as infos } from '../api/resources.ts'
+import { ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from '../client/client.ts'
 import { createClient } from '../client/create-client.ts'
 import { createAdmission } from '../server/admission/index.ts'
+import type { CreateObject } from '../server/admission/namespaces.ts'
 import { createMutatingPolicies } from '../server/admission/policies/mutating.ts'
 import { createValidatingPolicies } from '../server/admission/policies/validating.ts'
 import { createConditionCheck } from '../server/admission/policies/webhook-conditions.ts'
@@ -26,7 +28,7 @@ import type { Store } from '../store/store.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
 import { servedPaths } from './served-paths.ts'
-import { ensureNamespaces, ensureNodeRights, ensureServiceCidr } from './system-objects.ts'
+import { ensureNamespaces, ensureServiceCidr, removeWideNodeRights } from './system-objects.ts'
 
 export interface ApiPlaneOptions {
   readonly store: Store
@@ -39,6 +41,19 @@ export interface ApiPlaneOptions {
   /** "host:port", as discovery tells it. */
   readonly serverAddress?: string
 }
+
+/** How long the server may take over an object that an admission plugin makes. */
+const CREATE_TIMEOUT_MS = 10_000
+
+/** Objects that admission plugins make come by way of the API, as the server itself. */
+const createAsServer =
+  (server: () => ApiServer): CreateObject =>
+  async (path, object) => {
+    const signal = AbortSignal.timeout(CREATE_TIMEOUT_MS)
+    const transport = server().transport(identities.apiServer)
+    const answer = await transport({ method: 'POST', path, query: new URLSearchParams(), headers: {}, body: { object }, signal })
+    if (answer.type === 'object' && answer.status >= 400) throw new ApiError(answer.stored.object)
+  }
 
 export interface ApiPlane {
   readonly server: ApiServer
@@ -66,6 +81,9 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
     admission: (registry, authorizer) =>
       createAdmission({
+        registry,
+        authorizer,
+        create: createAsServer(() => server),
         dynamic: [
           createMutatingPolicies(registry, authorizer),
           createValidatingPolicies(registry, authorizer),
@@ -86,7 +104,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
   lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })
   await server.started
   await ensureNamespaces(client(identities.administrator))
-  await ensureNodeRights(client(identities.administrator))
+  await removeWideNodeRights(client(identities.administrator))
   await ensureServiceCidr(client(identities.administrator), options.serviceCidr, runtime.clock)
   return { server, client, connectNode: (name, service) => void nodes.set(name, service) }
 }

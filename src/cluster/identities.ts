@@ -5,6 +5,8 @@
 import type { UserInfo } from '../api/exchange.ts'
 
 export const administrator: UserInfo = { name: 'kubernetes-admin', groups: ['system:masters'] }
+/** The API server's own calls to itself (upstream's loopback client). */
+export const apiServer: UserInfo = { name: 'system:apiserver', groups: ['system:masters'] }
 export const scheduler: UserInfo = { name: 'system:kube-scheduler', groups: [] }
 /** Reads for all controllers; each writes as its own account. */
 export const controllerManager: UserInfo = { name: 'system:kube-controller-manager', groups: [] }

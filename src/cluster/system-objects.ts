@@ -49,16 +49,15 @@ export async function ensureNamespaces(client: Client): Promise<void> {
   await Promise.all(SYSTEM_NAMESPACES.map((name) => createIfMissing(client, 'v1/Namespace', { metadata: { name } })))
 }
 
-/**
- * Lets nodes do what upstream's node authorizer would: the rights of the role system:node, not yet narrowed to the objects of
- * their own pods. The NodeRestriction plugin keeps them from writing what belongs to others.
- */
-export async function ensureNodeRights(client: Client): Promise<void> {
-  await createIfMissing(client, 'rbac.authorization.k8s.io/v1/ClusterRoleBinding', {
-    metadata: { name: 'proa-nodes' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:node' },
-    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:nodes' }],
-  })
+/** What gave every node the rights of all: clusters of earlier versions have it. The node authorizer decides what a node may do. */
+const WIDE_NODE_RIGHTS = 'proa-nodes'
+
+export async function removeWideNodeRights(client: Client): Promise<void> {
+  try {
+    await client.delete('rbac.authorization.k8s.io/v1/ClusterRoleBinding', { name: WIDE_NODE_RIGHTS })
+  } catch (error) {
+    if (!isApiError(error, 'NotFound')) throw error
+  }
 }
 
 /** The network that cluster IPs come from, as an object; Ready unless somebody has said otherwise. */

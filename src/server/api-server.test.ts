@@ -262,7 +262,7 @@ test('allows by roles, and says which rule is missing', async (t) => {
   const as = await call('GET', CONFIGMAPS, undefined, { user: alice, headers: { 'impersonate-user': 'bob' } })
   assert.equal(
     as.body.message,
-    'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
+    'configmaps is forbidden: User "alice" cannot impersonate-on:user-info:list resource "configmaps" in API group "" in the namespace "default"',
   )
 })
 

@@ -12,12 +12,19 @@ import type { Store } from '../store/store.ts'
 import { runAvailability } from './aggregation/availability.ts'
 import { createRegistrations } from './aggregation/registrations.ts'
 import type { AdmissionPlugin } from './admission.ts'
-import { createAuthenticator, withAuthenticated, type Credentials, type TokenAuthenticator } from './authentication/authenticator.ts'
+import {
+  createAuthenticator,
+  withAuthenticated,
+  type AuthenticatorOptions,
+  type Credentials,
+  type TokenAuthenticator,
+} from './authentication/authenticator.ts'
+import { createBootstrapTokens } from './authentication/bootstrap-tokens.ts'
 import { impersonate } from './authentication/impersonation.ts'
 import { createServiceAccountTokens, type TokenSigner } from './authentication/tokens.ts'
-import { authorizeOrThrow, type Authorizer } from './authorization/authorizer.ts'
+import { authorizeOrThrow, union, type Authorizer } from './authorization/authorizer.ts'
 import { createEscalationCheck } from './authorization/escalation.ts'
-import { withNodeAuthorizer } from './authorization/node.ts'
+import { createNodeAuthorizer } from './authorization/node.ts'
 import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
@@ -54,10 +61,14 @@ export interface ApiServerOptions {
   readonly webhookCall?: WebhookCall
   /** Absent: no service account tokens. */
   readonly tokenSigner?: TokenSigner
-  /** Other kinds of bearer tokens: static ones, bootstrap tokens. */
+  /** Other kinds of bearer tokens than those of service accounts and bootstrap tokens; asked before those. */
   readonly tokenAuthenticators?: readonly TokenAuthenticator[]
+  /** And after those. */
+  readonly laterTokenAuthenticators?: readonly TokenAuthenticator[]
+  /** Absent: no front proxy is believed, and the anonymous are let in everywhere. */
+  readonly authentication?: Pick<AuthenticatorOptions, 'frontProxy' | 'anonymous'>
   /** Default: nodes by what runs on them, all others by RBAC over the roles and bindings that are stored. */
-  readonly authorizer?: Authorizer
+  readonly authorizer?: Authorizer | ((own: { readonly node: Authorizer; readonly rbac: Authorizer }) => Authorizer)
   /** Discovery, OpenAPI and other paths that are no resources. */
   readonly paths?: readonly PathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler[])
   readonly housekeeping?: HousekeepingOptions
@@ -93,9 +104,17 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const reader = createReader(registry)
   const metrics = new Metrics()
   const signer = options.tokenSigner
-  const tokens = [...(options.tokenAuthenticators ?? []), ...(signer ? [createServiceAccountTokens(runtime.clock, signer, reader)] : [])]
+  const audiences = signer?.audiences ?? []
+  const tokens = [
+    ...(options.tokenAuthenticators ?? []),
+    ...(signer ? [createServiceAccountTokens(runtime.clock, signer, reader)] : []),
+    createBootstrapTokens(runtime.clock, reader, audiences),
+    ...(options.laterTokenAuthenticators ?? []),
+  ]
   const rbac = createRbacAuthorizer(caches)
-  const authorizer = options.authorizer ?? withNodeAuthorizer(caches, reader, rbac)
+  const own = { node: createNodeAuthorizer(caches, reader), rbac }
+  const { authorizer: chosen = union([own.node, rbac]) } = options
+  const authorizer = typeof chosen === 'function' ? chosen(own) : chosen
   const plugins = typeof options.admission === 'function' ? options.admission(registry, authorizer) : options.admission
   const core: Core = {
     runtime,
@@ -103,7 +122,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     caches,
     registry,
     admission: [...plugins, createEscalationCheck(authorizer, rbac)],
-    authenticator: createAuthenticator(tokens, signer?.audiences ?? []),
+    authenticator: createAuthenticator({ tokens, audiences, ...options.authentication }),
     authorizer,
     reader,
     writer: createWriter(registry, store, caches),
@@ -124,14 +143,15 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
 
-  const answer = async (request: ApiRequest, who: () => UserInfo): Promise<ApiResponse> => {
+  const answer = async (request: ApiRequest, who: () => UserInfo | Promise<UserInfo>): Promise<ApiResponse> => {
     const startMs = runtime.clock.monotonic()
     const isMutating = request.method !== 'GET' && request.method !== 'HEAD'
     metrics.begin(isMutating)
     let info: RequestInfo | undefined
     let response: ApiResponse
     try {
-      const asked = who()
+      const proved = who()
+      const asked = proved instanceof Promise ? await proved : proved
       info = requestInfo(request)
       response = await answerAs(core, request, info, asked, paths)
     } catch (error) {
@@ -155,7 +175,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     async handle(request, credentials) {
       if (inFlight >= MAX_IN_FLIGHT) return failed(runtime, request, tooManyRequests())
       inFlight++
-      const answered = await answer(request, () => core.authenticator.authenticate(credentials))
+      const answered = await answer(request, () => core.authenticator.authenticate(credentials, request))
       inFlight--
       return answered
     },
@@ -196,9 +216,10 @@ async function answerAs(
   asked: UserInfo,
   paths: readonly PathHandler[],
 ): Promise<ApiResponse> {
-  const user = impersonate(core.authorizer, asked, request.headers)
+  const acting = impersonate(core.authorizer, request, { ...info, user: asked })
+  const user = acting instanceof Promise ? await acting : acting
   const call: Call = { request, info, user, warnings: [] }
-  authorizeOrThrow(core.authorizer, { ...info, user })
+  await authorizeOrThrow(core.authorizer, { ...info, user })
   const response = await route(core, call, paths)
   return call.warnings.length === 0 ? response : { ...response, warnings: [...(response.warnings ?? []), ...new Set(call.warnings)] }
 }

@@ -22,6 +22,7 @@ export interface RequestInfo {
   readonly rest: string
   /** Of lists, watches and collection deletes: nodes may look at their own alone. */
   readonly fieldSelector?: string
+  readonly labelSelector?: string
 }
 
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize'])
@@ -58,7 +59,9 @@ export function requestInfo(request: Pick<ApiRequest, 'method' | 'path' | 'query
     verb = isTrue(query.get('watch')) ? 'watch' : 'list'
     name = nameOfSelector(query.get('fieldSelector')) ?? ''
   } else if (name === '' && verb === 'delete') verb = 'deletecollection'
-  const fieldSelector = SELECTING.has(verb) && !isWatchPath ? query.get('fieldSelector') : null
+  const isSelecting = SELECTING.has(verb) && !isWatchPath
+  const fieldSelector = isSelecting ? query.get('fieldSelector') : null
+  const labelSelector = isSelecting ? query.get('labelSelector') : null
   const subresource = rest[2] ?? ''
   return {
     isResource: true,
@@ -72,6 +75,7 @@ export function requestInfo(request: Pick<ApiRequest, 'method' | 'path' | 'query
     name,
     rest: rest.slice(3).join('/'),
     ...(fieldSelector ? { fieldSelector } : {}),
+    ...(labelSelector ? { labelSelector } : {}),
   }
 }
 

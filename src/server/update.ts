@@ -41,7 +41,7 @@ export async function update(core: Core, call: ResourceCall): Promise<ApiRespons
 }
 
 async function createByUpdate(core: Core, call: ResourceCall, object: KubeObject): Promise<ApiResponse> {
-  authorizeOrThrow(core.authorizer, { ...call.info, user: call.user, verb: 'create' })
+  await authorizeOrThrow(core.authorizer, { ...call.info, user: call.user, verb: 'create' })
   const options = writeOptions('CreateOptions', call.request.query)
   const created = await createObject(core, call, wipeSystemFields(object), { options, isDryRun: isDryRun(options) })
   return { type: 'object', status: 201, stored: await settle(() => created.in(call.served.view)) }

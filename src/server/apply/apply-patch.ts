@@ -116,7 +116,7 @@ async function createApplied(core: Core, call: ResourceCall, object: KubeObject,
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`
     throw conflict(group, resource, info.name, why)
   }
-  authorizeOrThrow(core.authorizer, { ...info, user: call.user, verb: 'create' })
+  await authorizeOrThrow(core.authorizer, { ...info, user: call.user, verb: 'create' })
   const creating = { ...options, kind: 'CreateOptions' }
   const stored = await createObject(core, call, object, { options: creating, isDryRun: isDryRun(options), isApplied: true })
   return { type: 'object', status: 201, stored: await settle(() => stored.in(served.view)) }

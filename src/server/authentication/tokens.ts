@@ -3,6 +3,7 @@
  * adapter's (http/tokens.ts); a token whose account, pod, node or secret is gone is worth nothing although its signature holds.
  */
 import type { UserInfo } from '../../api/exchange.ts'
+import type { KubeObject } from '../../api/object.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Reader } from '../resource.ts'
 import type { TokenAuthenticator } from './authenticator.ts'
@@ -47,8 +48,9 @@ export interface TokenSigner {
   jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
 }
 
-/** How far clocks may differ. */
-const LEEWAY_S = 10
+/** How far clocks may differ (go-jose's DefaultLeeway). */
+const LEEWAY_S = 60
+const INVALIDATED = 'service account token has been invalidated'
 
 export function createServiceAccountTokens(clock: Clock, signer: TokenSigner, read: Reader): TokenAuthenticator {
   return {
@@ -62,24 +64,47 @@ export function createServiceAccountTokens(clock: Clock, signer: TokenSigner, re
         return user && { user, audiences: implied }
       }
       if (claims.iss !== signer.issuer) return undefined
-      const now = clock.now() / 1000
-      if (claims.exp + LEEWAY_S < now || claims.nbf - LEEWAY_S > now) return undefined
       const shared = audiences.filter((audience) => claims.aud.includes(audience))
-      if (shared.length === 0) return undefined
-      return isRevoked(claims['kubernetes.io'], read) ? undefined : { user: userOf(claims), audiences: shared }
+      if (shared.length === 0)
+        return { error: `token audiences ${quoted(claims.aud)} is invalid for the target audiences ${quoted(audiences)}` }
+      const error = timeFault(claims, clock.now() / 1000) ?? bindingFault(claims['kubernetes.io'], read, clock.now())
+      return error === undefined ? { user: userOf(claims), audiences: shared } : { error }
     },
   }
 }
 
-function isRevoked(claim: KubernetesClaim | undefined, read: Reader): boolean {
-  if (!claim?.namespace || !claim.serviceaccount) return true
-  const { namespace, serviceaccount, pod, secret, node } = claim
-  if (read.get('v1/ServiceAccount', namespace, serviceaccount.name)?.metadata?.uid !== serviceaccount.uid) return true
-  if (pod && read.get('v1/Pod', namespace, pod.name)?.metadata?.uid !== pod.uid) return true
-  if (secret && read.get('v1/Secret', namespace, secret.name)?.metadata?.uid !== secret.uid) return true
-  // A node beside a pod is information; alone it is what the token is bound to.
-  return Boolean(node && !pod && !secret && read.get('v1/Node', undefined, node.name)?.metadata?.uid !== node.uid)
+const quoted = (values: readonly string[]): string => `[${values.map((value) => JSON.stringify(value)).join(' ')}]`
+
+function timeFault({ exp, nbf, iat }: TokenClaims, nowS: number): string | undefined {
+  if (nbf - LEEWAY_S > nowS) return 'service account token is not valid yet'
+  if (!(nowS - LEEWAY_S <= exp)) return 'service account token has expired'
+  return iat - LEEWAY_S > nowS ? 'service account token is issued in the future' : undefined
 }
+
+/** Why the token is worth nothing although its signature holds: what it is bound to is gone, or another one of the same name. */
+function bindingFault(claim: KubernetesClaim | undefined, read: Reader, nowMs: number): string | undefined {
+  if (!claim?.namespace || !claim.serviceaccount) return INVALIDATED
+  const { namespace, serviceaccount, pod, secret, node } = claim
+  const account = read.get('v1/ServiceAccount', namespace, serviceaccount.name)
+  if (!account) return `serviceaccounts ${JSON.stringify(serviceaccount.name)} not found`
+  if (isGone(account, nowMs)) return `service account ${namespace}/${serviceaccount.name} has been deleted`
+  if (account.metadata?.uid !== serviceaccount.uid)
+    return `service account UID (${account.metadata?.uid}) does not match claim (${serviceaccount.uid})`
+  if (secret) return boundFault('secret UID', 'service account secret', read.get('v1/Secret', namespace, secret.name), secret.uid, nowMs)
+  if (pod) return boundFault('pod UID', 'service account pod', read.get('v1/Pod', namespace, pod.name), pod.uid, nowMs)
+  // A node beside a pod is information; alone it is what the token is bound to.
+  return node && boundFault('node UID', 'service account node', read.get('v1/Node', undefined, node.name), node.uid ?? '', nowMs)
+}
+
+function boundFault(what: string, claim: string, object: KubeObject | undefined, uid: string, nowMs: number): string | undefined {
+  if (!object) return INVALIDATED
+  if (object.metadata?.uid !== uid) return `${what} (${object.metadata?.uid}) does not match ${claim} ref claim (${uid})`
+  return isGone(object, nowMs) ? INVALIDATED : undefined
+}
+
+/** It should have gone a while ago and only waits for finalizers. */
+const isGone = ({ metadata }: KubeObject, nowMs: number): boolean =>
+  metadata?.deletionTimestamp !== undefined && Date.parse(metadata.deletionTimestamp) < nowMs - LEEWAY_S * 1000
 
 export const serviceAccountName = (namespace: string, name: string): string => `system:serviceaccount:${namespace}:${name}`
 

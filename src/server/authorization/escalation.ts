@@ -21,9 +21,10 @@ export function createEscalationCheck(authorizer: Authorizer, held: RuleSource):
       (operation === 'CREATE' || operation === 'UPDATE') &&
       object !== undefined &&
       !user.groups.includes(MASTERS),
-    validate(attributes) {
+    async validate(attributes) {
       if (isUnchanged(attributes)) return
-      const rules = ROLES.has(attributes.resource.resource) ? rulesOfRole(authorizer, attributes) : rulesOfBinding(authorizer, attributes)
+      const isRole = ROLES.has(attributes.resource.resource)
+      const rules = await (isRole ? rulesOfRole(authorizer, attributes) : rulesOfBinding(authorizer, attributes))
       const missing = rules && missingRules(held, attributes.user, attributes.namespace ?? '', rules)
       if (missing && missing.length > 0) throw refusal(attributes, missing)
     },
@@ -34,26 +35,28 @@ export function createEscalationCheck(authorizer: Authorizer, held: RuleSource):
 const isUnchanged = ({ object, oldObject }: AdmissionAttributes): boolean =>
   oldObject !== undefined && deepEqual({ ...object, metadata: undefined }, { ...oldObject, metadata: undefined })
 
-const ask = (
+async function ask(
   authorizer: Authorizer,
   { user, namespace = '' }: AdmissionAttributes,
   verb: string,
   resource: string,
   name: string,
-): boolean =>
-  authorizer.authorize({ user, verb, isResource: true, path: '', group: GROUP, version: '*', resource, subresource: '', namespace, name })
-    .isAllowed
-
-/** The rules to hold, or undefined when the user may escalate. */
-function rulesOfRole(authorizer: Authorizer, attributes: AdmissionAttributes): readonly PolicyRule[] | undefined {
-  const { resource, name, object } = attributes
-  return ask(authorizer, attributes, 'escalate', resource.resource, name) ? undefined : ((object?.rules ?? []) as readonly PolicyRule[])
+): Promise<boolean> {
+  const asked = { user, verb, isResource: true, path: '', group: GROUP, version: '*', resource, subresource: '', namespace, name }
+  return (await authorizer.authorize(asked)).isAllowed
 }
 
-function rulesOfBinding(authorizer: Authorizer, attributes: AdmissionAttributes): readonly PolicyRule[] | undefined {
+/** The rules to hold, or undefined when the user may escalate. */
+async function rulesOfRole(authorizer: Authorizer, attributes: AdmissionAttributes): Promise<readonly PolicyRule[] | undefined> {
+  const { resource, name, object } = attributes
+  const mayEscalate = await ask(authorizer, attributes, 'escalate', resource.resource, name)
+  return mayEscalate ? undefined : ((object?.rules ?? []) as readonly PolicyRule[])
+}
+
+async function rulesOfBinding(authorizer: Authorizer, attributes: AdmissionAttributes): Promise<readonly PolicyRule[] | undefined> {
   const { kind, name } = attributes.object!.roleRef as RoleRef
   const { read } = attributes.context
-  if (ask(authorizer, attributes, 'bind', kind === 'Role' ? 'roles' : 'clusterroles', name)) return undefined
+  if (await ask(authorizer, attributes, 'bind', kind === 'Role' ? 'roles' : 'clusterroles', name)) return undefined
   const role =
     kind === 'Role' ? read.get(`${GROUP}/v1/Role`, attributes.namespace, name) : read.get(`${GROUP}/v1/ClusterRole`, undefined, name)
   if (role) return role.rules ?? []

@@ -1,38 +1,24 @@
 /**
- * RBAC over the roles and bindings in the watch cache: the bindings of a subject are found by an index that is made anew when
- * bindings have changed, and a role is read when a binding leads to it (pkg/registry/rbac/validation, plugin/pkg/auth/authorizer/rbac).
+ * RBAC over the roles and bindings in the watch cache (pkg/registry/rbac/validation, plugin/pkg/auth/authorizer/rbac). Bindings are
+ * found by namespace and subject in an index that follows each change, so a check looks at the bindings of the one who asks and at no
+ * others, however many there are; a role is read when a binding leads to it.
  */
 import type { UserInfo } from '../../api/exchange.ts'
-import type { ClusterRoleBinding, PolicyRule, RoleBinding, RoleRef, Subject } from '../../api/generated/rbac/v1.ts'
-import type { ResourceCache, WatchCaches } from '../watch-cache.ts'
-import { MASTERS, type Attributes, type Authorizer, type Rules, type Verdict } from './authorizer.ts'
-
-const GROUP = 'rbac.authorization.k8s.io'
-
-type Binding = RoleBinding | ClusterRoleBinding
-
-interface Granted {
-  readonly roleRef: RoleRef
-  /** "" for a ClusterRoleBinding. */
-  readonly namespace: string
-  readonly text: string
-}
-
-/** Bindings by subject: "User:alice", "Group:devs", "ServiceAccount:ns:name" → where they lead. */
-type Index = ReadonlyMap<string, readonly Granted[]>
-
-const ALLOWED: Verdict = { isAllowed: true, reason: '' }
+import type { PolicyRule, RoleRef } from '../../api/generated/rbac/v1.ts'
+import type { WatchCaches } from '../watch-cache.ts'
+import { ALLOWED, NO_OPINION, type Attributes, type Authorizer, type Rules, type Verdict } from './authorizer.ts'
+import { BindingIndex, RBAC_GROUP } from './binding-index.ts'
 
 export interface RuleSource {
   /** All rules that a user has in a namespace ("" for cluster-wide ones alone), with the text of the binding that gives them. */
   visit(user: UserInfo, namespace: string, take: (rule: PolicyRule, text: string) => boolean): void
 }
 
-export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSource {
-  const roles = caches.of(GROUP, 'roles')
-  const clusterRoles = caches.of(GROUP, 'clusterroles')
-  const bindings = indexed(caches.of(GROUP, 'rolebindings'))
-  const clusterBindings = indexed(caches.of(GROUP, 'clusterrolebindings'))
+export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSource & { authorize(attributes: Attributes): Verdict } {
+  const roles = caches.of(RBAC_GROUP, 'roles')
+  const clusterRoles = caches.of(RBAC_GROUP, 'clusterroles')
+  const bindings = new BindingIndex(caches.of(RBAC_GROUP, 'rolebindings'))
+  const clusterBindings = new BindingIndex(caches.of(RBAC_GROUP, 'clusterrolebindings'))
 
   const rulesOf = ({ kind, name }: RoleRef, namespace: string): readonly PolicyRule[] | undefined => {
     const role = kind === 'Role' ? roles.get(`${namespace}/${name}`) : clusterRoles.get(name)
@@ -41,13 +27,20 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
 
   /** Stops when `take` returns false. */
   const visit = (user: UserInfo, namespace: string, take: (rule: PolicyRule, text: string) => boolean, missing?: string[]): void => {
-    for (const subject of subjectsOf(user)) {
-      for (const source of [clusterBindings(), bindings()]) {
-        for (const granted of source.get(subject) ?? []) {
-          if (granted.namespace !== '' && granted.namespace !== namespace) continue
-          const rules = rulesOf(granted.roleRef, granted.namespace)
-          if (!rules) missing?.push(notFoundText(granted.roleRef))
-          for (const rule of rules ?? []) if (!take(rule, granted.text)) return
+    const subjects = subjectsOf(user)
+    const sources =
+      namespace === ''
+        ? ([[clusterBindings, '']] as const)
+        : ([
+            [clusterBindings, ''],
+            [bindings, namespace],
+          ] as const)
+    for (const [index, of] of sources) {
+      for (const subject of subjects) {
+        for (const { roleRef, text } of index.of(of, subject)) {
+          const rules = rulesOf(roleRef, of)
+          if (!rules) missing?.push(notFoundText(roleRef))
+          for (const rule of rules ?? []) if (!take(rule, text)) return
         }
       }
     }
@@ -56,7 +49,6 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
   return {
     visit,
     authorize(attributes) {
-      if (attributes.user.groups.includes(MASTERS)) return ALLOWED
       let allowedBy: string | undefined
       const missing: string[] = []
       visit(
@@ -69,8 +61,8 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
         },
         missing,
       )
-      if (allowedBy !== undefined) return { isAllowed: true, reason: `RBAC: allowed by ${allowedBy}` }
-      if (missing.length === 0) return { isAllowed: false, reason: '' }
+      if (allowedBy !== undefined) return { ...ALLOWED, reason: `RBAC: allowed by ${allowedBy}` }
+      if (missing.length === 0) return NO_OPINION
       const texts = [...new Set(missing)].toSorted()
       return { isAllowed: false, reason: `RBAC: ${texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`}` }
     },
@@ -83,62 +75,26 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
         if (nonResourceURLs.length > 0) nonResourceRules.push({ verbs, nonResourceURLs })
         return true
       })
-      if (user.groups.includes(MASTERS)) {
-        resourceRules.push({ verbs: ['*'], apiGroups: ['*'], resources: ['*'], resourceNames: [] })
-        nonResourceRules.push({ verbs: ['*'], nonResourceURLs: ['*'] })
-      }
       return { resourceRules, nonResourceRules }
     },
   }
 }
 
 const notFoundText = ({ kind, name }: RoleRef): string =>
-  `${kind === 'Role' ? 'role' : 'clusterrole'}.${GROUP} ${JSON.stringify(name)} not found`
+  `${kind === 'Role' ? 'role' : 'clusterrole'}.${RBAC_GROUP} ${JSON.stringify(name)} not found`
 
-function* subjectsOf({ name, groups }: UserInfo): Iterable<string> {
-  yield `User:${name}`
-  for (const group of groups) yield `Group:${group}`
-  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name)
-  if (account) yield `ServiceAccount:${account[1]}:${account[2]}`
-}
+const ACCOUNT = 'system:serviceaccount:'
 
-/** The index of a cache of bindings, made anew when the cache has changed. */
-function indexed(cache: ResourceCache): () => Index {
-  let index: Index = new Map()
-  let madeAt = -1
-  return () => {
-    if (cache.lastChange !== madeAt) {
-      madeAt = cache.lastChange
-      index = indexOf(cache)
-    }
-    return index
+/** The keys under which bindings name this user. */
+function subjectsOf({ name, groups }: UserInfo): readonly string[] {
+  const subjects = [`User:${name}`]
+  for (const group of groups) subjects.push(`Group:${group}`)
+  if (name.startsWith(ACCOUNT)) {
+    const [namespace, account, ...more] = name.slice(ACCOUNT.length).split(':')
+    if (namespace && account && more.length === 0) subjects.push(`ServiceAccount:${namespace}:${account}`)
   }
+  return subjects
 }
-
-function indexOf(cache: ResourceCache): Index {
-  const index = new Map<string, Granted[]>()
-  cache.walk('', undefined, (item) => {
-    const binding = item.object as Binding
-    const { name, namespace = '' } = binding.metadata!
-    const kind = namespace === '' ? 'ClusterRoleBinding' : 'RoleBinding'
-    const shown = namespace === '' ? name : `${name}/${namespace}`
-    for (const subject of binding.subjects ?? []) {
-      const text = `${kind} ${JSON.stringify(shown)} of ${binding.roleRef.kind} ${JSON.stringify(binding.roleRef.name)} to ${subjectText(subject, namespace)}`
-      const key = subjectKey(subject, namespace)
-      const granted: Granted = { roleRef: binding.roleRef, namespace, text }
-      const known = index.get(key)
-      if (known) known.push(granted)
-      else index.set(key, [granted])
-    }
-  })
-  return index
-}
-
-const subjectKey = ({ kind, name, namespace }: Subject, own: string): string =>
-  kind === 'ServiceAccount' ? `ServiceAccount:${namespace || own}:${name}` : `${kind}:${name}`
-
-const subjectText = ({ kind, name, namespace }: Subject, own: string): string =>
-  kind === 'ServiceAccount' ? `ServiceAccount ${JSON.stringify(`${name}/${namespace || own}`)}` : `${kind} ${JSON.stringify(name)}`
 
 export function ruleAllows(rule: PolicyRule, attributes: Omit<Attributes, 'user'>): boolean {
   if (!has(rule.verbs, attributes.verb)) return false

@@ -7,7 +7,8 @@
 import type { CustomResourceDefinition } from '../../api/generated/apiextensions/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { parseApiVersion } from '../../api/schema.ts'
-import { ApiError } from '../../api/status.ts'
+import { plainFailure, type ApiError } from '../../api/status.ts'
+import { Unsettled } from '../unsettled.ts'
 
 /** Asks the webhook of a definition; resolves with as many objects, in that order, each of that apiVersion. Rejects with an Error. */
 export interface ConversionWebhook {
@@ -31,7 +32,7 @@ export function converterOf(definition: CustomResourceDefinition, webhook: Conve
 }
 
 /** An object must be converted before the work that met it can go on. Not a failure: `settle` catches it. */
-export class Unconverted extends Error {
+class Unconverted extends Unsettled {
   readonly outside: Outside
   readonly object: KubeObject
   readonly target: string
@@ -40,6 +41,9 @@ export class Unconverted extends Error {
     this.outside = outside
     this.object = object
     this.target = target
+  }
+  settle(): Promise<void> {
+    return this.outside.ask([this.object], this.target)
   }
 }
 
@@ -123,23 +127,25 @@ export function settle<T>(work: () => T): T | Promise<T> {
   try {
     return work()
   } catch (error) {
-    if (!(error instanceof Unconverted)) throw error
+    if (!(error instanceof Unsettled)) throw error
     return settleAfter(error, work)
   }
 }
 
-async function settleAfter<T>(met: Unconverted, work: () => T): Promise<T> {
+async function settleAfter<T>(met: Unsettled, work: () => T): Promise<T> {
   let next = met
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    await next.outside.ask([next.object], next.target)
+    await next.settle()
     try {
       return work()
     } catch (error) {
-      if (!(error instanceof Unconverted)) throw error
+      if (!(error instanceof Unsettled)) throw error
       next = error
     }
   }
-  throw conversionFailed(next.object, 'failed: the conversions come to no end')
+  throw next instanceof Unconverted
+    ? conversionFailed(next.object, 'failed: the conversions come to no end')
+    : plainFailure('the questions to others come to no end')
 }
 
 /** The same for many: what they need of one webhook is asked for at once. */
@@ -174,6 +180,3 @@ function conversionFailed(object: KubeObject, why: string): ApiError {
   const { group, version } = parseApiVersion(object.apiVersion ?? '')
   return plainFailure(`conversion webhook for ${group}/${version}, Kind=${object.kind} ${why}`)
 }
-
-const plainFailure = (message: string): ApiError =>
-  new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })

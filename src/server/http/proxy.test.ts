@@ -15,9 +15,10 @@ import { systemClock } from '../../base/system.ts'
 import { createAuthority, issueCertificate, type KeyPair } from '../../cluster/certificates.ts'
 import { createMemoryStore } from '../../store/memory.ts'
 import { createApiServer } from '../api-server.ts'
-import { createStaticTokens } from '../authentication/authenticator.ts'
+import { createStaticTokens } from '../authentication/static-tokens.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createHttpsServer, type HttpsServer } from './server.ts'
+import { tokenDigest } from './tokens.ts'
 
 const runtime = { clock: systemClock, random: seededRandom(1), log: silentLog }
 const users = new Map<string, UserInfo>([
@@ -100,7 +101,7 @@ before(async () => {
     resources: [],
     admission: [],
     nodeConnector: () => undefined,
-    tokenAuthenticators: [createStaticTokens(users)],
+    tokenAuthenticators: [createStaticTokens(users, tokenDigest, [])],
     roads: { outgoing, allowsLoopback: true },
   })
   running = api.run(stop.signal)

@@ -4,10 +4,8 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
-import type { TLSSocket } from 'node:tls'
 import type { ApiRequest } from '../../api/exchange.ts'
 import { badRequest, failure } from '../../api/status.ts'
-import type { Credentials } from '../authentication/authenticator.ts'
 
 export type WireRequest = IncomingMessage | Http2ServerRequest
 export type WireResponse = ServerResponse | Http2ServerResponse
@@ -40,6 +38,13 @@ export class HttpRequest implements ApiRequest {
     else if (body) this.bodyStream = body
     this.#request = request
     this.#onGone = onGone
+  }
+
+  get headerLines(): Readonly<Record<string, readonly string[]>> {
+    const lines: Record<string, string[]> = {}
+    const { rawHeaders } = this.#request
+    for (let index = 0; index < rawHeaders.length; index += 2) (lines[rawHeaders[index]!.toLowerCase()] ??= []).push(rawHeaders[index + 1]!)
+    return lines
   }
 
   get target(): string {
@@ -91,41 +96,3 @@ export async function readBody(request: WireRequest): Promise<Uint8Array> {
 }
 
 const tooLarge = () => failure('RequestEntityTooLarge', `Request entity too large: limit is ${MAX_BODY_BYTES}`)
-
-type Certificate = Credentials['certificate']
-
-/** The subject of each connection's client certificate, read once. */
-const certificates = new WeakMap<object, { readonly certificate: Certificate; readonly isBad: boolean }>()
-
-/** What the connection and the headers prove. `isBad`: a certificate was given that no known authority has signed. */
-export function credentialsOf(request: WireRequest): { readonly credentials: Credentials; readonly isBad: boolean } {
-  const { certificate, isBad } = certificateOf(request.socket as TLSSocket)
-  const authorization = request.headers.authorization
-  if (authorization === undefined && certificate) return { credentials: { certificate }, isBad }
-  const bearer = authorization === undefined ? undefined : /^Bearer +(\S+)\s*$/i.exec(authorization)?.[1]
-  return { credentials: { ...(certificate ? { certificate } : {}), ...(bearer === undefined ? {} : { bearerToken: bearer }) }, isBad }
-}
-
-function certificateOf(socket: TLSSocket): { readonly certificate: Certificate; readonly isBad: boolean } {
-  // Over HTTP/2 `socket` is a proxy of the session's socket, another for each session.
-  const known = certificates.get(socket)
-  if (known) return known
-  const peer = socket.getPeerCertificate?.()
-  const hasCertificate = peer !== undefined && peer !== null && peer.subject !== undefined
-  const read = {
-    certificate:
-      hasCertificate && socket.authorized
-        ? {
-            commonName: first(peer.subject.CN),
-            organizations: all(peer.subject.O),
-            fingerprint: peer.fingerprint256.replaceAll(':', '').toLowerCase(),
-          }
-        : undefined,
-    isBad: hasCertificate && !socket.authorized,
-  }
-  certificates.set(socket, read)
-  return read
-}
-
-const all = (value: string | string[] | undefined): readonly string[] => (value === undefined ? [] : Array.isArray(value) ? value : [value])
-const first = (value: string | string[] | undefined): string => all(value)[0] ?? ''

@@ -13,8 +13,9 @@ import { seededRandom } from '../../base/random.ts'
 import { systemClock } from '../../base/system.ts'
 import { createMemoryStore } from '../../store/memory.ts'
 import { createApiServer } from '../api-server.ts'
-import { createStaticTokens } from '../authentication/authenticator.ts'
+import { createStaticTokens } from '../authentication/static-tokens.ts'
 import { createHttpsServer, type HttpsServer } from './server.ts'
+import { tokenDigest } from './tokens.ts'
 
 const runtime = { clock: systemClock, random: seededRandom(1), log: silentLog }
 const users = new Map<string, UserInfo>([
@@ -57,7 +58,7 @@ before(async () => {
     resources: [],
     admission: [],
     nodeConnector: () => undefined,
-    tokenAuthenticators: [createStaticTokens(users)],
+    tokenAuthenticators: [createStaticTokens(users, tokenDigest, [])],
   })
   running = api.run(stop.signal)
   await api.started
@@ -65,7 +66,7 @@ before(async () => {
     port: 0,
     key: readFileSync(key),
     cert: readFileSync(cert),
-    clientCa: readFileSync(cert),
+    clientCa: readFileSync(cert, 'utf8'),
   })
 })
 

@@ -10,12 +10,13 @@ import type { ApiResponse } from '../../api/exchange.ts'
 import { isApiError, type ApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { internalError, type ApiServer } from '../api-server.ts'
-import { unauthorized } from '../authentication/authenticator.ts'
+import type { Credentials } from '../authentication/authenticator.ts'
 import { wantsAggregated } from '../discovery.ts'
 import { MEDIA_TYPES, negotiate, notAcceptable, type Accepted } from '../negotiation.ts'
 import { Computed } from '../revision.ts'
 import { isProxyPath } from '../subresources/proxy.ts'
-import { credentialsOf, HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
+import { createCredentialsReader, type CredentialsReader } from './credentials.ts'
+import { HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
 import { joinTunnel } from './tunnel.ts'
 import { WatchWriter } from './watch-writer.ts'
@@ -29,12 +30,19 @@ export interface HttpsServerOptions {
   /** PEM. */
   readonly key: string | Buffer
   readonly cert: string | Buffer
-  /** PEM of the authorities whose client certificates count. */
-  readonly clientCa?: string | Buffer | readonly (string | Buffer)[]
+  /** PEM of the authorities whose client certificates tell who somebody is. */
+  readonly clientCa?: string
+  /** PEM of the authorities whose client certificates let a proxy tell who somebody is. */
+  readonly frontProxyCa?: string
 }
+
+/** What may change while the server runs. */
+export type HttpsKeys = Pick<HttpsServerOptions, 'key' | 'cert' | 'clientCa' | 'frontProxyCa'>
 
 export interface HttpsServer {
   readonly port: number
+  /** Takes other keys for connections from now on. Throws, and keeps the old ones, when they do not fit together. */
+  setKeys(keys: HttpsKeys): void
   /** Stops taking connections, lets what is under way end for a moment, then closes all. */
   close(): Promise<void>
 }
@@ -59,11 +67,10 @@ const JSON_ONLY: Accepted = { encoding: 'json' }
 const HUMAN_AGENTS = /^(curl|Wget|Mozilla)\//
 
 export async function createHttpsServer(runtime: Runtime, api: ApiServer, options: HttpsServerOptions): Promise<HttpsServer> {
+  const credentials = createCredentialsReader(options)
   const server = createSecureServer({
     allowHTTP1: true,
-    key: options.key,
-    cert: options.cert,
-    ...(options.clientCa === undefined ? {} : { ca: options.clientCa as string | Buffer | (string | Buffer)[] }),
+    ...secureContextOf(options),
     requestCert: true,
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
@@ -92,13 +99,13 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
 
   server.on('request', (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
     if (isClosing && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
-    answer({ runtime, api, watches }, request, response).catch((error: unknown) => {
+    answer({ runtime, api, watches, credentials }, request, response).catch((error: unknown) => {
       runtime.log.error('an answer could not be written', { error: error instanceof Error ? error.stack : String(error) })
       response.destroy()
     })
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    upgrade(api, request, socket, head).catch((error: unknown) => {
+    upgrade(api, request, socket, head, credentials).catch((error: unknown) => {
       runtime.log.warn('an upgraded connection failed', {
         path: request.url?.split('?', 1)[0],
         error: error instanceof Error ? error.message : String(error),
@@ -117,6 +124,10 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
 
   return {
     port: (server.address() as AddressInfo).port,
+    setKeys(keys) {
+      server.setSecureContext(secureContextOf(keys))
+      credentials.setAuthorities(keys)
+    },
     async close() {
       isClosing = true
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
@@ -153,13 +164,21 @@ const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
   url.startsWith('/openapi') ||
   (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept) !== undefined)
 
+/** Without authorities nobody's certificate counts: an empty list, or the platform's would. */
+const secureContextOf = ({ key, cert, clientCa, frontProxyCa }: HttpsKeys) => ({
+  key,
+  cert,
+  ca: [clientCa, frontProxyCa].filter((pem) => pem !== undefined),
+})
+
 interface Serving {
+  readonly credentials: CredentialsReader
   readonly runtime: Runtime
   readonly api: ApiServer
   readonly watches: WatchWriter
 }
 
-async function answer({ runtime, api, watches }: Serving, request: WireRequest, response: WireResponse): Promise<void> {
+async function answer({ runtime, api, watches, credentials: reader }: Serving, request: WireRequest, response: WireResponse): Promise<void> {
   const given = request.headers['audit-id']
   const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
   const onGone = (callback: () => void) => void response.once('close', callback)
@@ -168,8 +187,7 @@ async function answer({ runtime, api, watches }: Serving, request: WireRequest, 
   const exchange = { request, response, accepted: shown, auditId, watches }
   let result: ApiResponse
   try {
-    const { credentials, isBad } = credentialsOf(request)
-    if (isBad) throw unauthorized()
+    const credentials = reader.of(request)
     if (!isAcceptable(request)) throw notAcceptable()
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
     const body = !hasBody ? undefined : isProxyPath(request.url ?? '') ? request : await readBody(request)
@@ -191,13 +209,17 @@ function failed(runtime: Runtime, error: unknown): ApiResponse {
   return { type: 'object', status: status.code, stored: new Computed({ ...status.status }) }
 }
 
-async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+async function upgrade(
+  api: ApiServer,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  reader: CredentialsReader,
+): Promise<void> {
   socket.on('error', () => socket.destroy())
-  const { credentials, isBad } = credentialsOf(request)
+  const credentials = reader.of(request)
   const onGone = (callback: () => void) => void socket.once('close', callback)
-  const result = isBad
-    ? refused(unauthorized())
-    : await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
+  const result = await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
   if (request.headers.upgrade?.toLowerCase() === 'websocket' && (result.type === 'watch' || result.type === 'raw')) {
     return serveOverWebSocket(request, socket, head, result)
   }
@@ -207,12 +229,10 @@ async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex,
   if (streams) await result.serve(streams)
 }
 
-const refused = (error: ApiError): ApiResponse => ({ type: 'object', status: error.code, stored: new Computed({ ...error.status }) })
-
 const TOKEN_PROTOCOL = 'base64url.bearer.authorization.k8s.io.'
 
 /** Browsers cannot set headers on a WebSocket: they send the token as a subprotocol (upstream's websocket token authenticator). */
-function withProtocolToken(request: IncomingMessage, credentials: ReturnType<typeof credentialsOf>['credentials']) {
+function withProtocolToken(request: IncomingMessage, credentials: Credentials): Credentials {
   if (credentials.bearerToken !== undefined) return credentials
   const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim())
   const encoded = protocols.find((text) => text.startsWith(TOKEN_PROTOCOL))

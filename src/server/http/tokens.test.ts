@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
+import type { UserInfo } from '../../api/exchange.ts'
 import { startServer } from '../server.test-support.ts'
 import { createTokenSigner } from './tokens.ts'
 
@@ -26,7 +27,9 @@ test('a token is worth its account and pod, and nothing once they are gone', asy
   assert.equal(made.status, 201, JSON.stringify(made.body))
   assert.equal(made.body.status.expirationTimestamp, '2026-01-01T01:00:00Z')
   const token: string = made.body.status.token
-  const who = () => server.core.authenticator.authenticate({ bearerToken: token })
+  const authenticate = (bearerToken: string) =>
+    server.core.authenticator.authenticate({ bearerToken }, { path: '/', headers: {} }) as UserInfo
+  const who = () => authenticate(token)
   assert.equal(who().name, 'system:serviceaccount:default:bob')
   assert.deepEqual(who().extra?.['authentication.kubernetes.io/pod-name'], ['p'])
   assert.ok(who().groups.includes('system:serviceaccounts:default'))
@@ -41,9 +44,9 @@ test('a token is worth its account and pod, and nothing once they are gone', asy
   assert.throws(who, /Unauthorized/)
   const unbound = await call('POST', `${accounts}/bob/token`, {})
   const other: string = unbound.body.status.token
-  assert.equal(server.core.authenticator.authenticate({ bearerToken: other }).name, 'system:serviceaccount:default:bob')
+  assert.equal(authenticate(other).name, 'system:serviceaccount:default:bob')
   clock.advance(3700_000)
-  assert.throws(() => server.core.authenticator.authenticate({ bearerToken: other }), /Unauthorized/)
+  assert.throws(() => authenticate(other), /Unauthorized/)
 })
 
 test("a signature of another key, or another algorithm than the key's, is none", () => {

@@ -63,6 +63,9 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   }
 }
 
+/** How tokens are known without being kept: equal ones have equal digests, and others are not to be found. */
+export const tokenDigest = (token: string): string => createHash('sha256').update(token).digest('base64')
+
 /** JWS signs with the raw form of an EC signature, not with DER. */
 const signing = (key: KeyObject) => (key.asymmetricKeyType === 'ec' ? { key, dsaEncoding: 'ieee-p1363' as const } : { key })
 

@@ -10,6 +10,7 @@ import { scheduleProblem } from '../../api/cron-schedule.ts'
 import { eventFromEventsV1, eventToEventsV1 } from './core/event-conversion.ts'
 import { imageTag } from './core/pod-spec-defaults.ts'
 import { humanDuration } from './duration.ts'
+import type { ApiServerOptions } from '../api-server.ts'
 import { createServiceAllocator, resources, resourcesWith } from './index.ts'
 import { claimFromBeta, claimToBeta } from './resource/device-request-conversion.ts'
 
@@ -25,6 +26,9 @@ const faults = (name: string, object: KubeObject) => {
   const { setDefaults = (same: KubeObject) => same, validate } = kind(name)
   return (validate?.(setDefaults(object)) ?? []).map(({ field, detail }) => `${field}: ${detail}`)
 }
+
+const admission: ApiServerOptions['admission'] = (registry, authorizer) =>
+  createAdmission({ registry, authorizer, create: async () => {}, dynamic: [] })
 
 test('durations are told as kubectl tells them', () => {
   const table: [number, string][] = [
@@ -290,7 +294,7 @@ test('versions turn into each other without loss', () => {
 
 test('services get addresses and ports, keep them, and give them back', async (t) => {
   const allocator = createServiceAllocator({ cidr: '10.0.0.0/29', nodePorts: { from: 30000, to: 30001 }, random: seededRandom(1) })
-  const { call } = await startServer(t, { resources: resourcesWith(allocator), admission: createAdmission() })
+  const { call } = await startServer(t, { resources: resourcesWith(allocator), admission })
   await call('POST', '/api/v1/namespaces', { metadata: { name: 'x' } })
   const url = '/api/v1/namespaces/x/services'
   const ports = [{ port: 80 }]
@@ -327,7 +331,7 @@ test('services get addresses and ports, keep them, and give them back', async (t
 })
 
 test('admission of pods, nodes and namespaces', async (t) => {
-  const { call } = await startServer(t, { resources, admission: createAdmission() })
+  const { call } = await startServer(t, { resources, admission })
   const pods = '/api/v1/namespaces/x/pods'
   const body = (spec: object = {}) => ({ metadata: { name: 'p' }, spec: { containers: [{ name: 'c', image: 'nginx' }], ...spec } })
   assert.equal((await call('POST', pods, body())).body.message, 'namespaces "x" not found')

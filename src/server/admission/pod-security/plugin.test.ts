@@ -75,9 +75,12 @@ test('the configuration gives other defaults and exempts users, namespaces and r
     'namespace "free" is exempt from Pod Security, and the policy (enforce=restricted:latest) will be ignored',
   ])
   const create = (where: string, name: string, spec: object, user?: string) =>
-    server.call('POST', `/api/v1/namespaces/${where}/pods`, pod(name, { hostPID: true, ...spec }), {
-      ...(user ? { user: { name: user, groups: ['system:masters'] } } : {}),
-    })
+    server.call(
+      'POST',
+      `/api/v1/namespaces/${where}/pods`,
+      pod(name, { hostPID: true, ...spec }),
+      user ? { user: { name: user, groups: ['system:masters'] } } : {},
+    )
   assert.equal((await create('a', 'p', {})).status, 403)
   assert.equal((await create('free', 'p', {})).status, 201)
   assert.equal((await create('a', 'q', {}, 'root')).status, 201)

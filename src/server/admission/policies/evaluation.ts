@@ -8,8 +8,9 @@ import type { Namespace } from '../../../api/generated/core/v1.ts'
 import { PER_CALL_LIMIT, type Program } from '../../../cel/compile.ts'
 import { authorizerValue, resourceCheckValue, type AccessAnswer, type AccessQuestion } from '../../../cel/library/authz.ts'
 import { CelMap, EvaluationError, type Value } from '../../../cel/values.ts'
-import type { AdmissionAttributes } from '../../admission.ts'
+import type { AdmissionAttributes, AdmissionContext } from '../../admission.ts'
 import { MASTERS, type Authorizer } from '../../authorization/authorizer.ts'
+import { Unsettled } from '../../unsettled.ts'
 import { reviewOf } from '../webhooks/review.ts'
 
 /** An expression with its text, for messages. */
@@ -91,7 +92,24 @@ function namespaceOf({ namespace, resource, context }: AdmissionAttributes): obj
   return { ...found, metadata }
 }
 
-function answer({ user }: AdmissionAttributes, authorizer: Authorizer, question: AccessQuestion): AccessAnswer {
+/** What others have answered about a request, for the expressions that ask it again. */
+const decided = new WeakMap<AdmissionContext, Map<string, AccessAnswer>>()
+
+/** Leave is another program's to give: it is asked, and the expressions run again. */
+class Undecided extends Unsettled {
+  readonly #decision: Promise<AccessAnswer>
+  readonly #remember: (answer: AccessAnswer) => void
+  constructor(decision: Promise<AccessAnswer>, remember: (answer: AccessAnswer) => void) {
+    super('an authorizer has not answered yet')
+    this.#decision = decision
+    this.#remember = remember
+  }
+  async settle(): Promise<void> {
+    this.#remember(await this.#decision)
+  }
+}
+
+function answer({ user, context }: AdmissionAttributes, authorizer: Authorizer, question: AccessQuestion): AccessAnswer {
   const { serviceAccount } = question
   const asker = serviceAccount
     ? {
@@ -100,7 +118,7 @@ function answer({ user }: AdmissionAttributes, authorizer: Authorizer, question:
       }
     : user
   if (asker.groups.includes(MASTERS)) return { isAllowed: true, reason: '' }
-  return authorizer.authorize({
+  const verdict = authorizer.authorize({
     user: asker,
     verb: question.verb,
     isResource: question.path === undefined,
@@ -112,7 +130,15 @@ function answer({ user }: AdmissionAttributes, authorizer: Authorizer, question:
     namespace: question.namespace ?? '',
     name: question.name ?? '',
     ...(question.fieldSelector ? { fieldSelector: question.fieldSelector } : {}),
+    ...(question.labelSelector ? { labelSelector: question.labelSelector } : {}),
   })
+  if (!(verdict instanceof Promise)) return verdict
+  const key = JSON.stringify(question)
+  const known = decided.get(context) ?? new Map<string, AccessAnswer>()
+  decided.set(context, known)
+  const answered = known.get(key)
+  if (answered) return answered
+  throw new Undecided(verdict, (settled) => known.set(key, settled))
 }
 
 /** The variables of a policy: each is evaluated when it is first read, at most once, and paid from the same budget. */

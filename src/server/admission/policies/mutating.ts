@@ -16,7 +16,8 @@ import { CelMap, isList, toJson, type Value } from '../../../cel/values.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
 import { applyTypeOf } from '../../apply/versions.ts'
-import { settle, Unconverted } from '../../custom-resources/conversion.ts'
+import { settle } from '../../custom-resources/conversion.ts'
+import { Unsettled } from '../../unsettled.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
@@ -89,7 +90,7 @@ function mutate(
       attributes.object,
     )
   } catch (error) {
-    if (!(error instanceof Error) || error instanceof ApiError || error instanceof Unconverted) throw error
+    if (!(error instanceof Error) || error instanceof ApiError || error instanceof Unsettled) throw error
     if (policy.spec?.failurePolicy === 'Ignore') return attributes.object
     throw refusal(attributes, `policy '${policy.metadata?.name}' with binding '${binding.metadata?.name}' denied request: ${error.message}`)
   }

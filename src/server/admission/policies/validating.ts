@@ -8,7 +8,8 @@ import type { ResourceInfo } from '../../../api/schema.ts'
 import { ApiError, STATUS_CODES } from '../../../api/status.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../../admission.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
-import { settle, Unconverted } from '../../custom-resources/conversion.ts'
+import { settle } from '../../custom-resources/conversion.ts'
+import { Unsettled } from '../../unsettled.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import { isExempt } from '../webhooks/match.ts'
 import { versionsOf, type Versions } from '../webhooks/versions.ts'
@@ -98,7 +99,7 @@ function judgeBinding(
   try {
     params = collectParams(registry, spec?.paramKind, binding.spec?.paramRef, attributes.namespace)
   } catch (error) {
-    if (error instanceof Error && !(error instanceof Unconverted)) return error
+    if (error instanceof Error && !(error instanceof Unsettled)) return error
     throw error
   }
   const subject = {

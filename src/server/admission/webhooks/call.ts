@@ -4,6 +4,7 @@ import type { ResourceInfo } from '../../../api/schema.ts'
 import { badRequest, failure, type ApiError } from '../../../api/status.ts'
 import type { AdmissionAttributes } from '../../admission.ts'
 import { settle } from '../../custom-resources/conversion.ts'
+import { Unsettled } from '../../unsettled.ts'
 import { webhookTarget, type WebhookCall } from '../../webhook-call.ts'
 import { isExempt, matchNamespace, matchObject, matchRules, type Webhook } from './match.ts'
 import { readVerdict, refusalOf, reviewOf, reviewVersion, type Question, type Verdict } from './review.ts'
@@ -43,6 +44,7 @@ export function concerns(
     try {
       return conditions(webhook, { resource, object, oldObject }, attributes) ? resource : undefined
     } catch (error) {
+      if (error instanceof Unsettled) throw error
       if (webhook.failurePolicy === 'Ignore') return undefined
       throw failure('Forbidden', error instanceof Error ? error.message : String(error))
     }

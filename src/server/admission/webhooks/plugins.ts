@@ -10,7 +10,8 @@ import type { KubeObject } from '../../../api/object.ts'
 import type { ResourceInfo } from '../../../api/schema.ts'
 import { deepEqual } from '../../../base/deep-equal.ts'
 import type { AdmissionAttributes, AdmissionPlugin } from '../../admission.ts'
-import { settle, Unconverted } from '../../custom-resources/conversion.ts'
+import { settle } from '../../custom-resources/conversion.ts'
+import { Unsettled } from '../../unsettled.ts'
 import type { ResourceRegistry } from '../../resource-registry.ts'
 import type { WebhookCall } from '../../webhook-call.ts'
 import { ask, concerns, internalError, type ConditionCheck, type Dispatch } from './call.ts'
@@ -131,7 +132,7 @@ function patch(
   try {
     return versions.store(applyJsonPatch(shown, changes), resource, requested)
   } catch (error) {
-    if (error instanceof Unconverted) throw error
+    if (error instanceof Unsettled) throw error
     throw internalError(error instanceof Error ? error.message : String(error))
   }
 }
