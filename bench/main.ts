@@ -26,7 +26,7 @@ Without CASE all are measured, upstream's programs beside proa's, in turn. The f
   --alone      measure proa alone
   --runs=N     so many runs of each case instead of its own number
   --json       print the figures as JSON
-  --write      make bench/RESULTS.md of the figures
+  --write      keep the figures in bench/results.json, beside those of other cases, and make bench/RESULTS.md of all
   --profile    proa alone, one run, and where its time went
 
 cases:
@@ -119,8 +119,9 @@ async function run(entry: Case, upstream: Start | undefined): Promise<Result> {
 const upstream = await findUpstream()
 const alone = typeof upstream === 'string' ? upstream : undefined
 if (alone !== undefined) say(`proa alone: ${alone}`)
+if (flags.write && alone !== undefined) refuse('--write keeps figures beside upstream, and there are none')
 const results: Result[] = []
-const failures: string[] = []
+const failures: { readonly name: string; readonly title: string; readonly failure: string }[] = []
 for (const entry of cases) {
   if (positionals.length > 0 && !positionals.includes(entry.name)) continue
   try {
@@ -132,7 +133,7 @@ for (const entry of cases) {
     if (interruption.signal.aborted) await new Promise(() => {})
     // A server that breaks is a failure of its own kind: told, and the others are still measured.
     // Its first line: the rest is where in the load process it was thrown.
-    failures.push(`${entry.title(flags.full)}: ${messageOf(error).split('\n')[0]!}`)
+    failures.push({ name: entry.name, title: entry.title(flags.full), failure: messageOf(error).split('\n')[0]! })
     say(`${entry.name}: not measured: ${messageOf(error)}`)
     process.exitCode = 1
   }
@@ -142,6 +143,11 @@ if (flags.json) {
   process.stdout.write(`${JSON.stringify({ machine: machine(), isFull: flags.full, alone, results: figures, failures }, undefined, 2)}\n`)
 }
 if (flags.write) {
-  writeResults({ isFull: flags.full, alone, results, failures })
+  const measured = results.map((result) => ({ name: result.name, title: result.title, result }))
+  writeResults(
+    flags.full ? 'full' : 'short',
+    [...measured, ...failures],
+    cases.map(({ name }) => name),
+  )
   say('wrote bench/RESULTS.md')
 }

@@ -1,5 +1,6 @@
 /** Figures as lines for a person and as bench/RESULTS.md. */
-import { writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 
@@ -50,36 +51,75 @@ export function renderLine(result: Result): string {
   return `${title.padEnd(50)} ${middle(proa, unit).padStart(12)}${comparison}${proa.note ? `   ${proa.note}` : ''}`.trimEnd()
 }
 
-export interface Report {
-  readonly isFull: boolean
-  /** Why upstream was not measured, if it was not. */
-  readonly alone: string | undefined
-  readonly results: readonly Result[]
-  readonly failures: readonly string[]
-}
-
 export const machine = (): string =>
   `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}, Node ${process.versions.node}`
 
-const runsOf = ({ figures, note }: Side): string => `${figures.map(number).join(', ')}${note ? ` (${note})` : ''}`
-
-export function renderResults({ isFull, alone, results, failures }: Report): string {
-  const rows = results.map((result) => {
-    const { title, unit, proa, upstream } = result
-    const runs = upstream ? [runsOf(proa), runsOf(upstream)] : [runsOf(proa), '']
-    return `| ${[title, middle(proa, unit), middle(upstream, unit), ratioText(ratioOf(result)), ...runs].join(' | ')} |`
-  })
-  return `# Benchmarks
-
-Made by \`npm run bench -- ${isFull ? '--full ' : ''}--write\` on ${new Date().toISOString().slice(0, 10)}: ${machine()}.
-[docs/benchmarks.md](../docs/benchmarks.md) says how they are made and how to read them. A ratio above 1 means that proa was better.
-${alone ? `\nproa alone: ${alone}.\n` : ''}
-| what | proa | upstream | ratio (spread) | proa's runs | upstream's runs |
-|---|---|---|---|---|---|
-${rows.join('\n')}
-${failures.map((failure) => `\nNot measured: ${failure}.\n`).join('')}`
+/** What is known of a case: its last figures beside upstream, or why it could not be measured then. */
+export interface Entry {
+  readonly title: string
+  readonly result?: Result
+  readonly failure?: string
+  readonly date: string
+  readonly commit: string
+  readonly machine: string
 }
 
-export function writeResults(report: Report): void {
-  writeFileSync(join(import.meta.dirname, 'RESULTS.md'), renderResults(report))
+export type Size = 'short' | 'full'
+/** By size and case. */
+export type Entries = Readonly<Record<Size, Readonly<Record<string, Entry>>>>
+
+const runsOf = ({ figures, note }: Side): string => `${figures.map(number).join(', ')}${note ? ` (${note})` : ''}`
+
+function renderEntry({ title, result, failure, date, commit }: Entry): string {
+  const measured = result
+    ? [
+        middle(result.proa, result.unit),
+        middle(result.upstream, result.unit),
+        ratioText(ratioOf(result)),
+        runsOf(result.proa),
+        result.upstream ? runsOf(result.upstream) : '',
+      ]
+    : [`not measured: ${failure}`, '', '', '', '']
+  return `| ${[title, ...measured, `${date} ${commit}`].join(' | ')} |`
+}
+
+/** `order` has the names of the cases; of others nothing is told. */
+export function renderResults(entries: Entries, order: readonly string[]): string {
+  const section = (size: Size, title: string): string => {
+    const rows = order.flatMap((name) => entries[size][name] ?? [])
+    if (rows.length === 0) return ''
+    const machines = [...new Set(rows.map((row) => row.machine))]
+    return `
+## ${title}
+
+${machines.map((one) => `On ${one}.`).join('\n')}
+
+| what | proa | upstream | ratio (spread) | proa's runs | upstream's runs | when, commit |
+|---|---|---|---|---|---|---|
+${rows.map(renderEntry).join('\n')}
+`
+  }
+  return `# Benchmarks
+
+Made by \`npm run bench -- --write\`, which replaces what it measures anew; not written by hand. [docs/benchmarks.md](../docs/benchmarks.md)
+says how they are made and how to read them. A ratio above 1 means that proa was better.
+${section('short', 'Short sizes')}${section('full', 'Large clusters (`--full`)')}`
+}
+
+const figures = join(import.meta.dirname, 'results.json')
+
+const commitOf = (): string => execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim()
+
+/** Keeps what was measured now, beside what is known of other cases, and makes RESULTS.md of all. */
+export function writeResults(
+  size: Size,
+  measured: readonly { readonly name: string; readonly title: string; readonly result?: Result; readonly failure?: string }[],
+  order: readonly string[],
+): void {
+  const known: Entries = existsSync(figures) ? (JSON.parse(readFileSync(figures, 'utf8')) as Entries) : { short: {}, full: {} }
+  const origin = { date: new Date().toISOString().slice(0, 10), commit: commitOf(), machine: machine() }
+  const fresh = Object.fromEntries(measured.map(({ name, ...rest }): [string, Entry] => [name, { ...rest, ...origin }]))
+  const entries: Entries = { ...known, [size]: { ...known[size], ...fresh } }
+  writeFileSync(figures, `${JSON.stringify(entries, undefined, 1)}\n`)
+  writeFileSync(join(import.meta.dirname, 'RESULTS.md'), renderResults(entries, order))
 }
