@@ -146,15 +146,20 @@ function writeJson(writer: ProtobufWriter, value: Json, ref: string): void {
   }
 }
 
+function nodeFor({ apiVersion = '', kind = '' }: KubeObject): Node {
+  const type = schemaFor(gvkOf(apiVersion, kind))
+  if (!type) throw new ProtobufError(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in protobuf`)
+  return nodeOf(type)
+}
+
 /** An object with its apiVersion and kind as a protobuf document. Throws a ProtobufError for kinds that have none. */
 export function encodeProtobuf(object: KubeObject): Uint8Array {
   const { apiVersion = '', kind = '' } = object
-  const type = schemaFor(gvkOf(apiVersion, kind))
-  if (!type) throw new ProtobufError(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in protobuf`)
+  const node = nodeFor(object)
   const writer = new ProtobufWriter()
   writeText(writer, 4, '')
   writeText(writer, 3, '')
-  writeMessage(writer, 2, () => writeNode(writer, object, nodeOf(type)))
+  writeMessage(writer, 2, () => writeNode(writer, object, node))
   writeMessage(writer, 1, () => {
     writeText(writer, 2, kind)
     writeText(writer, 1, apiVersion)
@@ -162,6 +167,36 @@ export function encodeProtobuf(object: KubeObject): Uint8Array {
   writer.raw(MAGIC)
   return writer.finish()
 }
+
+/** The field of every list that holds its objects, and that of the document that holds the list. */
+const ITEMS = 2
+const RAW = 2
+
+/** An object as it stands in a list, between what encodeProtobufListHead writes and PROTOBUF_LIST_END. */
+export function encodeProtobufItem(object: KubeObject): Uint8Array {
+  const writer = new ProtobufWriter()
+  const node = nodeFor(object)
+  writeMessage(writer, ITEMS, () => writeNode(writer, object, node))
+  return writer.finish()
+}
+
+/** What comes before the objects of a list, which take so many bytes together. */
+export function encodeProtobufListHead(list: Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>, itemsBytes: number): Uint8Array {
+  const { apiVersion = '', kind = '', metadata } = list
+  const writer = new ProtobufWriter()
+  writeNode(writer, { metadata }, nodeFor(list))
+  writer.varint(writer.size + itemsBytes)
+  writer.tag(RAW, 2)
+  writeMessage(writer, 1, () => {
+    writeText(writer, 2, kind)
+    writeText(writer, 1, apiVersion)
+  })
+  writer.raw(MAGIC)
+  return writer.finish()
+}
+
+/** The empty contentEncoding and contentType of the document. */
+export const PROTOBUF_LIST_END = Uint8Array.of(0x1a, 0, 0x22, 0)
 
 /** One event of a watch: its length in four bytes, then the event around the object's protobuf document. */
 export function encodeProtobufWatchFrame(type: string, object: Uint8Array): Uint8Array {

@@ -215,7 +215,7 @@ export class ResourceCache {
   }
 
   endWatches(): void {
-    for (const group of [...this.#groups.all()]) group.endAll()
+    for (const group of this.#groups.all()) group.endAll()
   }
 
   bookmark(): void {

@@ -2,8 +2,10 @@
 import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
 import type { ApiResponse, HeaderList, StoredObject } from '../../api/exchange.ts'
+import { hasProtobuf } from '../../api/protobuf-layout.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
 import { encodeAs } from './encodings.ts'
+import { jsonBlocks, protobufBlocks, writeBlocks, writeCompressed, type ListAnswer } from './list-writer.ts'
 import type { WireRequest, WireResponse } from './request.ts'
 import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 
@@ -11,6 +13,7 @@ import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 const GZIP_BYTES = 128 * 1024
 
 const compress = promisify(gzip)
+const GZIP_HEADERS = { 'Content-Encoding': 'gzip', Vary: 'Accept-Encoding' }
 
 type Headers = Record<string, string | number | readonly string[]>
 
@@ -78,58 +81,27 @@ function sendObject(exchange: Exchange, status: number, stored: StoredObject, he
   return send(exchange, status, contentType, bytes, headers)
 }
 
-const COMMA = 0x2c
-const LIST_END = Buffer.from(']}')
-/** A long list goes out in blocks: the client reads the first while the next is encrypted. */
-const BLOCK_BYTES = 512 * 1024
-
 type WatchAnswer = Extract<ApiResponse, { type: 'watch' }>
-type ListAnswer = Extract<ApiResponse, { type: 'list' }>
 
 async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers): Promise<void> {
   const { apiVersion, kind, metadata, items } = answer
-  const { encoding, isPretty } = exchange.accepted
-  if (encoding !== 'json' || isPretty) {
-    const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, {
-      kind,
-      apiVersion,
-      metadata,
-      items: items.map(({ object }) => object),
-    })
+  const { isPretty } = exchange.accepted
+  const isProtobuf = exchange.accepted.encoding === 'protobuf' && hasProtobuf(apiVersion, kind)
+  const encoding = exchange.accepted.encoding === 'protobuf' && !isProtobuf ? 'json' : exchange.accepted.encoding
+  if (encoding === 'yaml' || (encoding === 'json' && isPretty)) {
+    const list = { kind, apiVersion, metadata, items: items.map(({ object }) => object) }
+    const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, list)
     return send(exchange, 200, contentType, bytes, headers)
   }
-  const start = Buffer.from(
-    `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`,
-  )
-  const parts = items.map(({ bytes }) => bytes)
-  let size = start.length + LIST_END.length + Math.max(0, items.length - 1)
-  for (const part of parts) size += part.length
-  if (size <= BLOCK_BYTES || isCompressed(exchange, size))
-    return send(exchange, 200, MEDIA_TYPES.json, Buffer.concat([...listBlocks(start, parts, size)]), headers)
+  const contentType = MEDIA_TYPES[encoding]
+  const blocks = isProtobuf ? await protobufBlocks(answer) : jsonBlocks(answer)
+  const first = blocks.next().value!
+  if (first.isLast) return send(exchange, 200, contentType, first.bytes, headers)
   const { response } = exchange
   if (response.destroyed) return
-  writeHead(response, 200, { ...headers, 'Content-Type': MEDIA_TYPES.json, 'Content-Length': size })
-  for (const block of listBlocks(start, parts, BLOCK_BYTES)) if (!(await write(response, block))) return
-  response.end()
-}
-
-/** The list's text in blocks of about `blockBytes`. */
-function* listBlocks(start: Buffer, parts: readonly Uint8Array[], blockBytes: number): Iterable<Buffer> {
-  let block = Buffer.allocUnsafe(Math.max(blockBytes, start.length))
-  let at = start.copy(block)
-  for (let i = 0; i < parts.length; i++) {
-    const part = parts[i]!
-    if (at + part.length + 1 > block.length) {
-      yield block.subarray(0, at)
-      block = Buffer.allocUnsafe(Math.max(blockBytes, part.length + 1))
-      at = 0
-    }
-    if (i > 0) block[at++] = COMMA
-    block.set(part, at)
-    at += part.length
-  }
-  yield block.subarray(0, at)
-  yield LIST_END
+  const isZipped = isCompressed(exchange, GZIP_BYTES)
+  writeHead(response, 200, { ...headers, 'Content-Type': contentType, ...(isZipped ? GZIP_HEADERS : {}) })
+  return isZipped ? writeCompressed(response, first, blocks) : writeBlocks(response, first, blocks)
 }
 
 const isCompressed = ({ request }: Exchange, size: number): boolean =>
@@ -142,8 +114,7 @@ async function send(exchange: Exchange, status: number, contentType: string, bod
   let bytes = body
   if (isCompressed(exchange, body.length)) {
     bytes = await compress(body, { level: constants.Z_BEST_SPEED })
-    headers['Content-Encoding'] = 'gzip'
-    headers.Vary = 'Accept-Encoding'
+    Object.assign(headers, GZIP_HEADERS)
   }
   headers['Content-Length'] = bytes.length
   if (response.destroyed || response.writableEnded) return

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { Writable } from 'node:stream'
+import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
+import { gunzipSync } from 'node:zlib'
+import { encodeProtobuf } from '../../api/protobuf-encode.ts'
+import type { StoredObject } from '../../api/exchange.ts'
+import { Computed, Revision, serialise } from '../revision.ts'
+import { jsonBlocks, protobufBlocks, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
+import type { WireResponse } from './request.ts'
+
+const configMap = (index: number, sizeBytes: number): StoredObject => {
+  const object = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: `m-${index}`, namespace: 'd', labels: { 'a/b': 'ü' } },
+    data: { value: 'ö'.repeat(sizeBytes / 2) },
+  }
+  // Some are of the cache, some are made for the answer.
+  return index % 3 === 0 ? new Computed(object) : new Revision(`d/m-${index}`, index * 7 + 1, serialise(object))
+}
+
+const listOf = (items: readonly StoredObject[]): ListAnswer => ({
+  type: 'list',
+  status: 200,
+  apiVersion: 'v1',
+  kind: 'ConfigMapList',
+  metadata: { resourceVersion: '12', continue: 'x' },
+  items,
+})
+const whole = ({ kind, apiVersion, metadata, items }: ListAnswer) => ({
+  kind,
+  apiVersion,
+  metadata,
+  items: items.map(({ object }) => object),
+})
+
+function bytesOf(blocks: Blocks): Buffer {
+  const parts: Buffer[] = []
+  for (const { bytes, isLast } of blocks) {
+    parts.push(Buffer.from(bytes))
+    if (isLast) return Buffer.concat(parts)
+  }
+  throw new Error('no last block')
+}
+
+const shapes: Readonly<Record<string, readonly number[]>> = {
+  nothing: [],
+  'one small object': [10],
+  'objects of all sizes around a block': [10, 524_000, 10, 524_288, 1, 1_500_000, 524_200, 30, 30, 600_000],
+  many: Array.from({ length: 3000 }, (_, index) => 1000 + (index % 700)),
+}
+
+test('a list in blocks is the list', async () => {
+  for (const [name, sizes] of Object.entries(shapes)) {
+    const list = listOf(sizes.map((size, index) => configMap(index, size)))
+    assert.ok(isDeepStrictEqual(JSON.parse(bytesOf(jsonBlocks(list)).toString()), whole(list)), name)
+    assert.ok(bytesOf(await protobufBlocks(list)).equals(encodeProtobuf(whole(list))), name)
+  }
+})
+
+/** Takes bytes at its leisure. */
+class Slow extends Writable {
+  readonly chunks: Buffer[] = []
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    setImmediate(() => {
+      this.chunks.push(Buffer.from(chunk))
+      done()
+    })
+  }
+}
+
+test('a long list is written whole, plain and compressed, and others get their turn meanwhile', async () => {
+  const list = listOf(shapes['many']!.map((size, index) => configMap(index, size)))
+  for (const write of [writeBlocks, writeCompressed]) {
+    const response = new Slow()
+    let turns = 0
+    const timer = setInterval(() => turns++, 0)
+    const blocks = jsonBlocks(list)
+    const finished = new Promise((resolve) => response.once('finish', resolve))
+    await write(response as unknown as WireResponse, blocks.next().value!, blocks)
+    await finished
+    clearInterval(timer)
+    const bytes = Buffer.concat(response.chunks)
+    const text = (write === writeCompressed ? gunzipSync(bytes) : bytes).toString()
+    assert.ok(isDeepStrictEqual(JSON.parse(text), whole(list)))
+    assert.ok(turns > 2, `${turns} turns`)
+  }
+})
+
+test('a client that goes away ends the writing', async () => {
+  for (const write of [writeBlocks, writeCompressed]) {
+    const response = new Slow()
+    const list = listOf(shapes['many']!.map((size, index) => configMap(index, size)))
+    const blocks = jsonBlocks(list)
+    const writing = write(response as unknown as WireResponse, blocks.next().value!, blocks)
+    setImmediate(() => response.destroy())
+    await writing
+    assert.ok(response.destroyed)
+  }
+})

@@ -1,0 +1,148 @@
+/**
+ * Lists onto the wire, without ever making the whole of one: the bytes of objects are copied into a block, the block is written, and
+ * while it is on its way others get their turn of the event loop. So a list of 100,000 objects holds back nobody, and holds a block.
+ */
+import { constants, createGzip } from 'node:zlib'
+import type { ApiResponse, StoredObject } from '../../api/exchange.ts'
+import { encodeProtobufItem, encodeProtobufListHead, PROTOBUF_LIST_END } from '../../api/protobuf-encode.ts'
+import type { WireResponse } from './request.ts'
+
+/** The client reads one block while the next is encrypted. A list that fits is sent whole, with its length. */
+const BLOCK_BYTES = 512 * 1024
+/** How long objects are encoded before others get a turn of the event loop. */
+const SLICE_MS = 10
+
+export type ListAnswer = Extract<ApiResponse, { type: 'list' }>
+
+/** A part of a list's text that is copied to its place when its turn comes. */
+interface Part {
+  readonly sizeBytes: number
+  copyTo(target: Buffer, at: number): void
+}
+
+/** A piece of a list's text, good until the next is asked for. */
+export interface Block {
+  readonly bytes: Buffer
+  readonly isLast: boolean
+}
+
+export type Blocks = Generator<Block, undefined>
+
+const COMMA = 0x2c
+const LIST_END = Buffer.from(']}')
+/** Lists of more objects than this get a whole block at once; of fewer, one of the size that they need. */
+const FEW = 256
+
+export function jsonBlocks({ apiVersion, kind, metadata, items }: ListAnswer): Blocks {
+  const start = Buffer.from(
+    `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`,
+  )
+  const sizeBytes = items.length > FEW ? Infinity : items.reduce((sum, item) => sum + (item.sizeBytes ?? item.bytes.length) + 1, 0)
+  return blocksOf(jsonParts(start, items), start.length + sizeBytes + LIST_END.length)
+}
+
+function* jsonParts(start: Buffer, items: readonly StoredObject[]): Generator<Part, undefined> {
+  yield partOf(start)
+  for (let index = 0; index < items.length; index++) {
+    if (index > 0) yield SEPARATOR
+    yield partOfStored(items[index]!)
+  }
+  yield partOf(LIST_END)
+  return undefined
+}
+
+const partOf = (bytes: Uint8Array): Part => ({ sizeBytes: bytes.length, copyTo: (target, at) => target.set(bytes, at) })
+const partOfStored = (stored: StoredObject): Part => (stored.copyTo ? (stored as Part) : partOf(stored.bytes))
+const SEPARATOR: Part = {
+  sizeBytes: 1,
+  copyTo(target, at) {
+    target[at] = COMMA
+  },
+}
+
+/** One buffer is filled again and again; a part that is larger gets one of its own. There is at least one part, and the last is small. */
+function* blocksOf(parts: Iterable<Part>, sizeBytes: number): Blocks {
+  const buffer = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, sizeBytes))
+  let at = 0
+  for (const part of parts) {
+    const size = part.sizeBytes
+    if (at + size > buffer.length && at > 0) {
+      yield { bytes: buffer.subarray(0, at), isLast: false }
+      at = 0
+    }
+    if (size > buffer.length) {
+      const bytes = Buffer.allocUnsafe(size)
+      part.copyTo(bytes, 0)
+      yield { bytes, isLast: false }
+    } else {
+      part.copyTo(buffer, at)
+      at += size
+    }
+  }
+  yield { bytes: buffer.subarray(0, at), isLast: true }
+  return undefined
+}
+
+/** All objects are encoded before the first byte: the length of their sum comes first. */
+export async function protobufBlocks({ apiVersion, kind, metadata, items }: ListAnswer): Promise<Blocks> {
+  const messages: Uint8Array[] = []
+  let sizeBytes = 0
+  let sinceMs = performance.now()
+  for (const { object } of items) {
+    const message = encodeProtobufItem(object)
+    messages.push(message)
+    sizeBytes += message.length
+    if (performance.now() - sinceMs < SLICE_MS) continue
+    await new Promise((resolve) => setImmediate(resolve))
+    sinceMs = performance.now()
+  }
+  const head = encodeProtobufListHead({ apiVersion, kind, metadata }, sizeBytes)
+  return blocksOf(protobufParts(head, messages), head.length + sizeBytes + PROTOBUF_LIST_END.length)
+}
+
+function* protobufParts(head: Uint8Array, messages: readonly Uint8Array[]): Generator<Part, undefined> {
+  yield partOf(head)
+  for (const message of messages) yield partOf(message)
+  yield partOf(PROTOBUF_LIST_END)
+  return undefined
+}
+
+/** Writes blocks until the last, or until the client has gone. */
+export async function writeBlocks(response: WireResponse, first: Block, rest: Blocks): Promise<void> {
+  await eachBlock(first, rest, (bytes) => written(response, bytes))
+  if (!response.destroyed) response.end()
+}
+
+/** The same, compressed at the level that upstream has; the work is done by another thread. */
+export async function writeCompressed(response: WireResponse, first: Block, rest: Blocks): Promise<void> {
+  const zip = createGzip({ level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 })
+  const gone = new Promise<false>((resolve) => response.once('close', () => resolve(false)))
+  zip.pipe(response)
+  await eachBlock(first, rest, (bytes) => {
+    const taken = new Promise<boolean>((resolve) => zip.write(bytes, (error) => resolve(!error)))
+    return Promise.race([taken, gone])
+  })
+  if (response.destroyed) zip.destroy()
+  else zip.end()
+}
+
+async function eachBlock(first: Block, rest: Blocks, write: (bytes: Buffer) => Promise<boolean>): Promise<void> {
+  let block: Block | undefined = first
+  while (block) {
+    if (!(await write(block.bytes)) || block.isLast) return
+    block = rest.next().value
+  }
+}
+
+/** Resolves when the bytes may change; false when the client has gone. */
+function written(response: WireResponse, bytes: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (response.destroyed) return resolve(false)
+    const onGone = () => resolve(false)
+    response.once('close', onGone)
+    ;(response as { write(bytes: Buffer, callback: (error?: Error | null) => void): unknown }).write(bytes, (error) => {
+      response.off('close', onGone)
+      resolve(!error)
+    })
+  })
+}
