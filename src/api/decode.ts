@@ -85,6 +85,7 @@ function base64Fault(text: string): number | undefined {
 class Decoder {
   readonly unknown: string[] = []
   readonly #schemas: Schemas
+  readonly #dropsDisabled: boolean
   /** Where the reader is: names, indexes and keys. */
   readonly #path: (string | number)[] = []
   /** The same in names of Go's fields alone, as its errors have it. */
@@ -93,8 +94,9 @@ class Decoder {
   /** The first mismatch. As Go's decoder does, reading goes on: what a type's own reader refuses is told before it. */
   fault: DecodeError | undefined
 
-  constructor(schemas: Schemas) {
+  constructor(schemas: Schemas, dropsDisabled: boolean) {
     this.#schemas = schemas
+    this.#dropsDisabled = dropsDisabled
   }
 
   message(value: Json, type: TypeSchema): JsonObject | undefined {
@@ -146,7 +148,7 @@ class Decoder {
     const decoded = this.#contained(value, field)
     this.#path.pop()
     this.#fields.pop()
-    return isLeftOut(decoded, field) ? undefined : decoded
+    return (this.#dropsDisabled && field.isDisabled) || isLeftOut(decoded, field) ? undefined : decoded
   }
 
   #contained(value: Json, field: Field): unknown {
@@ -294,9 +296,19 @@ function zeroOf({ type }: Field): unknown {
   }
 }
 
+export interface DecodeOptions {
+  readonly schemas?: Schemas
+  /** Whether fields of features that are off are dropped, as a server does with what clients send. */
+  readonly dropsDisabled?: boolean
+}
+
 /** Decodes a JSON value as an object of a type. Throws a DecodeError. */
-export function decodeObject(value: Json, type: TypeSchema, schemas: Schemas = builtInSchemas): Decoded {
-  const decoder = new Decoder(schemas)
+export function decodeObject(
+  value: Json,
+  type: TypeSchema,
+  { schemas = builtInSchemas, dropsDisabled = false }: DecodeOptions = {},
+): Decoded {
+  const decoder = new Decoder(schemas, dropsDisabled)
   const object = decoder.message(value, type) as KubeObject
   if (decoder.fault) throw decoder.fault
   return { object, unknown: decoder.unknown }

@@ -3,6 +3,7 @@
  * start must not pay for 900 types of which it uses a few. tools/generate/table.ts writes this encoding and describes it.
  */
 import table from './generated/schema.json' with { type: 'json' }
+import { DISABLED_FIELDS } from './disabled-fields.ts'
 import { kindNameOf, parseKindName, type Field, type FieldType, type GroupVersionKind, type TypeSchema } from './schema.ts'
 
 /** Where types are looked up: the built-in ones, and those of custom resources on top of them. */
@@ -119,7 +120,11 @@ function openapiNameOf(typeName: string, file: string): string | undefined {
 function readType(name: string, text: string): TypeSchema {
   const file = name.slice(0, name.indexOf('.'))
   const openapi = openapiNameOf(name, file)
-  const fields = text ? text.split('\n').map((line) => readField(line, file)) : []
+  const disabled = DISABLED_FIELDS[name]
+  const fields = (text ? text.split('\n') : []).map((line): Field => {
+    const field = readField(line, file)
+    return disabled?.includes(field.name) ? { ...field, isDisabled: true } : field
+  })
   return {
     name,
     ...(openapi ? { openapi } : {}),

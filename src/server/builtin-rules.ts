@@ -30,7 +30,7 @@ function makeRules(typeName: string): KindRules {
   let empty: KubeObject | undefined
   return {
     decode(value, duplicates = [], positions?) {
-      const { object, unknown } = decodeObject(value as Json, schema())
+      const { object, unknown } = decodeObject(value as Json, schema(), { dropsDisabled: true })
       return { object, strict: strictFaults(unknown, duplicates, positions) }
     },
     defaults: (object: KubeObject) => applyDefaults(object, schema()),

@@ -156,7 +156,7 @@ function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
   const { stored } = write.served
   const context = writeContext(core, write)
   if (!write.old) {
-    const fresh = hasStatusEndpoint(write.served) && !keepsStatusOnCreate(stored) ? without(object, 'status') : object
+    const fresh = hasStatusEndpoint(write.served) && !keepsStatusOnCreate(stored) ? withFirstStatus(write.served, object) : object
     const prepared = stored.definition.prepareForCreate?.(fresh, context) ?? fresh
     return hasGeneration(stored, prepared) ? withMetadata(prepared, { ...prepared.metadata, generation: 1 }) : prepared
   }
@@ -172,6 +172,12 @@ function prepare(core: Core, write: Write, object: KubeObject): KubeObject {
   )
     return prepared
   return withMetadata(prepared, { ...prepared.metadata, generation: (old.metadata?.generation ?? 0) + 1 })
+}
+
+/** What a new object's status is, whatever came with it: as empty as upstream writes it. */
+function withFirstStatus(served: ServedResource, object: KubeObject): KubeObject {
+  const status: unknown = rulesFor(served).emptyObject?.().status
+  return status === undefined ? without(object, 'status') : { ...object, status }
 }
 
 /** A write goes to one part of the object; the other stays. */

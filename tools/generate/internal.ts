@@ -2,7 +2,7 @@
  * Writes internal.json: how upstream's API server holds objects in itself. Its types have no JSON names, so wherever an error shows
  * a value, or a diff of two, Go's names stand there in the order of declaration, with everything that is empty. Read by
  * src/server/resources/internal-form.ts. A type is the names of its fields; what follows a name tells the field's zero: nothing for
- * null, `"` a string, `0` a number, `!` a boolean, `q` a quantity, `{` a struct; `@` is embedded metadata.
+ * null, `"` a string, `#` a number, `!` a boolean, `~` a quantity, `{` a struct; `@` is embedded metadata.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -53,8 +53,8 @@ function zeroOf(type: string, { structs, scalars }: Package): string {
   const scalar = scalars.get(type) ?? type
   if (scalar === 'string' || scalar === 'types.UID' || scalar === 'types.NodeName' || scalar.endsWith('.ConditionStatus')) return '"'
   if (scalar === 'bool') return '!'
-  if (/^(u?int(32|64)?|float64|intstr\.IntOrString)$/.test(scalar)) return '0'
-  if (scalar === 'resource.Quantity') return 'q'
+  if (/^(u?int(32|64)?|float64|intstr\.IntOrString)$/.test(scalar)) return '#'
+  if (scalar === 'resource.Quantity') return '~'
   if (structs.has(type) || /^(api|core|metav1)\.(?!Time|MicroTime|Duration|ResourceName)[A-Z]\w+$/.test(type)) return '{'
   return ''
 }

@@ -90,3 +90,34 @@ export function isInNetwork(address: string, network: string): boolean {
   const shift = BigInt((family === 'IPv4' ? 32 : 128) - Number(bits))
   return valueOf(address) >> shift === valueOf(base) >> shift
 }
+
+/** IPv6 in the form of RFC 5952: small letters, no leading zeros, the first longest run of zero groups left out. */
+export function formatIPv6(value: bigint): string {
+  const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16))
+  let run = { at: 0, length: 1 }
+  for (let at = 0; at < 8; at++) {
+    let length = 0
+    while (groups[at + length] === '0') length++
+    if (length > run.length) run = { at, length }
+  }
+  if (run.length < 2) return groups.join(':')
+  return `${groups.slice(0, run.at).join(':')}::${groups.slice(run.at + run.length).join(':')}`
+}
+
+const canonicalIPv6 = (text: string): string | undefined => (familyOfIP(text) === 'IPv6' ? formatIPv6(parseIPv6(text) ?? 0n) : undefined)
+
+/** What is told of an address that is right, but not written as it should be. */
+export function ipWarnings(path: string, text: string): readonly string[] {
+  const canonical = canonicalIPv6(text)
+  if (canonical === undefined || canonical === text) return []
+  return [`${path}: IPv6 address ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(canonical)})`]
+}
+
+export function cidrWarnings(path: string, text: string): readonly string[] {
+  const [address = '', bits = ''] = text.split('/')
+  const canonical = canonicalIPv6(address)
+  if (canonical === undefined || canonical === address) return []
+  return [
+    `${path}: IPv6 CIDR value ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(`${canonical}/${bits}`)})`,
+  ]
+}

@@ -12,7 +12,7 @@ type Value = Readonly<Record<string, unknown>>
 interface Entry {
   readonly name: string
   /** What an absent value is shown as. */
-  readonly zero: '' | '"' | '0' | '!' | 'q' | '{'
+  readonly zero: '' | '"' | '#' | '!' | '~' | '{'
   readonly field: Field | undefined
 }
 
@@ -58,7 +58,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   SessionCHAPAuth: 'chapauthsession',
 }
 
-const EMPTY = { '': null, '"': '', 0: 0, '!': false, q: '0', '{': null } as const
+const EMPTY = { '': null, '"': '', '#': 0, '!': false, '~': '0', '{': null } as const
 
 /** A part of pods' specs that the API has one level higher. */
 const HOST_FIELDS: Readonly<Record<string, string>> = {

@@ -4,6 +4,7 @@ import { dns1123SubdomainFaults, qualifiedNameFaults } from '../../../api/names.
 import type { FieldError } from '../../../api/status.ts'
 import { ipProblem } from '../addresses.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
+import { internalDiff } from '../internal-form.ts'
 import { checkFormat, checkImmutable, checkInRange, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
 import { checkTrimmedImage } from './container-validation.ts'
 
@@ -131,7 +132,10 @@ function validateSpecUpdate(errors: FieldErrors, next: PodSpec, old: PodSpec): v
     munged = withField(munged, 'terminationGracePeriodSeconds', old.terminationGracePeriodSeconds)
   }
   if (old.schedulingGates?.length) munged = mungeGated(errors, munged, old)
-  if (!isSemanticallyEqual(munged, old)) errors.push(forbidden('spec', `pod updates may not change fields other than ${UPDATABLE}\n`))
+  if (!isSemanticallyEqual(munged, old)) {
+    const diff = internalDiff(old, munged, 'core/v1.PodSpec')
+    errors.push(forbidden('spec', `pod updates may not change fields other than ${UPDATABLE}\n${diff}`))
+  }
 }
 
 function validateEphemeralUpdate(errors: FieldErrors, next: Pod, old: Pod): void {

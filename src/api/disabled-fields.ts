@@ -1,0 +1,21 @@
+/**
+ * Fields of features that are off by default in v1.36. Upstream's API server knows them, checks their types and drops what clients
+ * put there (its strategies' dropDisabledFields); here the decoder does. By type, "core/v1.PodSpec".
+ */
+export const DISABLED_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  // ClusterTrustBundleProjection, PodCertificateRequest
+  'core/v1.VolumeProjection': ['clusterTrustBundle', 'podCertificate'],
+  // ContainerStopSignals
+  'core/v1.Lifecycle': ['stopSignal'],
+  'core/v1.ContainerStatus': ['stopSignal'],
+  // GenericWorkload
+  'core/v1.PodSpec': ['schedulingGroup'],
+  // ImageVolumeWithDigest
+  'core/v1.VolumeMountStatus': ['volumeStatus'],
+  // CoordinatedLeaderElection
+  'coordination/v1.LeaseSpec': ['preferredHolder', 'strategy'],
+  // MaxUnavailableStatefulSet
+  'apps/v1.RollingUpdateStatefulSetStrategy': ['maxUnavailable'],
+  // VolumeLimitScaling
+  'storage/v1.CSIDriverSpec': ['preventPodSchedulingIfMissing'],
+}
