@@ -92,7 +92,7 @@ function checkFile(file: string): void {
   const [path, folder] = owner
   const text = readFileSync(join(root, 'src', file), 'utf8')
   const { module, program } = parseSync(file, text)
-  const isTest = file.endsWith('.test.ts') || file.endsWith('suite.ts')
+  const isTest = file.endsWith('.test.ts') || file.endsWith('.test-support.ts') || file.endsWith('suite.ts')
   const values: string[] = []
   for (const entry of [
     ...module.staticImports,

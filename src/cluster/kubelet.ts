@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from '../base/runtime.ts'
 import type { NodeAgent } from '../node/agent.ts'
+import type { NodeConfiguration } from '../node/configuration.ts'
 import type { Host } from '../node/host.ts'
 import { createKubeletServer, type KubeletServer, type KubeletServerOptions } from '../node/http/kubelet-server.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
@@ -20,6 +21,7 @@ export async function startKubelet(
   { layout, cluster, kubelet }: RealNodeOptions,
   agent: () => NodeAgent,
   host: Host,
+  told: NodeConfiguration,
 ): Promise<KubeletServer> {
   const logsDirectory = join(layout.directory, 'logs')
   mkdirSync(logsDirectory, { recursive: true })
@@ -40,6 +42,7 @@ export async function startKubelet(
       clusterDomain: CLUSTER_DOMAIN,
       clusterDNS: [cluster.dnsAddress],
       podCIDR: layout.podNetwork.podCidr,
+      ...told,
     },
   }
   const server = await createKubeletServer(runtime, { ...options, port: KUBELET_PORT }).catch((error: unknown) => {

@@ -18,6 +18,7 @@ import { createLinuxHost } from '../node/host/linux-host.ts'
 import { startPodNetwork, type PodNetworkHost, type RunningPodNetwork } from '../network/host/pod-network.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { readNodeConfiguration } from './node-configuration.ts'
 import type { NodeLayout } from './node-layout.ts'
 import { followPodRoutes } from './pod-routes.ts'
 import type { KeyPair } from './certificates.ts'
@@ -104,7 +105,8 @@ export async function startRealNode(
   const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
   // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
   const host = createLinuxHost({ dataDirectory: layout.directory })
-  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent, host)
+  const configuration = readNodeConfiguration(layout.directory)
+  const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent, host, configuration)
   const agent: NodeAgent = createNodeAgent(runtime, {
     client: sources.client,
     containers: containerd.cri,
@@ -119,6 +121,7 @@ export async function startRealNode(
     clusterDomain: CLUSTER_DOMAIN,
     dataDirectory: layout.directory,
     cgroupRoot: layout.cgroupRoot,
+    configuration,
     services: sources.services,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
     kubeletPort: kubelet.port,

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { rejectionOf } from './admission.ts'
 
-const room = { cpuMilli: 1000, memoryBytes: 1e9, pods: 10 }
+const room = { cpuMilli: 1000, memoryBytes: 1e9, pods: 10, pressure: [], allowedSysctls: [] }
 const listening = (hostPort: number, more: { readonly hostIP?: string; readonly protocol?: string } = {}): Pod => ({
   spec: { containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80, hostPort, ...more }] }] },
 })

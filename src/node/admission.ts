@@ -4,7 +4,10 @@
  */
 import type { Pod } from '../api/generated/core/v1.ts'
 import { hostPortsOf, portsConflict } from '../api/host-ports.ts'
+import { isCritical } from './eviction/rank.ts'
+import type { Pressure } from './eviction/thresholds.ts'
 import { bytesOf, milliOf } from './quantities.ts'
+import { qosClass } from './resources.ts'
 import { isSidecar } from './restart-policy.ts'
 
 export interface Rejection {
@@ -16,6 +19,10 @@ export interface NodeRoom {
   readonly cpuMilli: number
   readonly memoryBytes: number
   readonly pods: number
+  /** What the node is short of just now. */
+  readonly pressure: readonly Pressure[]
+  /** Kernel parameters beyond the safe ones; one that ends with "*" stands for all that begin so. */
+  readonly allowedSysctls: readonly string[]
 }
 
 /** Kernel parameters that belong to the pod alone and cannot hurt its neighbours. */
@@ -46,6 +53,11 @@ export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): R
   for (const { name } of pod.spec?.securityContext?.sysctls ?? []) {
     const sysctl = name.replaceAll('/', '.')
     const namespace = SAFE_SYSCTLS.get(sysctl)
+    if (
+      !namespace &&
+      room.allowedSysctls.some((allowed) => (allowed.endsWith('*') ? sysctl.startsWith(allowed.slice(0, -1)) : sysctl === allowed))
+    )
+      continue
     if (!namespace) return rejected('SysctlForbidden', `forbidden sysctl: "${sysctl}" not allowlisted`)
     if (namespace === 'network' ? pod.spec?.hostNetwork : pod.spec?.hostIPC)
       return rejected(
@@ -53,6 +65,8 @@ export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): R
         `forbidden sysctl: "${sysctl}" not allowed with host ${namespace === 'network' ? 'net' : 'ipc'} enabled`,
       )
   }
+  const strained = pressureRejection(pod, room.pressure)
+  if (strained) return strained
   const used = others.map(requestsOf)
   const wanted = requestsOf(pod)
   const sum = (of: (one: Requests) => number) => used.reduce((total, one) => total + of(one), 0)
@@ -101,4 +115,20 @@ function requestsOf(pod: Pod): Requests {
     return Math.max(sum + sidecars, peak) + valueOf(pod.spec?.overhead?.[name])
   }
   return { cpuMilli: total(milliOf, 'cpu'), memoryBytes: total(bytesOf, 'memory') }
+}
+
+/** Critical pods come in all the same; when only memory is short, so do pods that said what they need, or that bear with it. */
+function pressureRejection(pod: Pod, pressure: readonly Pressure[]): Rejection | undefined {
+  if (pressure.length === 0 || isCritical(pod)) return undefined
+  if (pressure.length === 1 && pressure[0] === 'MemoryPressure') {
+    if (qosClass(pod) !== 'BestEffort') return undefined
+    const tolerates = pod.spec?.tolerations?.some(
+      ({ key = '', effect = '', operator = 'Equal', value = '' }) =>
+        (effect === '' || effect === 'NoSchedule') &&
+        ((key === '' && operator === 'Exists') ||
+          (key === 'node.kubernetes.io/memory-pressure' && (operator === 'Exists' || (operator === 'Equal' && value === '')))),
+    )
+    if (tolerates) return undefined
+  }
+  return rejected('Evicted', `The node had condition: [${pressure.join(' ')}]. `)
 }

@@ -16,12 +16,14 @@ import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts
 import type { ContainerRuntime } from './container-runtime.ts'
 import { createCounters, type Counters } from './counters.ts'
 import { parseResolvConf } from './dns.ts'
+import type { Pressure } from './eviction/thresholds.ts'
 import { createObjectFollower } from './followed-objects.ts'
 import type { Host } from './host.ts'
 import { secretsRoot } from './identity.ts'
 import { createImageStore } from './images.ts'
 import type { NodeContext } from './node-context.ts'
 import { createNodeRegistration } from './node-registration.ts'
+import { allocatable } from './node-status.ts'
 import { createNodeService } from './node-service.ts'
 import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
@@ -85,6 +87,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const log = runtime.log.with({ node: options.nodeName })
   const workers = new Map<string, PodWorker>()
   const ready = Promise.withResolvers<void>()
+  let pressure: readonly Pressure[] = []
   const { client, containers, host } = options
   const counters = createCounters()
   const configuration = nodeConfiguration(options.configuration)
@@ -162,9 +165,10 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     [...workers.values()].filter((worker) => worker.state !== 'ended' && !isTerminalPhase(worker.status.phase)).map((worker) => worker.pod)
 
   const room = (node: NodeContext): NodeRoom => ({
-    cpuMilli: node.facts.cpuCount * 1000,
-    memoryBytes: node.facts.memoryBytes,
+    ...allocatable({ facts: node.facts, configuration }),
     pods: configuration.maxPods,
+    pressure,
+    allowedSysctls: configuration.allowedUnsafeSysctls,
   })
 
   async function retry(what: string, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -198,7 +202,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       addresses: options.addresses,
       labels: options.labels ?? {},
       taints: options.taints ?? [],
-      maxPods: configuration.maxPods,
+      configuration,
       kubeletVersion: options.kubeletVersion ?? 'v1.36.3',
       kubeletPort: options.kubeletPort,
       podCidr: options.podCidr,
@@ -208,7 +212,11 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       registration.run(signal),
       retry('runtime events', () => followRuntime(signal), signal),
     )
-    running.push(createUpkeep(context, workers).run(signal))
+    const upkeep = createUpkeep(context, workers, (conditions) => {
+      pressure = conditions
+      registration.setPressure(conditions)
+    })
+    running.push(upkeep.run(signal))
     const cidr = await orAborted(registration.podCidr, signal)
     if (cidr !== undefined) await retry('pod CIDR', async () => containers.setPodCidr?.(cidr), signal)
     // Environment variables of services must be known before the first container starts.

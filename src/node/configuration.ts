@@ -142,3 +142,14 @@ function checkThreshold(signal: string, value: string): void {
   else if (Number(percent) < 0) throw new Error(`eviction percentage threshold ${signal} must be >= 0%: ${value}`)
   else if (Number(percent) > 100) throw new Error(`eviction percentage threshold ${signal} must be <= 100%: ${value}`)
 }
+
+/** The numbers of a list of CPUs as Linux writes it: "0-2,7". */
+export function cpuSet(text: string): readonly number[] {
+  const found = new Set<number>()
+  for (const part of text.split(',').filter((one) => one !== '')) {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? []
+    if (first === undefined || Number(last) < Number(first)) throw new Error(`${JSON.stringify(text)} is not a list of CPUs`)
+    for (let cpu = Number(first); cpu <= Number(last); cpu++) found.add(cpu)
+  }
+  return [...found].toSorted((a, b) => a - b)
+}

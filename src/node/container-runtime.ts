@@ -107,6 +107,8 @@ export type ContainerState = 'CREATED' | 'RUNNING' | 'EXITED' | 'UNKNOWN'
 export interface ContainerSummary {
   readonly id: string
   readonly sandboxId: string
+  /** The image's id, or a name of it. */
+  readonly imageRef: string
   readonly metadata: ContainerConfig['metadata']
   readonly state: ContainerState
   readonly createdAtMs: number
@@ -184,6 +186,8 @@ export interface Image {
   /** The user of the image's config: a number, or a name. */
   readonly uid?: number
   readonly username?: string
+  /** Never to be removed for room: sandboxes are made of it. */
+  readonly isPinned?: boolean
 }
 
 export interface RegistryCredentials {

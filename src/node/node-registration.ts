@@ -3,14 +3,16 @@
  * changes and every five minutes. The API server decides by the lease whether the node lives.
  */
 import type { Lease } from '../api/generated/coordination/v1.ts'
-import type { Node, NodeAddress, Taint } from '../api/generated/core/v1.ts'
+import type { Node, NodeAddress, NodeCondition, Taint } from '../api/generated/core/v1.ts'
 import { isApiError } from '../api/status.ts'
 import { microTimestamp, sleep, timestamp } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from '../client/client.ts'
 import type { EventRecorder } from '../client/events.ts'
 import { createInformer } from '../client/informer.ts'
+import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime, Image } from './container-runtime.ts'
+import type { Pressure } from './eviction/thresholds.ts'
 import type { MachineFacts } from './host.ts'
 import { nodeLabels, nodeObject, nodeStatus, nodeStatusPatch } from './node-status.ts'
 
@@ -23,7 +25,7 @@ export interface NodeRegistrationOptions {
   readonly addresses: readonly NodeAddress[]
   readonly labels: Readonly<Record<string, string>>
   readonly taints: readonly Taint[]
-  readonly maxPods: number
+  readonly configuration: NodeConfiguration
   readonly kubeletVersion: string
   readonly kubeletPort: number | undefined
   /** When it is not given, the node waits for the controllers to assign one. */
@@ -31,9 +33,19 @@ export interface NodeRegistrationOptions {
   readonly heartbeatSeconds: number
 }
 
+/** What events say when a condition becomes true, and when it becomes false. */
+const TRANSITIONS: Readonly<Record<string, readonly [string, string]>> = {
+  Ready: ['NodeReady', 'NodeNotReady'],
+  MemoryPressure: ['NodeHasInsufficientMemory', 'NodeHasSufficientMemory'],
+  DiskPressure: ['NodeHasDiskPressure', 'NodeHasNoDiskPressure'],
+  PIDPressure: ['NodeHasInsufficientPID', 'NodeHasSufficientPID'],
+}
+
 export interface NodeRegistration {
   /** Resolves with the range of pod addresses once the node is registered and has one. */
   readonly podCidr: Promise<string>
+  /** The pressure that the node tells from now on; written at once. */
+  setPressure(conditions: readonly Pressure[]): void
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -51,7 +63,9 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
   let node: Node | undefined
   let lease: Lease | undefined
   let writtenAtMs = -Infinity
-  let readiness: string | undefined
+  let pressure: readonly Pressure[] = []
+  const told = new Map<string, string>()
+  let refresh = () => {}
   const runtimeVersion = containers.version().then(({ name, version }) => `${name}://${version}`)
 
   async function problems(): Promise<readonly string[]> {
@@ -71,18 +85,19 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
     const found = await problems()
     let images: readonly Image[] = []
     if (found.length === 0) images = await containers.listImages()
-    const { facts, addresses, maxPods, kubeletVersion, kubeletPort } = options
+    const { facts, addresses, kubeletVersion, kubeletPort } = options
     const runtimeName = await runtimeVersion
     return nodeStatus(
       {
         facts,
         addresses,
-        maxPods,
         kubeletVersion,
         kubeletPort,
         runtimeVersion: runtimeName,
         images,
         problems: found,
+        pressure,
+        configuration: options.configuration,
         now: timestamp(clock),
       },
       node?.status,
@@ -110,18 +125,25 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
     await updateStatus()
   }
 
+  function tellTransitions(conditions: readonly NodeCondition[]): void {
+    const about = { kind: 'Node', apiVersion: 'v1', name: nodeName, uid: node?.metadata?.uid ?? nodeName }
+    for (const { type, status } of conditions) {
+      const before = told.get(type)
+      if (before === status) continue
+      told.set(type, status)
+      const reason = TRANSITIONS[type]?.[status === 'True' ? 0 : 1]
+      // That there is enough of everything goes without saying at the start.
+      if (reason && (before !== undefined || type === 'Ready' || status === 'True'))
+        options.events.record(about, 'Normal', reason, `Node ${nodeName} status is now: ${reason}`)
+    }
+  }
+
   async function updateStatus(): Promise<void> {
     if (!node) return
     const next = await currentStatus()
     const isDue = clock.monotonic() - writtenAtMs >= STATUS_PERIOD_MS
     const patch = nodeStatusPatch(node, next, isDue)
-    const ready = next.conditions?.find(({ type }) => type === 'Ready')?.status
-    if (ready !== readiness) {
-      readiness = ready
-      const about = { kind: 'Node', apiVersion: 'v1', name: nodeName, uid: node.metadata?.uid ?? nodeName }
-      const reason = ready === 'True' ? 'NodeReady' : 'NodeNotReady'
-      options.events.record(about, 'Normal', reason, `Node ${nodeName} status is now: ${reason}`)
-    }
+    tellTransitions(next.conditions ?? [])
     if (!patch) return
     saw(await client.patch('v1/Node', { name: nodeName }, 'strategic', patch, { subresource: 'status' }))
     if (patch.status['conditions']) writtenAtMs = clock.monotonic()
@@ -170,6 +192,10 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
 
   return {
     podCidr: podCidr.promise,
+    setPressure(conditions) {
+      pressure = conditions
+      refresh()
+    },
     async run(signal) {
       await persist('registration', register, signal)
       const informer = createInformer(runtime, client, 'v1/Node', { fieldSelector: `metadata.name=${nodeName}` })
@@ -177,6 +203,7 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
       const update = () => {
         updating = updating.then(() => persist('status', updateStatus, signal))
       }
+      refresh = update
       informer.addHandlers({
         added: saw,
         updated(next, old) {

@@ -1,41 +1,77 @@
 /** The Node object of this machine: capacity, conditions, addresses and facts, in upstream's words. Pure. */
 import type { ContainerImage, Node, NodeAddress, NodeCondition, NodeStatus, Taint } from '../api/generated/core/v1.ts'
+import { quantityOfMilli } from '../api/quantity.ts'
+import { cpuSet, type NodeConfiguration } from './configuration.ts'
 import type { Image } from './container-runtime.ts'
+import { quantityAt, type Pressure } from './eviction/thresholds.ts'
 import type { MachineFacts } from './host.ts'
+import { bytesOf, milliOf } from './quantities.ts'
 
 export interface NodeStatusInput {
   readonly facts: MachineFacts
   readonly addresses: readonly NodeAddress[]
-  readonly maxPods: number
+  readonly configuration: NodeConfiguration
   readonly kubeletVersion: string
   /** "containerd://1.6.20" */
   readonly runtimeVersion: string
   readonly images: readonly Image[]
   /** What is not ready; empty when the node is. */
   readonly problems: readonly string[]
+  readonly pressure: readonly Pressure[]
   readonly kubeletPort: number | undefined
   /** The time now, as metav1.Time. */
   readonly now: string
 }
 
-/** Kept free, so that the node itself survives when its pods use what they may (upstream's eviction threshold). */
-const RESERVED_MEMORY_BYTES = 100 * 2 ** 20
-const ALLOCATABLE_STORAGE_PERCENT = 90
 /** Upstream's limits of the image list: it must not grow the object without end. */
 const MAX_IMAGES = 50
 const MAX_NAMES_PER_IMAGE = 5
 
 const kibibytes = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
 
-export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
-  const { facts } = input
-  const fixed = { cpu: String(facts.cpuCount), 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(input.maxPods) }
+/**
+ * What pods may use together: all but what is reserved for the system and the agent, and what evictions keep free (upstream's
+ * pkg/kubelet/cm/node_container_manager).
+ */
+export function allocatable({ facts, configuration }: Pick<NodeStatusInput, 'facts' | 'configuration'>): Room {
+  const { systemReserved, kubeReserved, evictionHard, reservedSystemCPUs } = configuration
+  const reserved = (name: string, of: (quantity: string | undefined) => number) => of(systemReserved[name]) + of(kubeReserved[name])
+  const threshold = (signal: string, capacity: number) => quantityAt(evictionHard[signal] ?? '0', capacity)
+  const left = (capacity: number, taken: number) => Math.max(0, capacity - taken)
+  const exclusive = reservedSystemCPUs === '' ? undefined : cpuSet(reservedSystemCPUs).length * 1000
+  const { memoryBytes, ephemeralStorageBytes, cpuCount } = facts
   return {
-    capacity: { ...fixed, memory: kibibytes(facts.memoryBytes), 'ephemeral-storage': kibibytes(facts.ephemeralStorageBytes) },
+    cpuMilli: left(cpuCount * 1000, exclusive ?? reserved('cpu', milliOf)),
+    memoryBytes: left(memoryBytes, reserved('memory', bytesOf) + threshold('memory.available', memoryBytes)),
+    ephemeralStorageBytes: left(
+      ephemeralStorageBytes,
+      reserved('ephemeral-storage', bytesOf) + threshold('nodefs.available', ephemeralStorageBytes),
+    ),
+  }
+}
+
+export interface Room {
+  readonly cpuMilli: number
+  readonly memoryBytes: number
+  readonly ephemeralStorageBytes: number
+}
+
+export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
+  const { facts, configuration } = input
+  const fixed = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(configuration.maxPods) }
+  const room = allocatable(input)
+  return {
+    capacity: {
+      ...fixed,
+      cpu: String(facts.cpuCount),
+      memory: kibibytes(facts.memoryBytes),
+      'ephemeral-storage': kibibytes(facts.ephemeralStorageBytes),
+    },
     allocatable: {
       ...fixed,
-      memory: kibibytes(facts.memoryBytes - RESERVED_MEMORY_BYTES),
-      'ephemeral-storage': String(Math.floor((facts.ephemeralStorageBytes * ALLOCATABLE_STORAGE_PERCENT) / 100)),
+      cpu: quantityOfMilli(room.cpuMilli),
+      memory: kibibytes(room.memoryBytes),
+      'ephemeral-storage': String(room.ephemeralStorageBytes),
     },
     conditions: conditions(input, previous?.conditions ?? []),
     addresses: input.addresses,
@@ -56,12 +92,28 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
   }
 }
 
-function conditions({ problems, now }: NodeStatusInput, previous: readonly NodeCondition[]): readonly NodeCondition[] {
+/** What each condition says while all is well, and when not. */
+const PRESSURES: readonly (readonly [Pressure, readonly [string, string], readonly [string, string]])[] = [
+  [
+    'MemoryPressure',
+    ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
+    ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
+  ],
+  ['DiskPressure', ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'], ['KubeletHasDiskPressure', 'kubelet has disk pressure']],
+  [
+    'PIDPressure',
+    ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
+    ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
+  ],
+]
+
+function conditions({ problems, pressure, now }: NodeStatusInput, previous: readonly NodeCondition[]): readonly NodeCondition[] {
   const isReady = problems.length === 0
   const words: readonly Pick<NodeCondition, 'type' | 'status' | 'reason' | 'message'>[] = [
-    { type: 'MemoryPressure', status: 'False', reason: 'KubeletHasSufficientMemory', message: 'kubelet has sufficient memory available' },
-    { type: 'DiskPressure', status: 'False', reason: 'KubeletHasNoDiskPressure', message: 'kubelet has no disk pressure' },
-    { type: 'PIDPressure', status: 'False', reason: 'KubeletHasSufficientPID', message: 'kubelet has sufficient PID available' },
+    ...PRESSURES.map(([type, calm, strained]) => {
+      const [reason, message] = pressure.includes(type) ? strained : calm
+      return { type, status: pressure.includes(type) ? 'True' : 'False', reason, message }
+    }),
     {
       type: 'Ready',
       status: isReady ? 'True' : 'False',

@@ -20,8 +20,14 @@ export interface PodStatusInput extends StatusInput {
   readonly isTerminal: boolean
   readonly resize: { readonly problem: string } | undefined
   /** The node decided that the pod failed (deadline, admission). */
-  readonly failure?: { readonly reason: string; readonly message: string } | undefined
+  readonly failure?: { readonly reason: string; readonly message: string; readonly isDisruption?: boolean } | undefined
 }
+
+const DISRUPTION = 'DisruptionTarget'
+const BY_KUBELET = 'TerminationByKubelet'
+
+/** A disruption is whoever's causes it. */
+const isOwn = ({ type, reason }: PodCondition): boolean => NODE_CONDITIONS.has(type) || (type === DISRUPTION && reason === BY_KUBELET)
 
 export function podStatus(input: PodStatusInput): PodStatus {
   const { pod, observed, previous } = input
@@ -38,7 +44,7 @@ export function podStatus(input: PodStatusInput): PodStatus {
   // A pod that was ended before it came to anything has failed.
   const phase = ended ?? (input.isTerminal && !isTerminalPhase(found) ? 'Failed' : found)
 
-  const foreign = (pod.status?.conditions ?? []).filter((condition) => !NODE_CONDITIONS.has(condition.type))
+  const foreign = (pod.status?.conditions ?? []).filter((condition) => !isOwn(condition))
   const verdicts = podConditions({
     pod,
     phase,
@@ -48,6 +54,7 @@ export function podStatus(input: PodStatusInput): PodStatus {
     foreign,
     resize: input.resize,
   })
+  if (input.failure?.isDisruption) verdicts.push({ type: DISRUPTION, status: 'True', reason: BY_KUBELET, message: input.failure.message })
   const conditions = verdicts.map((verdict) => conditionAt(verdict, previous.conditions ?? [], input))
   const keepsReason = phase === previous.phase
   const reason = input.failure?.reason ?? (keepsReason ? previous.reason : undefined)
@@ -134,7 +141,7 @@ export function podStatusPatch(pod: Pod, next: PodStatus): { metadata: { uid: st
   for (const field of ['reason', 'message'] as const) if (current[field] && !next[field]) status[field] = null
   const conditions: Record<string, unknown>[] = []
   for (const condition of next.conditions ?? []) {
-    if (!NODE_CONDITIONS.has(condition.type)) continue
+    if (!isOwn(condition)) continue
     const now = current.conditions?.find(({ type }) => type === condition.type)
     if (now && !conditionDiffers(now, condition)) continue
     const patch: Record<string, unknown> = { ...condition }

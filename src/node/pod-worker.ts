@@ -36,6 +36,13 @@ import { createPodVolumes } from './volumes/pod-volumes.ts'
 
 export type WorkerState = 'running' | 'terminating' | 'ended' | 'gone'
 
+/** Why the node ends a pod, and how long that may take. */
+export interface Eviction extends Rejection {
+  readonly graceSeconds: number
+  /** The pod's condition DisruptionTarget says so too (KEP-3329). */
+  readonly isDisruption?: boolean
+}
+
 export interface PodWorker {
   readonly state: WorkerState
   readonly pod: Pod
@@ -45,6 +52,8 @@ export interface PodWorker {
   removed(pod: Pod): void
   /** Something happened to a container or sandbox of this pod. */
   observe(event: RuntimeEvent): void
+  /** The node ends a pod that runs, for its own reasons: it fails. */
+  evict(eviction: Eviction): void
   /** Until the pod is gone or the signal aborts (then everything is left as it is, to be adopted). */
   run(): Promise<void>
   /** Settles when `run` has. */
@@ -103,7 +112,7 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
   let isRemoved = false
   let isFinished = false
   let isClean = false
-  let failure: Rejection | undefined = rejection
+  let failure: (Rejection & Partial<Eviction>) | undefined = rejection
   if (rejection) events.pod('Warning', rejection.reason, rejection.message)
   /** What running containers were given last, by id. */
   const applied = new Map<string, ResourceRequirements>()
@@ -365,7 +374,8 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
     await observer.relist()
     const alive = observer.current.containers.filter(isAlive)
     const pod = writer.pod
-    await killAll({ node, pod, events, graceSeconds: podGraceSeconds(pod), podIP: podIPs()[0], signal }, alive)
+    const graceSeconds = failure?.graceSeconds === undefined ? podGraceSeconds(pod) : Math.max(failure.graceSeconds, 1)
+    await killAll({ node, pod, events, graceSeconds, podIP: podIPs()[0], signal }, alive)
     await Promise.all(alive.map(({ id }) => observer.refreshContainer(id)))
     publish()
     for (const sandbox of observer.current.sandboxes) {
@@ -473,6 +483,13 @@ export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSign
       isRemoved = true
       work.abort()
       if (state === 'terminating') hasten(0)
+      wake()
+    },
+    evict(eviction) {
+      if (state !== 'running' || failure) return
+      failure = eviction
+      events.pod('Warning', eviction.reason, eviction.message)
+      work.abort()
       wake()
     },
     observe(event) {

@@ -20,6 +20,7 @@ import type {
   WireSandbox,
   WireSandboxStatus,
 } from './cri-messages.ts'
+import { PAUSE_IMAGE } from './pause-image.ts'
 
 const STATES: Readonly<Record<WireContainerState, ContainerState>> = {
   CONTAINER_CREATED: 'CREATED',
@@ -53,6 +54,7 @@ export function containerSummaryOf(container: WireContainer): ContainerSummary {
   return {
     id: container.id,
     sandboxId: container.pod_sandbox_id,
+    imageRef: container.image_ref,
     metadata: { name: container.metadata.name, attempt: container.metadata.attempt },
     state: STATES[container.state],
     createdAtMs: millisecondsOf(container.created_at),
@@ -130,5 +132,7 @@ export function imageOf(image: WireImage): Image {
     sizeBytes: Number(image.size),
     ...(image.uid ? { uid: Number(image.uid.value) } : {}),
     ...(image.username === '' ? {} : { username: image.username }),
+    // containerd pins the image of sandboxes from 1.7 on.
+    ...(image.pinned || image.repo_tags.includes(PAUSE_IMAGE) ? { isPinned: true } : {}),
   }
 }

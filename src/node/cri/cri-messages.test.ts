@@ -139,7 +139,7 @@ test('answers are translated', () => {
   const wire = { started_at: '0', finished_at: '0', exit_code: 0, image: null, image_ref: '', reason: '', message: '', log_path: '' }
   assert.equal(containerStatusOf({ ...common, ...wire, metadata, state: 'CONTAINER_CREATED' }).startedAtMs, 0)
   assert.equal(millisecondsOf('9999999'), 9)
-  const image = { id: 's', repo_tags: [], repo_digests: [], size: '5000000000', username: '' }
+  const image = { id: 's', repo_tags: [], repo_digests: [], size: '5000000000', username: '', pinned: false }
   assert.deepEqual(imageOf({ ...image, uid: { value: '0' } }), { id: 's', tags: [], digests: [], sizeBytes: 5_000_000_000, uid: 0 })
   assert.deepEqual(imageOf({ ...image, uid: null, username: 'web' }), {
     id: 's',

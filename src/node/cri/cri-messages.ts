@@ -25,6 +25,7 @@ export type WireContainerState = 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CO
 export interface WireContainer {
   readonly id: string
   readonly pod_sandbox_id: string
+  readonly image_ref: string
   readonly metadata: { readonly name: string; readonly attempt: number }
   readonly state: WireContainerState
   readonly created_at: string
@@ -66,7 +67,7 @@ export interface WireSandboxStats {
   } | null
 }
 
-export interface WireContainerStatus extends Omit<WireContainer, 'pod_sandbox_id'> {
+export interface WireContainerStatus extends Omit<WireContainer, 'pod_sandbox_id' | 'image_ref'> {
   readonly started_at: string
   readonly finished_at: string
   readonly exit_code: number
@@ -84,6 +85,7 @@ export interface WireImage {
   readonly size: string
   readonly uid: { readonly value: string } | null
   readonly username: string
+  readonly pinned: boolean
 }
 
 export interface WireCondition {

@@ -112,8 +112,8 @@ message StopContainerRequest { string container_id = 1; int64 timeout = 2 }
 message ContainerFilter { string id = 1; string pod_sandbox_id = 3 }
 message ListContainersRequest { ContainerFilter filter = 1 }
 message Container {
-  string id = 1; string pod_sandbox_id = 2; ContainerMetadata metadata = 3; ContainerState state = 6; int64 created_at = 7
-  map<string,string> labels = 8; map<string,string> annotations = 9
+  string id = 1; string pod_sandbox_id = 2; ContainerMetadata metadata = 3; string image_ref = 5; ContainerState state = 6
+  int64 created_at = 7; map<string,string> labels = 8; map<string,string> annotations = 9
 }
 message ListContainersResponse { repeated Container containers = 1 }
 message ContainerStatus {
@@ -151,6 +151,7 @@ message AttachRequest { string container_id = 1; bool stdin = 2; bool tty = 3; b
 message PortForwardRequest { string pod_sandbox_id = 1; repeated int32 port = 2 }
 message Image {
   string id = 1; repeated string repo_tags = 2; repeated string repo_digests = 3; uint64 size = 4; Int64Value uid = 5; string username = 6
+  bool pinned = 8
 }
 message ListImagesResponse { repeated Image images = 1 }
 message ImageRequest { ImageSpec image = 1 }

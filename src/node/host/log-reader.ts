@@ -9,7 +9,7 @@ const CHUNK_BYTES = 64 * 1024
 /** For file systems without notices. */
 const LOOK_MS = 1000
 /** How often a log that does not exist yet is looked for. */
-const APPEAR_MS = 50
+const APPEAR_MS = 20
 
 async function openWhenThere(path: string, until: AbortSignal | undefined, signal: AbortSignal): Promise<FileHandle | undefined> {
   for (;;) {
@@ -92,7 +92,10 @@ async function* readFile(
         continue
       }
       if (isLast) return false
-      if (!hasChanged) {
+      if (current === undefined) {
+        // Between two names: nobody tells when the new file is there.
+        await pause(APPEAR_MS, AbortSignal.any([signal, until]))
+      } else if (!hasChanged) {
         const woken = new AbortController()
         wake = () => woken.abort()
         await pause(LOOK_MS, AbortSignal.any([signal, until, woken.signal]))
