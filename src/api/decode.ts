@@ -326,15 +326,24 @@ export function strictFaults(
   const isWithinUnknown = (path: string): boolean =>
     unknown.some((other) => path === other || path.startsWith(`${other}.`) || path.startsWith(`${other}[`))
   const repeated = duplicates.filter((path) => !isWithinUnknown(path))
-  const faults = [
-    ...repeated.map((path) => ({ path, text: path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}` })),
-    ...unknown.map((path) => ({ path, text: `unknown field ${JSON.stringify(path)}` })),
-  ]
+  const faults = [...repetitions(repeated), ...unknown.map((path) => ({ path, text: `unknown field ${JSON.stringify(path)}` }))]
   const position = ({ path }: { readonly path: string }): number => positions?.get(path) ?? Infinity
   // An unknown place compares as equal: such faults stay behind the others in the order given.
   const ordered = positions ? faults.toSorted((a, b) => (position(a) === position(b) ? 0 : position(a) - position(b))) : faults
   return ordered.map(({ text }) => text)
 }
 
+const isLine = (fault: string): boolean => fault.startsWith('line ')
+
+/** Fields given twice: JSON's by path, YAML's in the words of its reader. */
+export function repetitions(duplicates: readonly string[]): readonly { readonly path: string; readonly text: string }[] {
+  return duplicates.map((path) => ({ path, text: isLine(path) ? path : `duplicate field ${JSON.stringify(path)}` }))
+}
+
 /** Upstream's text for all of them: what `fieldValidation=Strict` answers. */
-export const strictDecodingMessage = (faults: readonly string[]): string => `strict decoding error: ${faults.join(', ')}`
+export function strictDecodingMessage(faults: readonly string[]): string {
+  const lines = faults.filter(isLine)
+  const others = faults.filter((fault) => !isLine(fault))
+  const yaml = lines.length > 0 ? [`yaml: unmarshal errors:\n  ${lines.join('\n  ')}`] : []
+  return `strict decoding error: ${[...yaml, ...others].join(', ')}`
+}

@@ -1,5 +1,6 @@
 /**
- * JSON patch (RFC 6902) as upstream applies it: all operations or none, at most 10,000 of them, negative indexes count from the end.
+ * JSON patch (RFC 6902) as upstream's library (evanphx/json-patch v4) applies it: all operations or none, at most 10,000 of them,
+ * negative indexes count from the end.
  * The original stays as it is; the result shares with it what no operation touched.
  */
 import type { Json } from './object.ts'
@@ -25,11 +26,12 @@ const fail = (): never => {
   throw unprocessable()
 }
 
+/** Whatever stands before the first slash upstream's library does not look at. */
 function parsePointer(pointer: string): string[] {
-  if (pointer === '') return []
-  if (!pointer.startsWith('/')) return fail()
+  const slash = pointer.indexOf('/')
+  if (slash < 0) return pointer === '' ? [] : fail()
   return pointer
-    .slice(1)
+    .slice(slash + 1)
     .split('/')
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
@@ -92,14 +94,15 @@ class Patcher {
         return this.#copy(path, from ?? fail())
       case 'test':
         // A test for null passes on what is absent, as upstream's does.
-        if (!deepEqual(this.#read(path, value === null || value === undefined) ?? null, value ?? null)) fail()
+        if (!deepEqual(this.#read(path) ?? null, value ?? null)) fail()
         return
       default:
         fail()
     }
   }
 
-  #read(pointer: string, mayBeAbsent = false): Json | undefined {
+  /** Undefined when an object lacks the last part: a test sees null there, and a copy takes it. */
+  #read(pointer: string): Json | undefined {
     const parts = parsePointer(pointer)
     let value = this.#root
     for (const [index, part] of parts.entries()) {
@@ -107,7 +110,7 @@ class Patcher {
       const isLast = index === parts.length - 1
       if (Array.isArray(value)) value = value[indexOf(value, part, false)] as Json
       else if (Object.hasOwn(value, part)) value = (value as Record<string, Json>)[part]
-      else return isLast && mayBeAbsent ? undefined : fail()
+      else return isLast ? undefined : fail()
     }
     return value
   }
@@ -142,10 +145,6 @@ class Patcher {
   }
 
   #add(pointer: string, value: Json): void {
-    if (pointer === '') {
-      this.#root = value
-      return
-    }
     const { parts, last } = this.#split(pointer)
     const parent = this.#parentOf(parts)
     if (Array.isArray(parent)) parent.splice(indexOf(parent, last, true), 0, value)
@@ -170,12 +169,12 @@ class Patcher {
     const { parts, last } = this.#split(pointer)
     const parent = this.#parentOf(parts)
     if (Array.isArray(parent)) parent[indexOf(parent, last, false)] = value
-    else if (Object.hasOwn(parent, last)) parent[last] = value
-    else fail()
+    // As upstream's library has it, not RFC 6902: what an object lacks is set.
+    else parent[last] = value
   }
 
   #copy(pointer: string, from: string): void {
-    const value = this.#read(from) ?? null
+    const value = (from === '' ? fail() : this.#read(from)) ?? null
     this.#copied += sizeOf(value, MAX_COPIED - this.#copied)
     if (this.#copied > MAX_COPIED) fail()
     // Now two places hold the value: neither may be changed in place.

@@ -83,7 +83,8 @@ test('JSON patch: every operation', () => {
 test('JSON patch: what does not fit changes nothing and says no more than upstream', () => {
   for (const patch of [
     [{ op: 'remove', path: '/b' }],
-    [{ op: 'replace', path: '/b', value: 1 }],
+    [{ op: 'replace', path: '/l/1', value: 1 }],
+    [{ op: 'add', path: '', value: {} }],
     [{ op: 'add', path: '/b/c', value: 1 }],
     [{ op: 'test', path: '/a', value: 2 }],
     [{ op: 'add', path: '/l/3', value: 2 }],
@@ -104,8 +105,8 @@ test('JSON patch: what does not fit changes nothing and says no more than upstre
       ),
     { code: 413 },
   )
-  const doubling = Array.from({ length: 60 }, (_, index) => ({ op: 'copy', from: '', path: `/k${index}` }))
-  assert.throws(() => applyJsonPatch({ a: 'x'.repeat(1000) }, doubling), { code: 422 })
+  const doubling = Array.from({ length: 60 }, (_, index) => ({ op: 'copy', from: '/a', path: `/a/k${index}` }))
+  assert.throws(() => applyJsonPatch({ a: { x: 'x'.repeat(1000) } }, doubling), { code: 422 })
 })
 
 const pod = freeze({

@@ -89,13 +89,13 @@ export const conflict = (group: string, resource: string, name: string, why: str
     details: detailsOf(group, resource, name),
   })
 
-/** What upstream has no reason for: errors of its storage and codecs that nobody turned into a Status. */
-export const unexplained = (message: string): ApiError =>
-  new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
-
 /** What upstream's server makes of an error that is no Status: a 500 without a reason. */
 export const plainFailure = (message: string): ApiError =>
   new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
+
+/** No route takes the method at the path: the text is of upstream's HTTP library. */
+export const noRoute = (): ApiError =>
+  failure('MethodNotAllowed', 'the server does not allow this method on the requested resource', { details: {} })
 
 export const badRequest = (message: string): ApiError => failure('BadRequest', message)
 

@@ -220,7 +220,14 @@ async function answerAs(
   const user = acting instanceof Promise ? await acting : acting
   const call: Call = { request, info, user, warnings: [] }
   await authorizeOrThrow(core.authorizer, { ...info, user })
-  const response = await route(core, call, paths)
+  let response: ApiResponse
+  try {
+    response = await route(core, call, paths)
+  } catch (error) {
+    // What was warned of is told with the refusal.
+    if (call.warnings.length === 0) throw error
+    response = failed(core.runtime, request, error)
+  }
   return call.warnings.length === 0 ? response : { ...response, warnings: [...(response.warnings ?? []), ...new Set(call.warnings)] }
 }
 

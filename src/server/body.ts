@@ -2,6 +2,7 @@
  * The body of a request: decoded by its content type, checked against the kind that the path is about, with unknown and duplicate
  * fields ignored, warned of or refused as the client asked (fieldValidation).
  */
+import { strictDecodingMessage } from '../api/decode.ts'
 import type { KubeObject } from '../api/object.ts'
 import { parseApiVersion } from '../api/schema.ts'
 import { builtInSchemas } from '../api/schema-table.ts'
@@ -43,10 +44,7 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   const raw = readObject(call, unrecognized)
   // Nothing at all is an object without fields, whatever it is written in.
   const value = raw.value === null ? {} : raw.value
-  if (typeof value !== 'object' || Array.isArray(value)) {
-    const type = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-    throw unrecognized(`${NO_KIND}json: cannot unmarshal ${jsonKind(value)} into Go value of type ${type}`)
-  }
+  if (typeof value !== 'object' || Array.isArray(value)) throw unrecognized(noKind(value))
   const { apiVersion = expected.apiVersion, kind = expectedKind } = value as KubeObject
   for (const [field, given] of Object.entries({ apiVersion, kind })) {
     if (typeof given !== 'string' && given !== null)
@@ -54,19 +52,34 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   }
   const named = { ...value, apiVersion: apiVersion || expected.apiVersion, kind: kind || expectedKind }
   const fault = kindFault(named, expected)
-  if (fault) throw fault === 'malformed' ? unrecognized(`unexpected GroupVersion string: ${named.apiVersion}`) : fault
+  if (fault?.when === 'parsing') throw unrecognized(fault.why)
+  if (fault) throw badRequest(fault.when === 'converting' ? `${cannotBe(named, expectedKind)}${fault.why}` : fault.why)
   return decodeValue(call, named, expected.rules, raw)
 }
 
 const NO_KIND = "couldn't get version/kind; json parse error: "
 
+/** As `rawBody`; what cannot be read is refused in the words of upstream's codec, which looks for the kind first. */
+export function rawObject(call: Call): RawBody | undefined {
+  try {
+    return rawBody(call)
+  } catch (error) {
+    if (!isApiError(error, 'BadRequest') || !isJson(call)) throw error
+    throw badRequest(NO_KIND + error.message)
+  }
+}
+
+/** A body that is no object has no kind. */
+export const noKind = (value: unknown): string =>
+  `${NO_KIND}json: cannot unmarshal ${jsonKind(value)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }`
+
 function readObject(call: Call, unrecognized: (why: string) => Error): RawBody {
   try {
-    const raw = rawBody(call)
+    const raw = rawObject(call)
     if (raw) return raw
   } catch (error) {
     if (!isApiError(error, 'BadRequest')) throw error
-    throw unrecognized(isJson(call) ? NO_KIND + error.message : error.message)
+    throw unrecognized(error.message)
   }
   throw unrecognized(`${NO_KIND}unexpected end of JSON input`)
 }
@@ -84,16 +97,16 @@ export function decodeValue(
   found: Pick<RawBody, 'duplicates' | 'positions'> = { duplicates: [] },
 ): KubeObject {
   const validation = fieldValidation(call.request.query)
-  const told = (why: string) => {
-    const { version } = parseApiVersion(value.apiVersion ?? '')
-    return badRequest(`${value.kind} in version ${JSON.stringify(version)} cannot be handled as a ${value.kind}: ${why}`)
-  }
+  const told = (why: string) => badRequest(`${cannotBe(value, value.kind ?? '')}${why}`)
   const decoded = decodeOr(told, () => rules.decode(value, found.duplicates, found.positions))
   if (decoded.strict.length === 0 || validation === 'Ignore') return decoded.object
-  if (validation === 'Strict') throw told(`strict decoding error: ${decoded.strict.join(', ')}`)
+  if (validation === 'Strict') throw told(strictDecodingMessage(decoded.strict))
   call.warnings.push(...decoded.strict)
   return decoded.object
 }
+
+const cannotBe = ({ apiVersion = '', kind }: KubeObject, expected: string): string =>
+  `${kind} in version ${JSON.stringify(parseApiVersion(apiVersion).version)} cannot be handled as a ${expected}: `
 
 function decodeOr<T>(told: (why: string) => Error, decode: () => T): T {
   try {
@@ -104,32 +117,35 @@ function decodeOr<T>(told: (why: string) => Error, decode: () => T): T {
   }
 }
 
+export interface KindFault {
+  /** Whether upstream finds it before it knows of any kind, in the conversion, or after that. */
+  readonly when: 'parsing' | 'converting' | 'comparing'
+  readonly why: string
+}
+
 /**
  * What is wrong with the kind that an object says it is: nothing of the scheme, a kind of it that is not this one, or the same kind
  * in another version. Custom resources have a scheme of their own each, which knows them alone.
  */
-export function kindFault(object: KubeObject, expected: Omit<ExpectedKind, 'rules'>): Error | 'malformed' | undefined {
+export function kindFault(object: KubeObject, expected: Omit<ExpectedKind, 'rules'>): KindFault | undefined {
   const { apiVersion = '', kind = '' } = object
   const isVersion = apiVersion === expected.apiVersion || expected.alsoAccepts?.includes(apiVersion)
   if (isVersion && kind === expected.kind) return undefined
-  if (apiVersion.split('/').length > 2) return 'malformed'
+  if (apiVersion.split('/').length > 2) return { when: 'parsing', why: `unexpected GroupVersion string: ${apiVersion}` }
   const wanted = { ...parseApiVersion(expected.apiVersion), kind: expected.kind }
   const given = { ...parseApiVersion(apiVersion), kind }
-  const refused = (why: string) =>
-    badRequest(`${kind} in version ${JSON.stringify(given.version)} cannot be handled as a ${expected.kind}: ${why}`)
-  if (builtInSchemas.schemaOfKind(wanted)) {
-    if (!builtInSchemas.schemaOfKind(given)) return refused(notRegistered(apiVersion, kind))
-    if (kind !== wanted.kind || given.group !== wanted.group) {
-      const internal = `${wanted.group.split('.')[0] || 'core'}.${wanted.kind}`
-      return refused(`converting (${given.version}.${kind}) to (${internal}): unknown conversion`)
-    }
+  const isBuiltIn = builtInSchemas.schemaOfKind(wanted) !== undefined
+  if (isBuiltIn && !builtInSchemas.schemaOfKind(given)) return { when: 'converting', why: notRegistered(apiVersion, kind) }
+  if (kind !== wanted.kind || (isBuiltIn && given.group !== wanted.group)) {
+    const target = isBuiltIn ? wanted.group.split('.')[0] || 'core' : wanted.version
+    return { when: 'converting', why: `converting (${given.version}.${kind}) to (${target}.${wanted.kind}): unknown conversion` }
   }
-  if (!isVersion)
-    return badRequest(`the API version in the data (${apiVersion}) does not match the expected API version (${expected.apiVersion})`)
-  return refused(`converting (${given.version}.${kind}) to (${wanted.version}.${wanted.kind}): unknown conversion`)
+  const why = `the API version in the data (${apiVersion}) does not match the expected API version (${expected.apiVersion})`
+  return { when: 'comparing', why }
 }
 
-const notRegistered = (apiVersion: string, kind: string): string =>
+/** Of a kind that upstream's scheme does not hold. */
+export const notRegistered = (apiVersion: string, kind: string): string =>
   `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "pkg/runtime/scheme.go:111"`
 
 /** A value's kind in the words of Go's decoder. */

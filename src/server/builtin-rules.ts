@@ -3,13 +3,20 @@ import { applyTypeOf, emptyObject } from '../api/apply/apply-types.ts'
 import { applyDefaults } from '../api/defaults.ts'
 import { decodeObject, strictFaults } from '../api/decode.ts'
 import type { Json, KubeObject } from '../api/object.ts'
-import { apiVersionOf, type ResourceInfo, type TypeSchema } from '../api/schema.ts'
+import { apiVersionOf, type GroupVersionKind, type ResourceInfo, type TypeSchema } from '../api/schema.ts'
 import { applyStrategicMerge } from '../api/strategic-merge.ts'
-import { schemaOf } from '../api/schema-table.ts'
+import { schemaOf, typeNameOfKind } from '../api/schema-table.ts'
 import { assert } from '../base/assert.ts'
 import type { KindRules } from './kind-rules.ts'
 
 export const builtinRules = (info: ResourceInfo): KindRules => typeRules(info.type ?? '')
+
+/** The rules of a kind that the schema table knows. */
+export function rulesOf(gvk: GroupVersionKind): KindRules {
+  const name = typeNameOfKind(gvk)
+  assert(name, `no type of ${gvk.kind}`)
+  return typeRules(name)
+}
 
 const known = new Map<string, KindRules>()
 

@@ -1,7 +1,7 @@
 /** POST to a collection: names, and one more try with another name when a generated one is taken. */
 import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
-import { alreadyExists, ApiError, failure, qualifiedResource, unexplained, type StatusReason } from '../api/status.ts'
+import { alreadyExists, ApiError, failure, qualifiedResource, plainFailure, type StatusReason } from '../api/status.ts'
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
@@ -19,7 +19,7 @@ export async function create(core: Core, call: ResourceCall): Promise<ApiRespons
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
   // Upstream's storage refuses it, and so not a dry run.
   if (/[1-9]/.test(body.metadata?.resourceVersion ?? '') && !isDryRun(options))
-    throw unexplained('resourceVersion should not be set on objects to be created')
+    throw plainFailure('resourceVersion should not be set on objects to be created')
   const object = inNamespace(wipeSystemFields(served.toStored(body)), served.stored.isNamespaced ? info.namespace : '')
   const stored = await createObject(core, call, object, { options, isDryRun: isDryRun(options) })
   return { type: 'object', status: 201, stored: await settle(() => stored.in(served.view)) }

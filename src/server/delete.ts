@@ -87,11 +87,16 @@ export async function deleteObject(
     if (plan.type === 'pending') return { revision: old, isGone: false }
     const undo = await admitOnly(core, write, undefined)
     const outcome = plan.type === 'gone' ? await erase(core, stored, old, dry) : await mark(core, stored, old, plan.object, dry)
-    if (outcome) return outcome
+    if (outcome) return plan.type === 'gone' && plan.object ? { ...outcome, revision: shownAs(outcome.revision, plan.object) } : outcome
     await undo()
     if (options.preconditions?.resourceVersion !== undefined) throw modifiedConflict(group, resource, name)
   }
   throw modifiedConflict(group, resource, name)
+}
+
+function shownAs({ key, revision }: Revision, object: KubeObject): Revision {
+  const value = withMetadata(object, without(object.metadata!, 'resourceVersion'))
+  return new Revision(key, revision, serialise(value), value)
 }
 
 function checkPreconditions({ stored }: ServedResource, old: Revision, { preconditions }: DeleteOptions): void {
@@ -108,7 +113,10 @@ function checkPreconditions({ stored }: ServedResource, old: Revision, { precond
 
 type DeletionPlan =
   /** Nothing to do: a deletion is under way and is not shortened. */
-  { readonly type: 'pending' } | { readonly type: 'mark'; readonly object: KubeObject } | { readonly type: 'gone' }
+  | { readonly type: 'pending' }
+  | { readonly type: 'mark'; readonly object: KubeObject }
+  /** `object`: how the answer shows it, where that is not as it was stored. */
+  | { readonly type: 'gone'; readonly object?: KubeObject }
 
 /** Decides what a delete does to the object as it is. */
 export function planDeletion(
@@ -130,7 +138,7 @@ export function planDeletion(
   const marked = withMetadata(graceful ?? object, finalizers.length > 0 ? metadata : without(metadata, 'finalizers'))
   if (graceful) {
     const isOver = graceful.metadata?.deletionGracePeriodSeconds === 0 && finalizers.length === 0
-    return isOver ? { type: 'gone' } : { type: 'mark', object: marked }
+    return isOver ? { type: 'gone', object: marked } : { type: 'mark', object: marked }
   }
   return finalizers.length > 0 ? { type: 'mark', object: markDeleting(timestamp(runtime.clock), marked) } : { type: 'gone' }
 }

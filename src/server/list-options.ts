@@ -10,7 +10,7 @@ import {
   type LabelRequirement,
 } from '../api/selectors.ts'
 import type { KubeObject } from '../api/object.ts'
-import { badRequest, invalid, type FieldError } from '../api/status.ts'
+import { badRequest, invalid, plainFailure, type FieldError } from '../api/status.ts'
 import { isTrue } from './request-info.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { labelTerm, type Predicate, type Term, type WatchScope } from './watch-scope.ts'
@@ -33,7 +33,8 @@ export function parseListOptions(query: URLSearchParams, isWatch: boolean): List
     isWatch,
     labelSelector: query.get('labelSelector') ?? '',
     fieldSelector: query.get('fieldSelector') ?? '',
-    limit: integer(query, 'limit') ?? 0,
+    // Less than nothing is no limit.
+    limit: Math.max(integer(query, 'limit') ?? 0, 0),
     continue: query.get('continue') ?? '',
     resourceVersion: query.get('resourceVersion') ?? '',
     resourceVersionMatch: query.get('resourceVersionMatch') ?? '',
@@ -55,7 +56,7 @@ function withInitialEvents(options: ListOptions): ListOptions {
 
 function integer(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name)
-  if (text === null || text === '') return undefined
+  if (text === null) return undefined
   if (!/^[+-]?\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
   return Number(text)
 }
@@ -98,15 +99,15 @@ function watchErrors(options: ListOptions): readonly FieldError[] {
   return errors
 }
 
-/** A revision as the wire spells it; upstream's text for what is no number, which names the resource. */
-export function parseRevision(text: string, { group, resource }: { readonly group: string; readonly resource: string }): number {
+/** A revision as the wire spells it. What is no number upstream's lists refuse; its gets and watches have no reason for it. */
+export function parseRevision(text: string, refuse: (why: string) => Error = plainFailure): number {
   if (text === '') return 0
-  if (!/^\d+$/.test(text)) {
-    const detail = `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`
-    throw invalid(group, resource, '', [{ type: 'FieldValueInvalid', field: 'resourceVersion', detail }])
-  }
-  return Number(text)
+  if (/^\d+$/.test(text)) return Number(text)
+  const shown = JSON.stringify(text)
+  throw refuse(`resourceVersion: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`)
 }
+
+export const refusedByList = (why: string): Error => badRequest(`invalid resource version: ${why}`)
 
 export interface Selection {
   readonly scope: WatchScope
@@ -127,17 +128,17 @@ export function select(
   const labels = labelRequirements.length === 0 ? undefined : compileRequirements(labelRequirements)
   const requirements = options.fieldSelector === '' ? [] : parseFieldSelector(options.fieldSelector)
   const checks = requirements.map((requirement) => fieldCheck(served, requirement))
+  const named = requirements.find(({ field, operator }) => field === 'metadata.name' && operator === '=')?.value
+  if (name !== '' && requirements.length > 0 && named !== name) throw badRequest("fieldSelector metadata.name doesn't match requested name")
   let space = namespace
-  let one = name
+  const one = name || (named ?? '')
   const terms: Term[] = []
   for (const { field: path, operator, value } of requirements) {
     if (operator !== '=') continue
-    if (path === 'metadata.name') one = value
-    else if (path === 'metadata.namespace' && space === '' && served.stored.isNamespaced) space = value
-    else if (path !== 'metadata.namespace')
+    if (path === 'metadata.namespace' && space === '' && served.stored.isNamespaced) space = value
+    else if (path !== 'metadata.namespace' && path !== 'metadata.name')
       terms.push({ name: storedLabel(served, path), isLabel: false, value, read: fieldReader(served, path) })
   }
-  if (name !== '' && one !== name) throw badRequest("fieldSelector metadata.name doesn't match requested name")
   const prefix = served.stored.isNamespaced && space !== '' ? `${space}/` : ''
   const isOneKey = one !== '' && (!served.stored.isNamespaced || space !== '')
   if (one !== '' && !isOneKey && name !== '') checks.push((object) => object.metadata?.name === name)
@@ -176,16 +177,19 @@ function fieldReader(served: ServedResource, field: string): (object: Parameters
   throw badRequest(served.stored.isCustom ? `field label not supported: ${field}` : unsupportedField(served, field))
 }
 
-/** events.k8s.io renames what v1 calls otherwise; its objects are stored as v1. */
-const storedLabel = ({ info, stored }: ServedResource, field: string): string =>
-  info.group === stored.group
-    ? field
-    : field.replace(/^regarding\./, 'involvedObject.').replace(/^reportingController$/, 'reportingComponent')
+/** events.k8s.io calls otherwise what v1 does, and knows it by its own names alone; its objects are stored as v1. */
+function storedLabel({ info, stored }: ServedResource, field: string): string {
+  if (info.group === stored.group) return field
+  if (field.startsWith('regarding.')) return field.replace('regarding.', 'involvedObject.')
+  if (field === 'reportingController') return 'reportingComponent'
+  return /^involvedObject\.|^reportingComponent$|^source$/.test(field) ? '' : field
+}
 
-/** Kinds with selectable fields of their own name themselves in the error upstream; the others speak of the label alone. */
-function unsupportedField(served: ServedResource, field: string): string {
-  const hasOwn = served.stored.definition.fieldSelectors !== undefined
-  return hasOwn
+/** Upstream's conversion functions have a text each; kinds without one share another. */
+function unsupportedField({ info, stored }: ServedResource, field: string): string {
+  if (info.kind === 'Job') return `field label ${JSON.stringify(field)} not supported for Job`
+  if (info.kind === 'ResourceSlice') return `field label not supported for ${info.group}/${info.version}, Kind=ResourceSlice: ${field}`
+  return stored.definition.fieldSelectors
     ? `field label not supported: ${field}`
     : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
 }

@@ -1,7 +1,8 @@
 /** The options of writes (metav1.CreateOptions, UpdateOptions, PatchOptions, DeleteOptions) out of query and body. */
 import type { KubeObject } from '../api/object.ts'
 import { badRequest, invalid, type FieldError } from '../api/status.ts'
-import { rawBody } from './body.ts'
+import { noKind, notRegistered, rawObject } from './body.ts'
+import { rulesOf } from './builtin-rules.ts'
 import { managerFaults } from './apply/manager-name.ts'
 import type { Call } from './core.ts'
 import { isTrue } from './request-info.ts'
@@ -75,12 +76,25 @@ const POLICIES: ReadonlySet<string> = new Set(['Foreground', 'Background', 'Orph
 
 /** From the body when there is one, else from the query. */
 export function deleteOptions(call: Call): DeleteOptions {
-  const raw = rawBody(call)
-  if (raw && (typeof raw.value !== 'object' || raw.value === null || Array.isArray(raw.value)))
-    throw badRequest('decoded object cannot be converted to DeleteOptions')
-  const given = raw ? (raw.value as DeleteOptions) : fromQuery(call.request.query)
-  if (given.kind !== undefined && given.kind !== 'DeleteOptions') throw badRequest('decoded object cannot be converted to DeleteOptions')
-  return checkedDeleteOptions(given)
+  return checkedDeleteOptions(readDeleteOptions(call) ?? fromQuery(call.request.query))
+}
+
+const DELETE_OPTIONS = { group: '', version: 'v1', kind: 'DeleteOptions' } as const
+
+/** Every group version of the API has the kind, and so may the body say. */
+function readDeleteOptions(call: Call): DeleteOptions | undefined {
+  const raw = rawObject(call)
+  if (!raw) return undefined
+  const value = raw.value ?? {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw badRequest(noKind(value))
+  const { kind = 'DeleteOptions', apiVersion } = value as KubeObject
+  if (kind !== 'DeleteOptions') throw badRequest(notRegistered(apiVersion ?? 'v1', kind))
+  try {
+    return rulesOf(DELETE_OPTIONS).decode(value).object
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
+    throw badRequest(error.message)
+  }
 }
 
 export function checkedDeleteOptions(given: DeleteOptions): DeleteOptions {

@@ -3,6 +3,7 @@
  * had been sent whole. Server-side apply goes its own way (apply/apply-patch.ts).
  */
 import type { ApiResponse } from '../api/exchange.ts'
+import { strictDecodingMessage } from '../api/decode.ts'
 import { applyJsonPatch } from '../api/json-patch.ts'
 import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
@@ -77,7 +78,7 @@ export function patcher(call: ResourceCall, expected: ExpectedKind): Apply {
     const decoded = decodePatched(named, rules, (why) => badPatch(read!.shown(patched), why))
     const strict = [...read.strict, ...decoded.strict]
     const validation = fieldValidation(call.request.query)
-    if (strict.length > 0 && validation === 'Strict') throw badPatch(read.shown(patched), `strict decoding error: ${strict.join(', ')}`)
+    if (strict.length > 0 && validation === 'Strict') throw badPatch(read.shown(patched), strictDecodingMessage(strict))
     if (validation === 'Warn') call.warnings.push(...strict)
     return decoded.object
   }
@@ -85,17 +86,18 @@ export function patcher(call: ResourceCall, expected: ExpectedKind): Apply {
 
 function patchedKindFault(patched: KubeObject, expected: ExpectedKind): string | undefined {
   if (!patched.kind) return `Object 'Kind' is missing in '${JSON.stringify(patched)}'`
-  const fault = kindFault(patched, expected)
-  if (fault === 'malformed') return `unexpected GroupVersion string: ${patched.apiVersion}`
-  return fault?.message
+  return kindFault(patched, expected)?.why
 }
 
 function readPatch(call: ResourceCall, contentType: string, rules: Pick<KindRules, 'strategicMerge'>): Patch {
   const { value, duplicates } = patchBody(call, contentType)
   const twice = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
   if (contentType === JSON_PATCH) {
-    const faults = [...twice, ...unknownInOperations(value)].map((fault) => `json patch ${fault}`)
-    return { apply: (original) => applyJsonPatch(original, value), shown: JSON.stringify, strict: faults }
+    const operations = value ?? []
+    if (!Array.isArray(operations))
+      throw badRequest(`error decoding patch: json: cannot unmarshal ${jsonKind(value)} into Go value of type []handlers.jsonPatchOp`)
+    const faults = [...twice, ...unknownInOperations(operations)].map((fault) => `json patch ${fault}`)
+    return { apply: (original) => applyJsonPatch(original, operations), shown: JSON.stringify, strict: faults }
   }
   // Upstream takes null for an object without fields, except where it is merged.
   if (value !== null && (typeof value !== 'object' || Array.isArray(value)))
@@ -109,9 +111,8 @@ const prefixOf = (contentType: string): string => (contentType === STRATEGIC_PAT
 
 const OPERATION_FIELDS: ReadonlySet<string> = new Set(['op', 'path', 'from', 'value'])
 
-function unknownInOperations(value: Json): readonly string[] {
-  if (!Array.isArray(value)) return []
-  return value.flatMap((operation: Json, index) =>
+function unknownInOperations(operations: readonly Json[]): readonly string[] {
+  return operations.flatMap((operation: Json, index) =>
     Object.keys(operation ?? {})
       .filter((key) => !OPERATION_FIELDS.has(key))
       .map((key) => `unknown field "[${index}].${key}"`),

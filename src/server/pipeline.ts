@@ -4,7 +4,7 @@
  * patches and the subresources that write all come through here; the direct transport and HTTPS alike.
  */
 import type { KubeObject } from '../api/object.ts'
-import { invalid, unexplained, type FieldError } from '../api/status.ts'
+import { invalid, plainFailure, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
 import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
 import { isStatusAlone } from './apply/reset-fields.ts'
@@ -16,7 +16,7 @@ import { dedupOwners, keepSystemFields, without, withMetadata } from './metadata
 import type { KindRules } from './kind-rules.ts'
 import type { Claim, WriteContext } from './resource.ts'
 import type { ServedResource, StoredKind } from './resource-registry.ts'
-import { validateObjectMeta, validateObjectMetaUpdate } from './resources/object-meta.ts'
+import { finalizerFaults, validateObjectMeta, validateObjectMetaUpdate } from './resources/object-meta.ts'
 import { Revision, serialise } from './revision.ts'
 import { keepsStatusOnCreate } from './write-policy.ts'
 
@@ -220,6 +220,10 @@ export const writeContext = (core: Core, write: Pick<Write, 'call' | 'subresourc
   read: core.reader,
 })
 
+/** Definitions and API services are of libraries that Kubernetes shares with others. */
+const isKubernetes = ({ isCustom, group }: StoredKind): boolean =>
+  !isCustom && group !== 'apiextensions.k8s.io' && group !== 'apiregistration.k8s.io'
+
 /** The shape that the schema gives, then the kind's own rules; the errors of both in one answer. */
 function validate(write: Write, object: KubeObject): void {
   const { stored } = write.served
@@ -230,7 +234,8 @@ function validate(write: Write, object: KubeObject): void {
     ? validateObjectMetaUpdate(object.metadata, old.metadata)
     : validateObjectMeta(object.metadata, { namespaced: stored.isNamespaced, ...(nameFormat ? { nameFormat } : {}) })
   const shape = rulesFor(write.served).validate?.(object, old, write.subresource || undefined) ?? []
-  const errors: FieldError[] = [...meta, ...shape]
+  // An update's metadata is looked at twice upstream, before its strategy and within: causes come twice, their text once.
+  const errors: FieldError[] = [...meta, ...(old ? meta : []), ...(isKubernetes(stored) ? finalizerFaults(object.metadata) : []), ...shape]
   // The kind's own rules read the object as a whole one: they run when its shape is right.
   if (shape.length === 0) errors.push(...ownErrors(write, object, old))
   if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', errors)
@@ -302,7 +307,7 @@ async function commit(core: Core, write: Write, object: KubeObject): Promise<Out
   if (bytes.length > MAX_VALUE_BYTES) {
     // Rather no owners than no object; an apply needs them.
     if (metadata.managedFields && !write.isOwned) return commit(core, write, withManagedFields(object, undefined))
-    throw unexplained('etcdserver: request is too large')
+    throw plainFailure('etcdserver: request is too large')
   }
   if (write.isDryRun) return dryRun(write, key, bytes, value)
   return put(core, stored, key, bytes, value, write.old?.revision ?? 0)

@@ -7,12 +7,13 @@ import type { ApiResponse, StoredObject, WatchEvent } from '../api/exchange.ts'
 import type { ListMeta } from '../api/generated/meta/v1.ts'
 import type { KubeObject } from '../api/object.ts'
 import { listKindOf } from '../api/schema.ts'
-import { ApiError, badRequest, failure, isApiError, notFound } from '../api/status.ts'
+import { badRequest, failure, isApiError, notFound, type ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Store } from '../store/store.ts'
 import { convertedEvents, RAW } from './custom-resources/converted-events.ts'
 import { settle, settleAll } from './custom-resources/conversion.ts'
-import { parseRevision, select, type ListOptions, type Selection } from './list-options.ts'
+import { decodeContinue, encodeContinue, expiredContinue } from './continue-token.ts'
+import { parseRevision, refusedByList, select, type ListOptions, type Selection } from './list-options.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { Computed, Happening, Revision, type View } from './revision.ts'
 import type { WatchCaches, WatchStart } from './watch-cache.ts'
@@ -33,15 +34,15 @@ const STORE_PAGE = 1000
 
 /** The object, or NotFound. Immediate unless the cache is behind. */
 export async function get(server: Readable, served: ServedResource, key: string, name: string, resourceVersion: string): Promise<Revision> {
-  await fresh(server, served, resourceVersion)
+  await fresh(server, resourceVersion)
   const found = served.stored.cache.get(key)
   if (!found) throw notFound(served.info.group, served.info.resource, name)
   return found
 }
 
 /** Waits until reads at this resourceVersion ("" is now, "0" is whatever there is) can be answered. */
-async function fresh({ runtime, store, caches }: Readable, { info }: ServedResource, resourceVersion: string): Promise<void> {
-  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion, info)
+async function fresh({ runtime, store, caches }: Readable, resourceVersion: string, refuse?: (why: string) => Error): Promise<void> {
+  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion, refuse)
   if (wanted <= caches.revision) return
   const late = Promise.withResolvers<'late'>()
   const cancel = runtime.clock.setTimeout(() => late.resolve('late'), FRESH_TIMEOUT_MS)
@@ -95,7 +96,7 @@ export async function readPage(server: Readable, served: ServedResource, given: 
       throw badRequest('specifying resource version is not allowed when using continue')
     const from = decodeContinue(options.continue, selection.scope.prefix)
     if (from.revision < 0) {
-      await fresh(server, served, '')
+      await fresh(server, '')
       return pageOfCache(served, selection, options.limit, from.after, server.caches.revision)
     }
     if (cache.lastChange <= from.revision && from.revision <= server.caches.revision)
@@ -105,8 +106,8 @@ export async function readPage(server: Readable, served: ServedResource, given: 
   const { resourceVersion, resourceVersionMatch, limit } = options
   const isExact =
     resourceVersionMatch === 'Exact' || (resourceVersionMatch === '' && limit > 0 && resourceVersion !== '' && resourceVersion !== '0')
-  await fresh(server, served, resourceVersion)
-  const wanted = parseRevision(resourceVersion, served.info)
+  await fresh(server, resourceVersion, refusedByList)
+  const wanted = parseRevision(resourceVersion, refusedByList)
   // Upstream answers a list of "0" from its cache whole, whatever the limit.
   if (!isExact) return pageOfCache(served, selection, resourceVersion === '0' ? 0 : limit, undefined, server.caches.revision)
   if (cache.lastChange <= wanted) return pageOfCache(served, selection, limit, undefined, wanted)
@@ -202,45 +203,6 @@ async function pageOfStore(
   }
 }
 
-/** 410 with a token by which the rest can be read as it is now (upstream's words: clients show them). */
-function expiredContinue(after: string, prefix: string): ApiError {
-  const error = failure(
-    'Expired',
-    'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, ' +
-      'or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an ' +
-      'inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.',
-  )
-  return new ApiError({ ...error.status, metadata: { continue: encodeContinue(-1, after, prefix) } })
-}
-
-function encodeContinue(revision: number, lastKey: string, prefix: string): string {
-  const token = JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start: `${lastKey.slice(prefix.length)}\u0000` })
-  return btoa(token).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
-}
-
-function decodeContinue(text: string, prefix: string): { readonly revision: number; readonly after: string } {
-  const token = parseToken(text)
-  if (token.v !== 'meta.k8s.io/v1')
-    throw badRequest(`continue key is not valid: server does not recognize this encoded version ${String(token.v)}`)
-  if (typeof token.rv !== 'number' || token.rv === 0)
-    throw badRequest('continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
-  if (typeof token.start !== 'string' || token.start === '')
-    throw badRequest('continue key is not valid: encoded start key empty (version meta.k8s.io/v1)')
-  if (token.start.split('/').some((part) => part === '..' || part === '.' || part === ''))
-    throw badRequest(`continue key is not valid: ${token.start}`)
-  return { revision: token.rv, after: prefix + token.start.replace(/\0$/, '') }
-}
-
-function parseToken(text: string): { readonly v?: unknown; readonly rv?: unknown; readonly start?: unknown } {
-  try {
-    const value: unknown = JSON.parse(atob(text.replaceAll('-', '+').replaceAll('_', '/')))
-    if (typeof value === 'object' && value !== null) return value
-  } catch (error) {
-    throw badRequest(`continue key is not valid: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  throw badRequest('continue key is not valid')
-}
-
 export interface WatchRequest {
   readonly namespace: string
   readonly name: string
@@ -255,9 +217,9 @@ export interface WatchRequest {
 export async function watch(server: Readable, served: ServedResource, request: WatchRequest): Promise<ApiResponse> {
   const { options, view, signal } = request
   const selection = select(served, request.namespace, request.name, options)
-  const wanted = parseRevision(options.resourceVersion, served.info)
+  const wanted = parseRevision(options.resourceVersion)
   const isFromStart = options.sendInitialEvents === true
-  if (isFromStart || options.resourceVersion === '') await fresh(server, served, options.resourceVersion)
+  if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
   const isFromNow = options.sendInitialEvents === false && wanted === 0
   const { runtime } = server
   const isOutside = served.custom?.isConvertedOutside ?? false

@@ -94,9 +94,11 @@ const nonResource = (method: string, path: string): RequestInfo => ({
 
 /** A list or watch that selects one name is authorised as one of that name. */
 function nameOfSelector(selector: string | null): string | undefined {
-  for (const term of selector?.split(',') ?? []) {
+  // Unescaped commas part terms, escaped ones are of the name.
+  for (const term of selector?.split(/(?<!\\),/) ?? []) {
     const match = /^metadata\.name==?([^=].*)$/.exec(term)
-    if (match && !match[1]!.includes('/')) return match[1]
+    const name = match?.[1]?.replaceAll(/\\([\\,=])/g, '$1')
+    if (name !== undefined && !/[/%]/.test(name) && name !== '.' && name !== '..') return name
   }
   return undefined
 }

@@ -3,7 +3,7 @@
  * for subresources.
  */
 import type { ApiResponse } from '../api/exchange.ts'
-import { failure, qualifiedResource, type ApiError } from '../api/status.ts'
+import { failure, noRoute, qualifiedResource, type ApiError } from '../api/status.ts'
 import type { Verb } from '../api/schema.ts'
 import { forwardToServer } from './aggregation/forward.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
@@ -42,12 +42,19 @@ export async function route(core: Core, call: Call, paths: readonly PathHandler[
 /** Upstream answers unknown paths so, in plain text; as a Status for those that read one. */
 export const pathNotFound = (): ApiError => failure('NotFound', 'the server could not find the requested resource', { details: {} })
 
+/** Kinds that every request is warned of (APILifecycleDeprecated of what is served by default). */
+const DEPRECATED: Readonly<Record<string, string | undefined>> = {
+  'v1/ComponentStatus': 'v1 ComponentStatus is deprecated in v1.19+',
+  'v1/Endpoints': 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
+}
+
 async function routeResource(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info, request } = call
   // A namespaced resource is written in a namespace; lists and watches may look across all.
   if (served.info.namespaced && info.namespace === '' && !COLLECTIVE.has(info.verb)) throw info.name === '' ? noRoute() : pathNotFound()
   if (!served.info.namespaced && info.namespace !== '' && served.info.resource !== 'namespaces') throw pathNotFound()
-  if (served.custom?.warning) call.warnings.push(served.custom.warning)
+  const warning = served.custom ? served.custom.warning : DEPRECATED[`${served.apiVersion}/${served.info.kind}`]
+  if (warning && (info.subresource !== '' || served.info.verbs.includes(info.verb as Verb))) call.warnings.push(warning)
   if (info.subresource !== '') {
     const handler = findSubresource(served, info.subresource)
     if (!handler) throw pathNotFound()
@@ -56,7 +63,7 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
     return answer.type === 'proxied' || answer.type === 'tunnel' ? answer : shaped(core, call, answer)
   }
   const verb = info.verb as Verb
-  if (!served.info.verbs.includes(verb)) throw methodNotAllowed(served, verb, info.name)
+  if (!served.info.verbs.includes(verb)) throw WATCH_PATH.test(info.path) ? pathNotFound() : methodNotAllowed(served, verb)
   switch (verb) {
     case 'get': {
       const key = keyIn(served.info.namespaced, info.namespace, info.name)
@@ -72,7 +79,7 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
     case 'watch':
       return readCollection(core, call, true)
     case 'create':
-      if (info.name !== '') throw methodNotAllowed(served, verb, info.name)
+      if (info.name !== '') throw noRoute()
       if (isReview(served.info.group, served.info.kind)) {
         // Reviews are stored nowhere and have no columns.
         if (tableShape(core, call)) throw notAcceptable()
@@ -91,16 +98,15 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
   }
 }
 
+/** The old paths of watches, which only what can be watched has. */
+const WATCH_PATH = /^\/(?:api|apis\/[^/]+)\/[^/]+\/watch\//
+
 /** What may be asked of all namespaces at once. */
-const COLLECTIVE: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection'])
+const COLLECTIVE: ReadonlySet<string> = new Set(['list', 'watch'])
 
-/** No route takes the method there: the text is of upstream's HTTP library. */
-const noRoute = (): ApiError =>
-  failure('MethodNotAllowed', 'the server does not allow this method on the requested resource', { details: {} })
-
-export function methodNotAllowed(served: ServedResource, verb: string, name: string): ApiError {
-  const { group, resource } = served.info
-  if (verb === '' || (verb === 'create' && name !== '') || ((verb === 'update' || verb === 'patch') && name === '')) return noRoute()
+/** Upstream has routes for the verbs of a built-in kind alone; watches share that of lists, and custom resources have one for all. */
+function methodNotAllowed({ custom, info: { group, resource } }: ServedResource, verb: string): ApiError {
+  if (verb !== 'watch' && !custom) return noRoute()
   return failure('MethodNotAllowed', `${verb} is not supported on resources of kind "${qualifiedResource(group, resource)}"`, {
     details: { ...(group ? { group } : {}), kind: resource },
   })

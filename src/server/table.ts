@@ -6,6 +6,7 @@ import type { KubeObject } from '../api/object.ts'
 import { badRequest, failure } from '../api/status.ts'
 import type { Accepted } from './negotiation.ts'
 import type { Column } from './resource.ts'
+import { ageColumn, nameColumn } from './resources/columns.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { Computed, Happening } from './revision.ts'
 
@@ -45,16 +46,25 @@ export interface TableShape {
   readonly nowMs: number
 }
 
-const columnsOf = (served: ServedResource): readonly Column[] =>
-  served.custom?.columns ?? served.stored.definition.columns ?? DEFAULT_COLUMNS
+/** What upstream's printer shows of a Scale, whatever is scaled. */
+const SCALE_COLUMNS: readonly Column[] = [
+  { name: 'Name', type: 'string', description: 'The name of what is scaled.', cell: nameColumn.cell },
+  { name: 'Desired', type: 'integer', description: 'How many replicas are wanted.', cell: ({ spec }) => spec?.replicas ?? 0 },
+  { name: 'Available', type: 'integer', description: 'How many replicas there are.', cell: ({ status }) => status?.replicas ?? 0 },
+  { ...ageColumn, format: '' },
+]
+
+const columnsOf = (served: ServedResource, isScale: boolean): readonly Column[] =>
+  isScale ? SCALE_COLUMNS : (served.custom?.columns ?? served.stored.definition.columns ?? DEFAULT_COLUMNS)
 
 /** `items` are in the served version; columns are of the stored one, those of custom resources of the served one. */
 function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): KubeObject {
   const include = includeObject(shape.query)
-  const columns = columnsOf(shape.served)
+  const isScale = items[0]?.object.kind === 'Scale'
   const { served } = shape
+  const columns = columnsOf(served, isScale)
   const rows = items.map(({ object }) => ({
-    ...cellsOf(served, columns, served.view.convert && !served.custom ? served.toStored(object) : object, shape.nowMs),
+    ...cellsOf(served, columns, served.view.convert && !served.custom && !isScale ? served.toStored(object) : object, shape.nowMs),
     object: include === 'Object' ? object : include === 'None' ? null : partial(object, shape.accepted),
   }))
   return {

@@ -4,7 +4,7 @@
  */
 import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
-import { badRequest, conflict, invalid, modifiedConflict, notFound } from '../api/status.ts'
+import { badRequest, conflict, invalid, modifiedConflict, notFound, plainFailure } from '../api/status.ts'
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { createObject } from './create.ts'
@@ -15,6 +15,7 @@ import { inNamespace, wipeSystemFields } from './metadata.ts'
 import { isDryRun, writeOptions } from './options.ts'
 import { store, type Write } from './pipeline.ts'
 import { get } from './read.ts'
+import type { StoredKind } from './resource-registry.ts'
 import type { Revision } from './revision.ts'
 import { createsOnUpdate, needsResourceVersion } from './write-policy.ts'
 
@@ -99,12 +100,20 @@ export async function change(
 const current = ({ custom }: ResourceCall['served'], { object }: Revision): KubeObject =>
   custom?.isConvertedOutside ? custom.fromStored(object) : object
 
+/** Where upstream keeps the kinds whose place is not their name (pkg/registry/core/rest). */
+const REGISTRY: Readonly<Record<string, string>> = { services: 'services/specs', endpoints: 'services/endpoints', nodes: 'minions' }
+
+/** The key by which upstream's storage names the object in its errors. */
+export function registryKey({ group, resource, isCustom }: StoredKind, key: string): string {
+  return `/registry/${isCustom ? `${group}/${resource}` : group === '' ? (REGISTRY[resource] ?? resource) : resource}/${key}`
+}
+
 function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, old: Revision, isFromOld: boolean): void {
   const { group, resource } = served.info
   const { uid, resourceVersion } = next.metadata ?? {}
   const before = old.object.metadata!
   if (!isFromOld && uid && uid !== before.uid) {
-    const why = `StorageError: invalid object, Code: 4, Key: ${served.stored.prefix}${old.key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.uid}`
+    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, old.key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.uid}`
     throw conflict(group, resource, info.name, why)
   }
   if (!resourceVersion || resourceVersion === '0') {
@@ -113,5 +122,6 @@ function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, ol
       { type: 'FieldValueInvalid', field: 'metadata.resourceVersion', detail: 'Invalid value: 0: must be specified for an update' },
     ])
   }
+  if (!/^\d+$/.test(resourceVersion)) throw plainFailure(`strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`)
   if (resourceVersion !== before.resourceVersion) throw modifiedConflict(group, resource, info.name)
 }

@@ -110,12 +110,22 @@ function tell({ step, answer }: Played, got: Played): string {
     ({ path }) => !except.some((prefix) => path === prefix || path.startsWith(`${prefix}.`) || path.startsWith(`${prefix}[`)),
   )
   if (found.length === 0) return ''
-  const lines = found.flatMap(({ path, upstream, proa }) => [
-    `  ${path}`,
-    `    upstream: ${shown(upstream)}`,
-    `    proa:     ${shown(proa)}`,
-  ])
+  const lines = found.flatMap(({ path, upstream, proa }) => {
+    const [expected, given] = parted(shown(upstream), shown(proa))
+    return [`  ${path}`, `    upstream: ${expected}`, `    proa:     ${given}`]
+  })
   return [`${step.method ?? 'GET'} ${step.path}${step.body === undefined ? '' : ` ${shortly(step.body)}`}`, ...lines].join('\n')
+}
+
+const LONG = 150
+const BEFORE = 60
+
+/** Long texts from shortly before they part. */
+function parted(a: string, b: string): readonly [string, string] {
+  let same = 0
+  while (same < a.length && a[same] === b[same]) same++
+  const from = same > LONG ? same - BEFORE : 0
+  return from === 0 ? [a, b] : [`...${a.slice(from)}`, `...${b.slice(from)}`]
 }
 
 const shown = (value: unknown): string => (value === undefined ? '-' : JSON.stringify(value))

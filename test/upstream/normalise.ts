@@ -30,7 +30,7 @@ const PRESENT = ['etag', 'last-modified', 'audit-id']
 const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
 const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g
 /** Numbers of the store in texts: "current: 12", "too old resource version: 1 (12)". */
-const REVISIONS = /(?<=current: |: \d+ \()\d+/g
+const REVISIONS = /(?<=current: |: \d+ \(|in record \()\d+/g
 /** A volume's name is made by chance, too. */
 const TOKEN_VOLUME = /(?<=kube-api-access-)[a-z0-9]{5}\b/g
 const ADDRESS = /\b10\.96\.\d+\.\d+\b/g
@@ -85,10 +85,13 @@ function value(given: unknown, key: string): unknown {
     const chance = CHANCE[key]
     return chance !== undefined && given !== '' && given !== '0' ? chance : text(given)
   }
-  if (Array.isArray(given)) return given.map((item) => value(item, ''))
+  if (Array.isArray(given)) return given.map((item) => value(item, key === 'columnDefinitions' ? key : ''))
   if (typeof given !== 'object' || given === null) return given
   const made: Record<string, unknown> = {}
-  for (const [name, item] of Object.entries(given)) made[text(name)] = value(name === 'items' ? asListed(given, item) : item, name)
+  // Columns are described in each server's own words.
+  const { description: _, ...rest } = given as { readonly description?: unknown }
+  for (const [name, item] of Object.entries(key === 'columnDefinitions' ? rest : given))
+    made[text(name)] = value(name === 'items' ? asListed(given, item) : item, name)
   if (isGenerated(given)) made['name'] = `${String((given as Metadata).generateName)}<chance>`
   return made
 }

@@ -131,7 +131,6 @@ const watches: readonly Scenario[] = [
     steps: get(
       cms('watch=1&resourceVersion=abc'),
       cms('watch=1&timeoutSeconds=abc'),
-      cms('watch=1&timeoutSeconds=1&resourceVersion=1'),
       cms('watch=1&labelSelector=a%3D%3D%3Db'),
       cms('watch=1&fieldSelector=bogus%3Db'),
       '{ns}/configmaps/a?watch=1&fieldSelector=metadata.name%3Db&timeoutSeconds=1',
@@ -155,7 +154,6 @@ const watches: readonly Scenario[] = [
         path: cms('watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true'),
         accept: 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io',
       },
-      { path: cms('watch=1&timeoutSeconds=1'), accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' },
       { path: cms('watch=1&timeoutSeconds=1'), accept: 'application/yaml' },
       { path: cms('watch=1&timeoutSeconds=1'), accept: 'text/plain' },
     ],

@@ -71,8 +71,7 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 function checked(sent: KubeObject, given: unknown, apiVersion: string, index: number, isAlone: boolean): KubeObject {
   const where = isAlone ? 'returned invalid object' : `returned invalid converted object at index ${index}`
   const versionAt = isAlone ? 'returned invalid object at index 0' : where
-  if (!isObject(given))
-    throw new Error(`${where}: json: cannot unmarshal ${goType(given)} into Go value of type map[string]interface {}`)
+  if (!isObject(given)) throw new Error(`${where}: json: cannot unmarshal ${goType(given)} into Go value of type map[string]interface {}`)
   const converted = given as KubeObject
   const told = converted.apiVersion ?? ''
   if (told !== apiVersion) throw new Error(`${versionAt}: invalid groupVersion (expected ${apiVersion}, received ${told})`)
@@ -81,7 +80,8 @@ function checked(sent: KubeObject, given: unknown, apiVersion: string, index: nu
   const metadata = isObject(converted.metadata) ? converted.metadata : {}
   for (const [field, name] of IDENTITY) {
     const [expected, got] = [sent.metadata?.[field] ?? '', metadata[field] ?? '']
-    if (expected !== got) throw new Error(`${where}: must have the same ${name}: ${expected} != ${typeof got === 'string' ? got : goTypeOf(got)}`)
+    if (expected !== got)
+      throw new Error(`${where}: must have the same ${name}: ${expected} != ${typeof got === 'string' ? got : goTypeOf(got)}`)
   }
   const metaAt = isAlone ? 'returned invalid metadata' : `returned invalid metadata in object at index ${index}`
   try {

@@ -1,5 +1,5 @@
 /** What the pipeline asks of a custom kind in one of its versions, out of the version's schema. */
-import { DecodeError } from '../../api/decode.ts'
+import { DecodeError, repetitions } from '../../api/decode.ts'
 import type { ApplyType } from '../../api/apply/schema.ts'
 import type { Json, KubeObject } from '../../api/object.ts'
 import type { FieldError } from '../../api/status.ts'
@@ -46,7 +46,7 @@ export function customRules(custom: CustomRules): KindRules {
       if (typeof value !== 'object' || value === null || Array.isArray(value))
         throw new DecodeError(`json: cannot unmarshal ${goType(value)} into Go value of type map[string]interface {}`)
       const { object, unknown } = coerce(value, schema)
-      const repeated = duplicates.map((path) => (path.startsWith('line ') ? path : `duplicate field ${JSON.stringify(path)}`))
+      const repeated = repetitions(duplicates).map(({ text }) => text)
       return { object, strict: [...repeated, ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)] }
     },
     defaults: (object) => defaulted(object, schema),

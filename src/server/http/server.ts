@@ -178,7 +178,11 @@ interface Serving {
   readonly watches: WatchWriter
 }
 
-async function answer({ runtime, api, watches, credentials: reader }: Serving, request: WireRequest, response: WireResponse): Promise<void> {
+async function answer(
+  { runtime, api, watches, credentials: reader }: Serving,
+  request: WireRequest,
+  response: WireResponse,
+): Promise<void> {
   const given = request.headers['audit-id']
   const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
   const onGone = (callback: () => void) => void response.once('close', callback)
@@ -209,13 +213,7 @@ function failed(runtime: Runtime, error: unknown): ApiResponse {
   return { type: 'object', status: status.code, stored: new Computed({ ...status.status }) }
 }
 
-async function upgrade(
-  api: ApiServer,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  reader: CredentialsReader,
-): Promise<void> {
+async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex, head: Buffer, reader: CredentialsReader): Promise<void> {
   socket.on('error', () => socket.destroy())
   const credentials = reader.of(request)
   const onGone = (callback: () => void) => void socket.once('close', callback)

@@ -149,6 +149,16 @@ function validateFinalizers(errors: FieldErrors, path: string, finalizers: reado
   }
 }
 
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(['kubernetes', 'orphan', 'foregroundDeletion'])
+
+/** What Kubernetes' own kinds ask of finalizers beyond their form; custom resources are free. */
+export const finalizerFaults = (meta: ObjectMeta | undefined, path = 'metadata'): readonly FieldError[] =>
+  (meta?.finalizers ?? []).flatMap((finalizer, index) =>
+    finalizer.includes('/') || STANDARD_FINALIZERS.has(finalizer)
+      ? []
+      : [invalid(`${path}.finalizers[${index}]`, finalizer, 'name is neither a standard finalizer name nor is it fully qualified')],
+  )
+
 export function validateLabelSelector(errors: FieldErrors, path: string, selector: LabelSelector | undefined): void {
   if (!selector) return
   validateLabels(errors, `${path}.matchLabels`, selector.matchLabels)

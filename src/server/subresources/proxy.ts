@@ -4,7 +4,7 @@
  * upstream (apimachinery/pkg/util/proxy around Go's ReverseProxy).
  */
 import type { ApiRequest, ApiResponse, HeaderList } from '../../api/exchange.ts'
-import { failure, isApiError } from '../../api/status.ts'
+import { failure, isApiError, noRoute } from '../../api/status.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import type { OutgoingRequest, OutgoingResponse, ProxyRoads } from '../outgoing.ts'
 import { admitConnection } from './connect.ts'
@@ -45,7 +45,7 @@ export const isProxyPath = (target: string): boolean => PROXY_PATH.test(target)
 
 export async function proxy(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { request, served, info } = call
-  if (!METHODS.has(request.method)) throw failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
+  if (!METHODS.has(request.method)) throw noRoute()
   const path = pathBehind(info.path, info.rest)
   const { resource } = served.info
   await admitConnection(core, call, OPTIONS_KIND[resource]!, { path })

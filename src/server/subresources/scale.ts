@@ -22,8 +22,9 @@ import { writeOptions } from '../options.ts'
 import { contentTypeOf, patcher } from '../patch.ts'
 import { get } from '../read.ts'
 import { Computed } from '../revision.ts'
-import { change, keyIn } from '../update.ts'
-import { checkVerb, rulesOf } from './verbs.ts'
+import { change, keyIn, registryKey } from '../update.ts'
+import { rulesOf } from '../builtin-rules.ts'
+import { checkVerb } from './verbs.ts'
 
 const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' } as const
 const EXPECTED = { apiVersion: 'autoscaling/v1', kind: 'Scale' } as const
@@ -146,7 +147,8 @@ function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeO
   const { name, uid } = next.metadata ?? {}
   if (name && name !== info.name) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
   if (uid && uid !== old.metadata?.uid) {
-    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
+    const key = keyIn(served.stored.isNamespaced, info.namespace, info.name)
+    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
     throw conflict(served.info.group, served.info.resource, info.name, why)
   }
   const replicas: unknown = next.spec?.replicas ?? 0

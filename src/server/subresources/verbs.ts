@@ -2,25 +2,16 @@
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { apiVersionOf, type GroupVersionKind, type Verb } from '../../api/schema.ts'
-import { typeNameOfKind } from '../../api/schema-table.ts'
-import { failure } from '../../api/status.ts'
-import { assert } from '../../base/assert.ts'
+import { noRoute } from '../../api/status.ts'
 import { decodeBody } from '../body.ts'
-import { typeRules } from '../builtin-rules.ts'
+import { rulesOf } from '../builtin-rules.ts'
 import type { Call, ResourceCall } from '../core.ts'
-import type { KindRules } from '../kind-rules.ts'
 import { Computed } from '../revision.ts'
 
 /** Refuses a method that the subresource does not have. */
 export function checkVerb({ served, info }: ResourceCall): void {
   if (served.subresources.get(info.subresource)?.verbs.includes(info.verb as Verb)) return
-  throw failure('MethodNotAllowed', 'the server does not allow this method on the requested resource')
-}
-
-export function rulesOf(gvk: GroupVersionKind): KindRules {
-  const name = typeNameOfKind(gvk)
-  assert(name, `no type of ${gvk.kind}`)
-  return typeRules(name)
+  throw noRoute()
 }
 
 /** The body as the kind, with the schema's defaults. */

@@ -23,7 +23,6 @@ export const replicaSets = defineResource({
     ...containerColumns(({ spec }: ReplicaSet) => spec?.template?.spec?.containers),
     selectorColumn(({ spec }: ReplicaSet) => spec?.selector),
   ],
-  fieldSelectors: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
   setDefaults: (set) =>
     changeField(set, 'spec', (spec) => changeField(withDefaults(spec, { replicas: 1 }), 'template', podTemplateDefaults)),
   prepareForCreate: (set) => ({ ...set, status: { replicas: 0 } }),

@@ -1,5 +1,6 @@
 /** Jobs: pods that run to an end. */
 import type { Job, JobSpec, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule } from '../../../api/generated/batch/v1.ts'
+import type { ObjectMeta } from '../../../api/generated/meta/v1.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { containerColumns, nameToAge, selectorColumn, text } from '../columns.ts'
@@ -58,6 +59,10 @@ function setDefaults(job: Job): Job {
   return labels && !hasLabels ? { ...next, metadata: { ...next.metadata, labels } } : next
 }
 
+/** A job without labels has those of its pods, as upstream's defaults give it whenever it is read. */
+const withLabelsOf = (metadata: ObjectMeta | undefined, labels: Readonly<Record<string, string>>): ObjectMeta =>
+  Object.keys(metadata?.labels ?? {}).length > 0 ? metadata! : { ...metadata, labels }
+
 /** A job's own selector: its uid, in the labels of its pods under the old and the new key. */
 function generateSelector(job: Job): Job {
   const spec = job.spec
@@ -71,7 +76,8 @@ function generateSelector(job: Job): Job {
   })
   const template = { ...spec.template, metadata: { ...spec.template?.metadata, labels } }
   const matchLabels = withMissingEntries(spec.selector?.matchLabels, { [CONTROLLER_UID]: uid })
-  return { ...job, spec: { ...spec, template, selector: { ...spec.selector, matchLabels } } }
+  const metadata = withLabelsOf(job.metadata, labels ?? {})
+  return { ...job, metadata, spec: { ...spec, template, selector: { ...spec.selector, matchLabels } } }
 }
 
 /** While suspended and never started, where the pods may run can still be changed. */

@@ -18,7 +18,7 @@ export const configMaps = defineResource({
     const errors: FieldErrors = []
     for (const key in data)
       if (binaryData?.[key] !== undefined) errors.push(invalid(`data[${key}]`, key, 'duplicate of key present in binaryData'))
-    checkSize(errors, '', validateKeys(errors, 'data', data, false) + validateKeys(errors, 'binaryData', binaryData, true))
+    checkSize(errors, '[]', validateKeys(errors, 'data', data, false) + validateKeys(errors, 'binaryData', binaryData, true))
     return errors
   },
   validateUpdate(next, old) {
