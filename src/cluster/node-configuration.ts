@@ -21,17 +21,20 @@ const SHARED_MACHINE: KubeletConfiguration = {
 }
 
 const FILE = 'kubelet.yaml'
+/** Of static pods. */
+const MANIFESTS = 'manifests'
 const KIND = { kind: 'KubeletConfiguration', apiVersion: 'kubelet.config.k8s.io/v1beta1' }
 
 export function readNodeConfiguration(directory: string): NodeConfiguration {
   const path = join(directory, FILE)
-  if (!existsSync(path)) return nodeConfiguration(SHARED_MACHINE)
+  const defaults = { ...SHARED_MACHINE, staticPodPath: join(directory, MANIFESTS) }
+  if (!existsSync(path)) return nodeConfiguration(defaults)
   try {
     const [document = {}, ...more] = parseYamlDocuments(readFileSync(path, 'utf8')) as readonly Record<string, unknown>[]
     const { kind, apiVersion, ...given } = document
     if (more.length > 0 || kind !== KIND.kind || apiVersion !== KIND.apiVersion)
       throw new Error(`it holds one ${KIND.kind} of ${KIND.apiVersion}`)
-    return nodeConfiguration({ ...SHARED_MACHINE, ...given })
+    return nodeConfiguration({ ...defaults, ...given })
   } catch (error) {
     throw new UserError(`${path}: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -28,6 +28,8 @@ import { createNodeService } from './node-service.ts'
 import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
+import { createStaticPods, type StaticPods } from './static/static-pods.ts'
+import type { StatusWriter } from './status-writer.ts'
 import { createUpkeep } from './upkeep.ts'
 import { createUsageMeter, type UsageMeter } from './usage.ts'
 
@@ -88,6 +90,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const workers = new Map<string, PodWorker>()
   const ready = Promise.withResolvers<void>()
   let pressure: readonly Pressure[] = []
+  let statics: StaticPods | undefined
   const { client, containers, host } = options
   const counters = createCounters()
   const configuration = nodeConfiguration(options.configuration)
@@ -135,27 +138,39 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     for await (const event of containers.events(signal)) workerOf(event.id, event.sandboxId)?.observe(event)
   }
 
+  function launch(worker: PodWorker): PodWorker {
+    const { uid = '', name } = worker.pod.metadata ?? {}
+    workers.set(uid, worker)
+    worker
+      .run()
+      .catch((error: unknown) => log.error('pod worker failed', { pod: name, error: String(error) }))
+      .finally(() => workers.delete(uid))
+    return worker
+  }
+
   function followPods(node: NodeContext, signal: AbortSignal): Informer<Pod> {
     const informer = createInformer(runtime, client, 'v1/Pod', { fieldSelector: `spec.nodeName=${options.nodeName}` })
     const start = (pod: Pod): void => {
       const uid = pod.metadata?.uid ?? ''
       const known = workers.get(uid)
       if (known) return known.update(pod)
-      const worker = createPodWorker(node, pod, signal, isNew(pod) ? rejectionOf(pod, activePods(), room(node)) : undefined)
-      workers.set(uid, worker)
-      worker
-        .run()
-        .catch((error: unknown) => log.error('pod worker failed', { pod: pod.metadata?.name, error: String(error) }))
-        .finally(() => workers.delete(uid))
+      if (statics?.sawMirror(pod)) return
+      launch(createPodWorker(node, pod, signal, { rejection: isNew(pod) ? rejectionOf(pod, activePods(), room(node)) : undefined }))
     }
     informer.addHandlers({
       added: start,
       updated(pod, old) {
         // Deleted and made anew under the same name while no watch was open.
-        if (pod.metadata?.uid !== old.metadata?.uid) workers.get(old.metadata?.uid ?? '')?.removed(old)
+        if (pod.metadata?.uid !== old.metadata?.uid) {
+          workers.get(old.metadata?.uid ?? '')?.removed(old)
+          statics?.lostMirror(old)
+        }
         start(pod)
       },
-      deleted: (pod) => workers.get(pod.metadata?.uid ?? '')?.removed(pod),
+      deleted(pod) {
+        workers.get(pod.metadata?.uid ?? '')?.removed(pod)
+        statics?.lostMirror(pod)
+      },
     })
     return informer
   }
@@ -219,6 +234,13 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     running.push(upkeep.run(signal))
     const cidr = await orAborted(registration.podCidr, signal)
     if (cidr !== undefined) await retry('pod CIDR', async () => containers.setPodCidr?.(cidr), signal)
+    if (configuration.staticPodPath !== '') {
+      const start = (pod: Pod, writer: StatusWriter) => launch(createPodWorker(context, pod, signal, { writer }))
+      statics = createStaticPods({ node: context, directory: configuration.staticPodPath, start })
+      // Before orphans are looked for: what runs is adopted.
+      await retry('static pods', () => statics!.load(signal), signal)
+      running.push(statics.run(signal))
+    }
     // Environment variables of services must be known before the first container starts.
     await orAborted(services.synced, signal)
     const pods = followPods(context, signal)
@@ -232,5 +254,16 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   }
 
   const meter = createUsageMeter(runtime, { containers, host, pods: () => [...workers.values()].map(({ pod }) => pod) })
-  return { service: createNodeService(runtime, options, workers, meter), meter, counters, ready: ready.promise, run }
+  return {
+    service: createNodeService(
+      runtime,
+      options,
+      { get: (uid) => workers.get(uid), find: (namespace, name) => statics?.find(namespace, name) },
+      meter,
+    ),
+    meter,
+    counters,
+    ready: ready.promise,
+    run,
+  }
 }

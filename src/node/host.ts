@@ -89,6 +89,8 @@ export interface Host {
   /** Unmounts what is mounted below the path, then removes the tree. Nothing happens when it does not exist. */
   removeTree(path: string): Promise<void>
   listDirectory(path: string): Promise<readonly string[]>
+  /** Calls back when something in the directory changes; hosts that cannot tell leave it out. */
+  watchDirectory?(path: string, onChange: () => void, signal: AbortSignal): void
   /** cgroup of a pod: made with its limits (or brought to them), removed with its pod. A limit that is not given is none. `parent` is what the sandbox names as cgroupParent. */
   createPodCgroup(
     parent: string,

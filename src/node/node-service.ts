@@ -14,14 +14,21 @@ export interface NodeServiceOptions {
   readonly host: Host
 }
 
+export interface WorkerSource {
+  get(uid: string): PodWorker | undefined
+  /** Of a static pod. */
+  find(namespace: string, name: string): PodWorker | undefined
+}
+
 export function createNodeService(
   runtime: Runtime,
   { containers, host }: NodeServiceOptions,
-  workers: ReadonlyMap<string, PodWorker>,
+  workers: WorkerSource,
   meter: UsageMeter,
 ): NodeService {
   function find(pod: PodRef): PodWorker {
-    const worker = workers.get(pod.uid)
+    // The uid of a mirror pod is the API's alone.
+    const worker = workers.get(pod.uid) ?? workers.find(pod.namespace, pod.name)
     if (!worker) throw failure('NotFound', `pod "${pod.name}" not found`, { details: { name: pod.name, kind: 'pods' } })
     return worker
   }

@@ -31,7 +31,7 @@ import { createPodProbes, type ProbedContainer } from './probes.ts'
 import { referencesOf } from './references.ts'
 import { currentCgroupResources, planResize, roomForBoth, type ResizePlan } from './resize.ts'
 import { podCgroupResources, qosClass } from './resources.ts'
-import { createStatusWriter } from './status-writer.ts'
+import { createStatusWriter, type StatusWriter } from './status-writer.ts'
 import { createPodVolumes } from './volumes/pod-volumes.ts'
 
 export type WorkerState = 'running' | 'terminating' | 'ended' | 'gone'
@@ -80,12 +80,22 @@ const FAILED_STEP_RETRY_MS = 1000
 /** Beyond 2^31 ms a timer fires at once; a sleep this long is simply repeated. */
 const MAX_SLEEP_MS = 86_400_000
 
-/** `rejection` says why this node does not take the pod: it fails without having run. */
-export function createPodWorker(node: NodeContext, first: Pod, signal: AbortSignal, rejection?: Rejection): PodWorker {
+export interface PodWorkerOptions {
+  /** Why this node does not take the pod: it fails without having run. */
+  readonly rejection?: Rejection | undefined
+  /** Where its status goes. Default: to the pod in the API. */
+  readonly writer?: StatusWriter
+}
+
+export function createPodWorker(
+  node: NodeContext,
+  first: Pod,
+  signal: AbortSignal,
+  { rejection, writer = createStatusWriter(node.runtime, node.client, first, signal) }: PodWorkerOptions = {},
+): PodWorker {
   const { clock } = node.runtime
   const identity = identityOf(first)
   const log = node.runtime.log.with({ pod: identity.name, namespace: identity.namespace })
-  const writer = createStatusWriter(node.runtime, node.client, first, signal)
   const events = createPodEvents(node.events, () => writer.pod)
   const observer = createPodObserver(node, identity.uid)
   const objects = node.objects.follow(identity.namespace, referencesOf(first), () => {

@@ -1,5 +1,5 @@
 /** The machine that the node agent runs on, for Linux. Must run as root: it mounts, and gives files to users. */
-import { constants, createReadStream, createWriteStream } from 'node:fs'
+import { constants, createReadStream, createWriteStream, watch } from 'node:fs'
 import { chmod, lchown, lstat, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -123,6 +123,11 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
         if (isMissing(error)) return []
         throw error
       }
+    },
+    watchDirectory(path, onChange, signal) {
+      const watcher = watch(path, { persistent: false, signal }, onChange)
+      // A directory that goes is looked for now and then.
+      watcher.on('error', () => watcher.close())
     },
     createPodCgroup,
     removePodCgroup: removeCgroup,

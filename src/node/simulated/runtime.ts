@@ -29,6 +29,7 @@ import {
 import { RUNS_TO_COMPLETION_ANNOTATION } from '../identity.ts'
 import { parseImageName } from '../image-name.ts'
 import { formatLogLine } from '../log-format.ts'
+import { textDigest } from '../text-digest.ts'
 import { createAddressPool } from './addresses.ts'
 import type { SimulatedHost } from './host.ts'
 import { runScript, type ScriptOutcome } from './script.ts'
@@ -298,10 +299,10 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
       if (why !== undefined) throw new RuntimeError('NotFound', `failed to pull and unpack image "${image}": ${why}`)
       let known = images.get(image)
       if (!known) {
-        const digest = `sha256:${pseudoDigest(image)}`
+        const digest = `sha256:${textDigest(image, 64)}`
         const repository = parseImageName(image)?.repository ?? image
         known = {
-          id: `sha256:${pseudoDigest(`config of ${image}`)}`,
+          id: `sha256:${textDigest(`config of ${image}`, 64)}`,
           tags: [image],
           digests: [`${repository}@${digest}`],
           sizeBytes: 1_000_000,
@@ -316,15 +317,4 @@ export function createSimulatedRuntime(runtime: Runtime, options: SimulatedRunti
     },
     events,
   }
-}
-
-/** 64 hexadecimal digits that depend on the text alone; not a cryptographic digest. */
-function pseudoDigest(text: string): string {
-  let digest = ''
-  for (let part = 0; part < 8; part++) {
-    let hash = (0x811c9dc5 ^ part) >>> 0
-    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193 + 2 * part) >>> 0
-    digest += hash.toString(16).padStart(8, '0')
-  }
-  return digest
 }
