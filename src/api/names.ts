@@ -81,6 +81,17 @@ export const dns1123SubdomainFaults = checkOf({
 const SUBDOMAIN = new RegExp(`^${SUBDOMAIN_1123}$`)
 
 /** Namespaces, container names: "my-name". */
+const LABEL_UNDERSCORED = '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?'
+
+/** A subdomain whose labels may hold underscores, as those of SRV records do (KEP-4427). */
+export const underscoredSubdomainFaults = checkOf({
+  format: `${LABEL_UNDERSCORED}(\\.${LABEL_UNDERSCORED})*`,
+  message:
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+  examples: ['example.com'],
+  maxLength: SUBDOMAIN_MAX_LENGTH,
+})
+
 export function dns1123LabelFaults(value: string): Faults {
   const faults = label1123(value)
   // The only fault of "a.b" is its dots, and upstream says just that.

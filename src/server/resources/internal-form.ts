@@ -5,6 +5,7 @@
 import forms from '../../api/generated/internal.json' with { type: 'json' }
 import { ZEROS, type Field, type TypeSchema } from '../../api/schema.ts'
 import { schemaOf } from '../../api/schema-table.ts'
+import { isSemanticallyEqual } from './immutable.ts'
 import { unifiedDiff } from './unified-diff.ts'
 
 type Value = Readonly<Record<string, unknown>>
@@ -125,6 +126,10 @@ const escaped = (json: string): string => json.replaceAll('<', '\\u003c').replac
 
 /** For a field error about a value of this type: "core/v1.PodSpec", or "[core/v1.Volume" for a list of them. */
 export const internalForm = (value: unknown, typeName: string): string => escaped(JSON.stringify(formOf(value, typeName)))
+
+/** Equality as upstream has it: of its own types, where a pointer to an empty struct differs from none. */
+export const internalEqual = (a: unknown, b: unknown, typeName: string): boolean =>
+  a === b || isSemanticallyEqual(formOf(a, typeName), formOf(b, typeName))
 
 /** What upstream adds to an error about fields that may not change: the diff of both values as it holds them. */
 export const internalDiff = (from: unknown, to: unknown, typeName: string): string =>

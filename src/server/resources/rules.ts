@@ -5,7 +5,7 @@
 import type { FieldError } from '../../api/status.ts'
 import { dns1123SubdomainFaults, rangeFaults, regexFault } from '../../api/names.ts'
 import { isSemanticallyEqual } from './immutable.ts'
-import { internalForm } from './internal-form.ts'
+import { internalEqual, internalForm } from './internal-form.ts'
 
 export type FieldErrors = FieldError[]
 /** What is wrong with the form of a text, usually nothing: see api/names.ts. */
@@ -105,7 +105,8 @@ export function checkPositive(errors: FieldErrors, path: string, value: number |
 
 /** A field that an update may not change. */
 export function checkImmutable(errors: FieldErrors, path: string, next: unknown, old: unknown, typeName?: string): void {
-  if (!isSemanticallyEqual(next, old)) errors.push(invalid(path, next, IMMUTABLE, typeName))
+  const isEqual = typeName === undefined ? isSemanticallyEqual(next, old) : internalEqual(next, old, typeName)
+  if (!isEqual) errors.push(invalid(path, next, IMMUTABLE, typeName))
 }
 
 const HTTP_PATH = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+"

@@ -9,7 +9,14 @@ import type {
   Volume,
   VolumeMount,
 } from '../../../api/generated/core/v1.ts'
-import { configMapKeyFaults, dns1123LabelFaults, environmentNameFaults, portNameFaults, portNumberFaults } from '../../../api/names.ts'
+import {
+  configMapKeyFaults,
+  dns1123LabelFaults,
+  dns1123SubdomainFaults,
+  environmentNameFaults,
+  portNameFaults,
+  portNumberFaults,
+} from '../../../api/names.ts'
 import {
   checkFormat,
   checkOneOf,
@@ -19,6 +26,7 @@ import {
   invalid,
   notFound,
   required,
+  tooMany,
   type FieldErrors,
 } from '../rules.ts'
 import { validateContainerResourceField, validateFieldRef, ENV_FIELDS } from './downward-api-validation.ts'
@@ -26,7 +34,7 @@ import { PROTOCOLS } from './endpoints.ts'
 import { validateLifecycle, validateProbe } from './probe-validation.ts'
 import { validateResourceRequirements } from './resource-requirements-validation.ts'
 import { validateSecurityContext } from './security-context-validation.ts'
-import { validateDescendingPath } from './local-path-validation.ts'
+import { validateDescendingPath, validateNoBacksteps } from './local-path-validation.ts'
 
 /** What the containers of one pod are checked against. */
 export interface PodSurroundings {
@@ -63,14 +71,18 @@ function validateValueFrom(errors: FieldErrors, path: string, { value, valueFrom
     ['secretKeyRef', secretKeyRef],
   ] as const) {
     if (!ref) continue
-    if (!ref.name) errors.push(required(`${path}.${name}.name`))
+    checkFormat(errors, `${path}.${name}.name`, ref.name ?? '', dns1123SubdomainFaults)
     if (!ref.key) errors.push(required(`${path}.${name}.key`))
     else checkFormat(errors, `${path}.${name}.key`, ref.key, configMapKeyFaults)
   }
   if (fileKeyRef) {
-    if (!fileKeyRef.key) errors.push(required(`${path}.fileKeyRef.key`))
-    if (!fileKeyRef.volumeName) errors.push(required(`${path}.fileKeyRef.volumeName`))
-    if (!fileKeyRef.path) errors.push(required(`${path}.fileKeyRef.path`))
+    const { key, volumeName, path: file } = fileKeyRef
+    if (!key) errors.push(required(`${path}.fileKeyRef.key`))
+    else checkFormat(errors, `${path}.fileKeyRef.key`, key, environmentNameFaults)
+    if (!volumeName) errors.push(required(`${path}.fileKeyRef.volumeName`))
+    else checkFormat(errors, `${path}.fileKeyRef.volumeName`, volumeName, dns1123LabelFaults)
+    if (!file) errors.push(required(`${path}.fileKeyRef.path`))
+    else validateNoBacksteps(errors, `${path}.fileKeyRef.path`, file)
   }
   const count = [fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef].filter((source) => source !== undefined).length
   if (count === 0) {
@@ -88,12 +100,20 @@ function validateEnv(errors: FieldErrors, path: string, env: readonly EnvVar[] |
   })
 }
 
+function checkNamePrefix(errors: FieldErrors, path: string, name: string): void {
+  const masked = name.length > 1 && name.endsWith('-') ? `${name.slice(0, -2)}a` : name
+  for (const fault of dns1123SubdomainFaults(masked)) errors.push(invalid(path, name, fault))
+}
+
 function validateEnvFrom(errors: FieldErrors, path: string, sources: readonly EnvFromSource[] | undefined): void {
   sources?.forEach(({ prefix, configMapRef, secretRef }, i) => {
     const at = `${path}[${i}]`
     if (prefix) checkFormat(errors, `${at}.prefix`, prefix, environmentNameFaults)
-    if (configMapRef && !configMapRef.name) errors.push(required(`${at}.configMapRef.name`))
-    if (secretRef && !secretRef.name) errors.push(required(`${at}.secretRef.name`))
+    for (const [name, ref] of Object.entries({ configMapRef, secretRef })) {
+      if (ref && !ref.name) errors.push(required(`${at}.${name}.name`))
+      // The name may be the beginning of a generated one, and so end in a dash.
+      else if (ref?.name) checkNamePrefix(errors, `${at}.${name}.name`, ref.name)
+    }
     if (!configMapRef && !secretRef) errors.push(invalid(path, '', 'must specify one of: `configMapRef` or `secretRef`'))
     else if (configMapRef && secretRef) errors.push(invalid(path, '', 'may not have more than one field specified at a time'))
   })
@@ -177,10 +197,11 @@ function validateContainer(errors: FieldErrors, path: string, container: Contain
     const at = `${path}.resizePolicy[${i}]`
     if (resized.has(resourceName)) errors.push(duplicate(at, resourceName))
     resized.add(resourceName)
-    checkRequiredOneOf(errors, at, resourceName, ['cpu', 'memory'])
-    checkRequiredOneOf(errors, at, restartPolicy, ['NotRequired', 'RestartContainer'])
-    if (around.spec.restartPolicy === 'Never' && restartPolicy === 'RestartContainer') {
-      errors.push(invalid(at, restartPolicy, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
+    const list = `${path}.resizePolicy`
+    checkRequiredOneOf(errors, list, resourceName, ['cpu', 'memory'])
+    checkRequiredOneOf(errors, list, restartPolicy, ['NotRequired', 'RestartContainer'])
+    if (around.spec.restartPolicy === 'Never' && restartPolicy !== 'NotRequired') {
+      errors.push(invalid(list, restartPolicy ?? '', "must be 'NotRequired' when pod `restartPolicy` is 'Never'"))
     }
   })
   validateSecurityContext(errors, `${path}.securityContext`, container.securityContext, around.spec)
@@ -206,6 +227,24 @@ function validateHostPorts(errors: FieldErrors, path: string, containers: readon
   })
 }
 
+const NO_POLICY = 'must specify restartPolicy when restart rules are used'
+const MAX_RULES = 20
+const MAX_EXIT_CODES = 255
+
+function validateRestarts(errors: FieldErrors, path: string, { restartPolicy, restartPolicyRules: rules = [] }: Container): void {
+  if (restartPolicy !== undefined) checkOneOf(errors, `${path}.restartPolicy`, restartPolicy, ['Always', 'Never', 'OnFailure'])
+  else if (rules.length > 0) errors.push(required(`${path}.restartPolicy`, NO_POLICY))
+  if (rules.length > MAX_RULES) errors.push(tooMany(`${path}.restartPolicyRules`, rules.length, MAX_RULES))
+  rules.forEach(({ action, exitCodes }, i) => {
+    const at = `${path}.restartPolicyRules[${i}]`
+    checkOneOf(errors, `${at}.action`, action, ['Restart', 'RestartAllContainers'])
+    if (!exitCodes) return void errors.push(required(`${at}.exitCodes`, 'must be specified'))
+    const { operator, values = [] } = exitCodes
+    checkOneOf(errors, `${at}.exitCodes.operator`, operator, ['In', 'NotIn'])
+    if (values.length > MAX_EXIT_CODES) errors.push(tooMany(`${at}.exitCodes.values`, values.length, MAX_EXIT_CODES))
+  })
+}
+
 export function validateContainers(errors: FieldErrors, path: string, containers: readonly Container[], around: PodSurroundings): void {
   if (containers.length === 0) errors.push(required(path))
   const names = new Set<string>()
@@ -215,10 +254,7 @@ export function validateContainers(errors: FieldErrors, path: string, containers
     if (names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name))
     names.add(container.name)
     validateProbes(errors, at, container, around.graceSeconds)
-    if (container.restartPolicy !== undefined) {
-      checkOneOf(errors, `${at}.restartPolicy`, container.restartPolicy, ['Always', 'Never', 'OnFailure'])
-    } else if (container.restartPolicyRules?.length)
-      errors.push(required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used'))
+    validateRestarts(errors, at, container)
   })
   validateHostPorts(errors, path, containers)
 }
@@ -234,8 +270,8 @@ export function validateInitContainers(
   containers.forEach((container, i) => {
     const at = `${path}[${i}]`
     validateContainer(errors, at, container, around)
-    if (container.restartPolicy !== undefined)
-      checkOneOf(errors, `${at}.restartPolicy`, container.restartPolicy, ['Always', 'Never', 'OnFailure'])
+    if (container.restartPolicy !== undefined) validateRestarts(errors, at, container)
+    else if (container.restartPolicyRules?.length) errors.push(required(`${at}.restartPolicy`, NO_POLICY))
     if (container.name && names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name))
     names.add(container.name)
     validateHostPorts(errors, path, [container])

@@ -65,6 +65,7 @@ export function validateContainerResourceField(errors: FieldErrors, path: string
   }
   const divisor = ref.divisor
   if (divisor === undefined || compareQuantities(divisor, '0') === 0) return
+  if (!RESOURCES.includes(ref.resource ?? '') && !/^(requests|limits)\.hugepages-/.test(ref.resource ?? '')) return
   const kind = ref.resource?.endsWith('.cpu') ? 'cpu' : 'memory'
   if (!(DIVISORS[kind] ?? []).some((allowed) => compareQuantities(allowed, divisor) === 0)) {
     const name =

@@ -5,10 +5,12 @@
 import type {
   Container,
   ContainerPort,
+  DownwardAPIVolumeFile,
   EnvVar,
   PodSpec,
   PodTemplateSpec,
   Probe,
+  ResourceFieldSelector,
   Volume,
   VolumeProjection,
 } from '../../../api/generated/core/v1.ts'
@@ -40,9 +42,12 @@ function probeDefaults(probe: Probe): Probe {
 const handlerDefaults = <T extends { readonly httpGet?: { readonly path?: string; readonly scheme?: string } }>(handler: T): T =>
   handler.httpGet ? withField(handler, 'httpGet', withDefaults(handler.httpGet, { path: '/', scheme: 'HTTP' })) : handler
 
+const resourceFieldDefaults = (ref: ResourceFieldSelector): ResourceFieldSelector => withDefaults(ref, { divisor: '0' })
+
 const envDefaults = (variable: EnvVar): EnvVar =>
   changeField(variable, 'valueFrom', (from) => {
-    const next = changeField(from, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' }))
+    let next = changeField(from, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' }))
+    next = changeField(next, 'resourceFieldRef', resourceFieldDefaults)
     return changeField(next, 'fileKeyRef', (ref) => withDefaults(ref, { optional: false }))
   })
 
@@ -68,13 +73,16 @@ export function containerDefaults<T extends Container>(container: T): T {
 
 const FILE_MODE = 0o644
 
+const downwardDefaults = (item: DownwardAPIVolumeFile): DownwardAPIVolumeFile =>
+  changeField(
+    changeField(item, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' })),
+    'resourceFieldRef',
+    resourceFieldDefaults,
+  )
+
 const projectionDefaults = (projection: VolumeProjection): VolumeProjection => {
   const next = changeField(projection, 'serviceAccountToken', (token) => withDefaults(token, { expirationSeconds: 3600 }))
-  return changeField(next, 'downwardAPI', (api) =>
-    changeField(api, 'items', (items) =>
-      mapItems(items, (item) => changeField(item, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' }))),
-    ),
-  )
+  return changeField(next, 'downwardAPI', (api) => changeField(api, 'items', (items) => mapItems(items, downwardDefaults)))
 }
 
 export function volumeDefaults(volume: Volume): Volume {
@@ -83,9 +91,7 @@ export function volumeDefaults(volume: Volume): Volume {
   let next = changeField(volume, 'secret', (secret) => withDefaults(secret, { defaultMode: FILE_MODE }))
   next = changeField(next, 'configMap', (configMap) => withDefaults(configMap, { defaultMode: FILE_MODE }))
   next = changeField(next, 'downwardAPI', (api) =>
-    changeField(withDefaults(api, { defaultMode: FILE_MODE }), 'items', (items) =>
-      mapItems(items, (item) => changeField(item, 'fieldRef', (ref) => withDefaults(ref, { apiVersion: 'v1' }))),
-    ),
+    changeField(withDefaults(api, { defaultMode: FILE_MODE }), 'items', (items) => mapItems(items, downwardDefaults)),
   )
   next = changeField(next, 'projected', (projected) =>
     changeField(withDefaults(projected, { defaultMode: FILE_MODE }), 'sources', (sources) => mapItems(sources, projectionDefaults)),

@@ -1,11 +1,20 @@
 /** What may change about a pod: little of its spec, and its status in one direction. */
-import type { Container, ContainerStatus, EphemeralContainer, Pod, PodSpec, Toleration } from '../../../api/generated/core/v1.ts'
-import { dns1123SubdomainFaults, qualifiedNameFaults } from '../../../api/names.ts'
+import type {
+  Container,
+  ContainerStatus,
+  EphemeralContainer,
+  Pod,
+  PodSpec,
+  ResourceRequirements,
+  Toleration,
+} from '../../../api/generated/core/v1.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults, groupIdFaults, qualifiedNameFaults, userIdFaults } from '../../../api/names.ts'
 import type { FieldError } from '../../../api/status.ts'
-import { ipProblem } from '../addresses.ts'
+import { familyOfIP, ipProblem } from '../addresses.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
-import { internalDiff } from '../internal-form.ts'
+import { internalDiff, internalEqual } from '../internal-form.ts'
 import { checkFormat, checkImmutable, checkInRange, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import { podQosClass } from './pod-qos.ts'
 import { checkTrimmedImage } from './container-validation.ts'
 
 const UPDATABLE = [
@@ -119,7 +128,7 @@ function validateSpecUpdate(errors: FieldErrors, next: PodSpec, old: PodSpec): v
     if (old.schedulingGates?.some((gate) => gate.name === name)) return
     errors.push(forbidden(`spec.schedulingGates[${i}].name`, `only deletion is allowed, but found new scheduling gate '${name}'`))
   })
-  if (isSemanticallyEqual(next, old)) return
+  if (internalEqual(next, old, 'core/v1.PodSpec')) return
   let munged: PodSpec = {
     ...next,
     containers: withImagesOf(next.containers ?? [], old.containers ?? []),
@@ -132,7 +141,7 @@ function validateSpecUpdate(errors: FieldErrors, next: PodSpec, old: PodSpec): v
     munged = withField(munged, 'terminationGracePeriodSeconds', old.terminationGracePeriodSeconds)
   }
   if (old.schedulingGates?.length) munged = mungeGated(errors, munged, old)
-  if (!isSemanticallyEqual(munged, old)) {
+  if (!internalEqual(munged, old, 'core/v1.PodSpec')) {
     const diff = internalDiff(old, munged, 'core/v1.PodSpec')
     errors.push(forbidden('spec', `pod updates may not change fields other than ${UPDATABLE}\n${diff}`))
   }
@@ -146,35 +155,89 @@ function validateEphemeralUpdate(errors: FieldErrors, next: Pod, old: Pod): void
   const byName = new Map<string, EphemeralContainer>((next.spec?.ephemeralContainers ?? []).map((container) => [container.name, container]))
   for (const before of old.spec?.ephemeralContainers ?? []) {
     const after = byName.get(before.name)
-    const what = after === undefined ? 'removed' : isSemanticallyEqual(before, after) ? undefined : 'changed'
-    if (what) errors.push(forbidden('spec.ephemeralContainers', `existing ephemeral containers "${before.name}" may not be ${what}\n`))
+    const what = after === undefined ? 'removed' : internalEqual(before, after, 'core/v1.EphemeralContainer') ? undefined : 'changed'
+    if (what)
+      errors.push(
+        forbidden(
+          'spec.ephemeralContainers',
+          `existing ephemeral containers "${before.name}" may not be ${what}\n${what === 'changed' ? internalDiff(before, after, 'core/v1.EphemeralContainer') : ''}`,
+        ),
+      )
   }
 }
 
-function validateResize(errors: FieldErrors, next: PodSpec, old: PodSpec): void {
-  const stripped = (spec: PodSpec): PodSpec => ({
-    ...spec,
-    resources: undefined,
-    containers: (spec.containers ?? []).map((container) => ({ ...container, resources: undefined, resizePolicy: undefined })),
-    initContainers: spec.initContainers?.map((container) => ({ ...container, resources: undefined, resizePolicy: undefined })),
+const RESIZED = ['cpu', 'memory']
+
+type Amounts = Readonly<Record<string, string>>
+
+const isTakenAway = (next: Amounts = {}, old: Amounts = {}): boolean => Object.keys(old).some((name) => next[name] === undefined)
+
+/** The resources with what a resize may change put back; claims go, as upstream lets them. */
+function withOldAmounts(next: ResourceRequirements | undefined, old: ResourceRequirements | undefined): ResourceRequirements {
+  const restored = (side: 'requests' | 'limits'): Amounts => ({
+    ...Object.fromEntries(Object.entries(next?.[side] ?? {}).filter(([name]) => !RESIZED.includes(name))),
+    ...Object.fromEntries(Object.entries(old?.[side] ?? {}).filter(([name]) => RESIZED.includes(name))),
   })
-  if (!isSemanticallyEqual(stripped(next), stripped(old))) errors.push(forbidden('spec', 'only cpu and memory resources are mutable\n'))
-  const resized = (field: 'containers' | 'initContainers'): void => {
-    next[field]?.forEach((container, i) => {
+  return { limits: restored('limits'), requests: restored('requests') }
+}
+
+/** False when the lists do not match, and nothing more can be compared. */
+function validateOrder(errors: FieldErrors, next: PodSpec, old: PodSpec): boolean {
+  const before = errors.length
+  for (const list of ['containers', 'initContainers'] as const) {
+    const [mine, others] = [next[list] ?? [], old[list] ?? []]
+    if (mine.length !== others.length) errors.push(forbidden(`spec.${list}`, `${list} may not be added or removed on resize`))
+    else {
+      others.forEach(({ name }, i) => {
+        if (mine[i]?.name !== name) errors.push(forbidden(`spec.${list}[${i}].name`, `${list} may not be renamed or reordered on resize`))
+      })
+    }
+  }
+  return errors.length === before
+}
+
+function validatePodLevelResize(errors: FieldErrors, next: PodSpec, old: PodSpec): void {
+  const isSet = ({ resources }: PodSpec): boolean => Object.keys({ ...resources?.requests, ...resources?.limits }).length > 0
+  if (!isSet(next) && !isSet(old)) return
+  if (old.resources && !next.resources) return void errors.push(forbidden('spec.resources', 'pod-level resources cannot be removed'))
+  for (const side of ['requests', 'limits'] as const) {
+    if (isTakenAway(next.resources?.[side], old.resources?.[side]))
+      errors.push(forbidden(`spec.resources.${side}`, `pod-level resource ${side} cannot be removed`))
+  }
+  const kept = { ...withOldAmounts(next.resources, old.resources), claims: next.resources?.claims }
+  if (!isSemanticallyEqual(kept, old.resources)) errors.push(forbidden('spec', 'only cpu and memory resources are mutable at pod-level'))
+}
+
+function validateResize(errors: FieldErrors, nextPod: Pod, oldPod: Pod): void {
+  const [next, old] = [nextPod.spec!, oldPod.spec!]
+  const refused = (why: string) => void errors.splice(0, errors.length, forbidden('', why))
+  if (oldPod.metadata?.annotations?.[MIRROR] !== undefined) return refused('static pods cannot be resized')
+  if (old.os?.name === 'windows') return refused('windows pods cannot be resized')
+  if ((oldPod.status?.qosClass ?? podQosClass(oldPod)) !== podQosClass(nextPod))
+    errors.push(invalid('spec', oldPod.status?.qosClass ?? '', 'Pod QOS Class may not change as a result of resizing'))
+  const running = oldPod.status?.containerStatuses?.find(({ state }) => state?.running)
+  if (running && !running.resources) errors.push(forbidden('spec', 'Pod running on node without support for resize'))
+  validatePodLevelResize(errors, next, old)
+  if (!validateOrder(errors, next, old)) return
+  for (const list of ['initContainers', 'containers'] as const) {
+    old[list]?.forEach(({ resources }, i) => {
       for (const side of ['requests', 'limits'] as const) {
-        const after = container.resources?.[side] ?? {}
-        const before = old[field]?.[i]?.resources?.[side] ?? {}
-        for (const name of new Set([...Object.keys(after), ...Object.keys(before)])) {
-          if (after[name] === before[name]) continue
-          const path = `spec.${field}[${i}].resources.${side}`
-          if (name !== 'cpu' && name !== 'memory') errors.push(forbidden(path, 'only cpu and memory resources are mutable'))
-          else if (after[name] === undefined) errors.push(forbidden(path, `resource ${side} cannot be removed`))
-        }
+        if (isTakenAway(next[list]?.[i]?.resources?.[side], resources?.[side]))
+          errors.push(forbidden(`spec.${list}[${i}].resources.${side}`, `resource ${side} cannot be removed`))
       }
     })
   }
-  resized('containers')
-  resized('initContainers')
+  for (const list of ['containers', 'initContainers'] as const) {
+    next[list]?.forEach((container, i) => {
+      const before = old[list]![i]!
+      if (isSemanticallyEqual({ ...container, resources: withOldAmounts(container.resources, before.resources) }, before)) return
+      errors.push(
+        list === 'containers'
+          ? forbidden('spec', 'only cpu and memory resources are mutable')
+          : forbidden(`spec.${list}[${i}]`, 'only cpu and memory resources for init or sidecar containers are mutable'),
+      )
+    })
+  }
 }
 
 export function validatePodUpdate(next: Pod, old: Pod, subresource?: string): readonly FieldError[] {
@@ -182,7 +245,7 @@ export function validatePodUpdate(next: Pod, old: Pod, subresource?: string): re
   validateMirrorAnnotation(errors, next, old)
   if (!next.spec || !old.spec) return errors
   if (subresource === 'ephemeralcontainers') validateEphemeralUpdate(errors, next, old)
-  else if (subresource === 'resize') validateResize(errors, next.spec, old.spec)
+  else if (subresource === 'resize') validateResize(errors, next, old)
   // Binding sets the node of a pod that has none; it is the server's own write.
   else if (subresource === undefined) validateSpecUpdate(errors, next.spec, old.spec)
   return errors
@@ -204,14 +267,83 @@ function validateTransitions(
   })
 }
 
-function validateIPs(errors: FieldErrors, path: string, ips: readonly { readonly ip?: string }[] | undefined): void {
-  const seen = new Set<string>()
-  ips?.forEach(({ ip = '' }, i) => {
-    const problem = ipProblem(ip)
+type Addresses = readonly { readonly ip?: string }[]
+
+function validateIPs(errors: FieldErrors, path: string, next: Addresses = [], old: Addresses = []): void {
+  next.forEach(({ ip = '' }, i) => {
+    // A bad one may stay, for it was let in once.
+    const problem = old.some((other) => other.ip === ip) ? undefined : ipProblem(ip)
     if (problem !== undefined) errors.push(invalid(`${path}[${i}]`, ip, problem))
-    if (seen.has(ip)) errors.push(duplicate(`${path}[${i}]`, ip))
-    seen.add(ip)
   })
+  if (next.length < 2) return
+  const families = next.map(({ ip = '' }) => familyOfIP(ip))
+  const bad = families.indexOf(undefined)
+  if (bad >= 0) {
+    const detail = `Internal error: failed to check for dual stack with error:invalid IP[${bad}]: ${next[bad]?.ip ?? ''}`
+    errors.push({ type: 'InternalError', field: path, detail })
+  }
+  if (bad >= 0 || next.length > 2 || families[0] === families[1])
+    errors.push(
+      invalid(
+        path,
+        next,
+        'may specify no more than one IP for each IP family',
+        path.endsWith('podIPs') ? '[core/v1.PodIP' : '[core/v1.HostIP',
+      ),
+    )
+}
+
+function validateUsers(errors: FieldErrors, path: string, statuses: readonly ContainerStatus[] | undefined, os: string | undefined): void {
+  statuses?.forEach(({ user }, i) => {
+    const linux = user?.linux
+    if (!linux) return
+    const at = `${path}[${i}].user.linux`
+    if (os === 'windows') return void errors.push(forbidden(at, 'cannot be set for a windows pod'))
+    const { uid = 0, gid = 0, supplementalGroups = [] } = linux
+    for (const fault of userIdFaults(uid)) errors.push(invalid(`${at}.uid`, uid, fault))
+    for (const fault of groupIdFaults(gid)) errors.push(invalid(`${at}.gid`, gid, fault))
+    supplementalGroups.forEach((id, j) => {
+      for (const fault of groupIdFaults(id)) errors.push(invalid(`${at}.supplementalGroups[${j}]`, id, fault))
+    })
+  })
+}
+
+function validateClaimStatuses(errors: FieldErrors, { spec, status }: Pod): void {
+  const seen = new Set<string>()
+  status?.resourceClaimStatuses?.forEach(({ name = '', resourceClaimName }, i) => {
+    const at = `status.resourceClaimStatuses[${i}]`
+    if (!spec?.resourceClaims?.some((claim) => claim.name === name))
+      errors.push(invalid(`${at}.name`, name, 'must match the name of an entry in `spec.resourceClaims`'))
+    if (seen.has(name)) errors.push(duplicate(`${at}.name`, name))
+    seen.add(name)
+    if (resourceClaimName !== undefined) checkFormat(errors, `${at}.resourceClaimName`, resourceClaimName, dns1123SubdomainFaults)
+  })
+  const extended = status?.extendedResourceClaimStatus
+  if (!extended) return
+  const path = 'status.extendedResourceClaimStatus'
+  const containers = new Map([...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map((container) => [container.name, container]))
+  const { requestMappings = [], resourceClaimName = '' } = extended
+  if (requestMappings.length === 0) errors.push(required(`${path}.requestMappings`, 'at least one request mapping is required'))
+  requestMappings.forEach(({ containerName, resourceName, requestName }, i) => {
+    const at = `${path}.requestMappings[${i}]`
+    const container = containers.get(containerName)
+    if (!container)
+      errors.push(
+        invalid(
+          `${at}.containerName`,
+          containerName,
+          'must match the name of an entry in spec.initContainers.name or spec.containers.name',
+        ),
+      )
+    else if (container.resources?.requests?.[resourceName] === undefined) {
+      const why =
+        'must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests'
+      errors.push(invalid(`${at}.resourceName`, resourceName, why))
+    }
+    checkFormat(errors, `${path}.requestName`, requestName, dns1123LabelFaults)
+  })
+  if (!resourceClaimName) errors.push(required(`${path}.resourceClaimName`))
+  else checkFormat(errors, `${path}.resourceClaimName`, resourceClaimName, dns1123SubdomainFaults)
 }
 
 export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldError[] {
@@ -220,9 +352,10 @@ export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldErro
   const status = next.status ?? {}
   const before = old.status ?? {}
   status.conditions?.forEach(({ type, observedGeneration = 0 }, i) => {
-    checkFormat(errors, `status.conditions[${i}].type`, type, qualifiedNameFaults)
     if (observedGeneration < 0)
       errors.push(invalid(`status.conditions[${i}].observedGeneration`, observedGeneration, 'must be a non-negative integer'))
+    // Upstream writes this field's name in Go's way.
+    checkFormat(errors, `status.conditions[${i}].Type`, type ?? '', qualifiedNameFaults)
   })
   if (status.nominatedNodeName && status.nominatedNodeName !== before.nominatedNodeName) {
     checkFormat(errors, 'status.nominatedNodeName', status.nominatedNodeName, dns1123SubdomainFaults)
@@ -256,7 +389,13 @@ export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldErro
     before.ephemeralContainerStatuses ?? [],
     () => false,
   )
-  validateIPs(errors, 'status.podIPs', status.podIPs)
-  validateIPs(errors, 'status.hostIPs', status.hostIPs)
+  validateClaimStatuses(errors, next)
+  validateIPs(errors, 'status.podIPs', status.podIPs, before.podIPs)
+  const [firstHost] = status.hostIPs ?? []
+  if (firstHost && (firstHost.ip ?? '') !== (status.hostIP ?? ''))
+    errors.push(invalid('status.hostIPs[0].ip', firstHost.ip ?? '', 'must be equal to `hostIP`'))
+  validateIPs(errors, 'status.hostIPs', status.hostIPs, before.hostIPs)
+  for (const list of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const)
+    validateUsers(errors, `status.${list}`, status[list], spec?.os?.name)
   return errors
 }

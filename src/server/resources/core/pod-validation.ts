@@ -1,15 +1,27 @@
 /** Rules of pod specs, in pods and in templates (upstream's ValidatePodSpec and what surrounds it). */
 import type { Pod, PodSpec, PodTemplateSpec } from '../../../api/generated/core/v1.ts'
-import { dns1123LabelFaults, dns1123SubdomainFaults, qualifiedNameFaults } from '../../../api/names.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults, qualifiedNameFaults, underscoredSubdomainFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { ipProblem } from '../addresses.ts'
 import { validateAnnotations, validateLabels } from '../object-meta.ts'
 import { containerTotals } from '../../../api/pod-resources.ts'
-import { checkFormat, checkInRange, checkRequiredOneOf, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import {
+  checkFormat,
+  checkInRange,
+  checkRequiredOneOf,
+  duplicate,
+  forbidden,
+  invalid,
+  notFound,
+  required,
+  tooLong,
+  type FieldErrors,
+} from '../rules.ts'
 import { checkTrimmedImage, validateContainers, validateEphemeralContainers, validateInitContainers } from './container-validation.ts'
 import { validateResourceRequirements } from './resource-requirements-validation.ts'
 import { validateAffinity, validateSpreadConstraints, validateTolerations } from './scheduling-validation.ts'
+import { containersWithPaths, validateHostProcesses, validateOs } from './os-validation.ts'
 import { validatePodSecurityContext } from './security-context-validation.ts'
 import { validateVolumes } from './volume-validation.ts'
 
@@ -67,11 +79,7 @@ function validateDns(errors: FieldErrors, path: string, { dnsConfig, dnsPolicy }
   }
   searches.forEach((search, i) => {
     // Labels may begin with an underscore here, as those of SRV records do (KEP-4427).
-    const name = search
-      .replace(/\.$/, '')
-      .replace(/(^|\.)_/g, '$1')
-      .replaceAll('_', '-')
-    if (search !== '.') for (const fault of dns1123SubdomainFaults(name)) errors.push(invalid(`${path}.searches[${i}]`, search, fault))
+    if (search !== '.') checkFormat(errors, `${path}.searches[${i}]`, search.replace(/\.$/, ''), underscoredSubdomainFaults)
   })
   options.forEach((option, i) => {
     if (!option.name) errors.push(required(`${path}.options[${i}]`, 'must not be empty'))
@@ -120,7 +128,8 @@ function validateNames(errors: FieldErrors, path: string, spec: PodSpec): void {
   if (spec.preemptionPolicy !== undefined) {
     checkRequiredOneOf(errors, `${path}.preemptionPolicy`, spec.preemptionPolicy, ['PreemptLowerPriority', 'Never'])
   }
-  if (spec.os) checkRequiredOneOf(errors, `${path}.os.name`, spec.os.name, ['linux', 'windows'])
+  if (spec.overhead) validateResourceRequirements(errors, `${path}.overhead`, { limits: spec.overhead }, new Set())
+  validateOs(errors, path, spec)
 }
 
 function validateGates(errors: FieldErrors, path: string, spec: PodSpec): void {
@@ -137,23 +146,66 @@ function validateGates(errors: FieldErrors, path: string, spec: PodSpec): void {
 
 function validateResourceClaims(errors: FieldErrors, path: string, spec: PodSpec): ReadonlySet<string> {
   const names = new Set<string>()
-  spec.resourceClaims?.forEach(({ name, resourceClaimName, resourceClaimTemplateName }, i) => {
+  spec.resourceClaims?.forEach((claim, i) => {
+    const { name, resourceClaimName, resourceClaimTemplateName } = claim
     const at = `${path}.resourceClaims[${i}]`
     if (!name) errors.push(required(`${at}.name`))
     else if (names.has(name)) errors.push(duplicate(`${at}.name`, name))
     else checkFormat(errors, `${at}.name`, name, dns1123LabelFaults)
-    names.add(name)
-    const value = { name }
+    if (name) names.add(name)
     if (resourceClaimName !== undefined && resourceClaimTemplateName !== undefined) {
-      errors.push(invalid(at, value, 'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified'))
+      errors.push(
+        invalid(
+          at,
+          claim,
+          'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified',
+          'core/v1.PodResourceClaim',
+        ),
+      )
     } else if (resourceClaimName === undefined && resourceClaimTemplateName === undefined) {
-      errors.push(invalid(at, value, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`'))
+      errors.push(invalid(at, claim, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`', 'core/v1.PodResourceClaim'))
     }
     if (resourceClaimName !== undefined) checkFormat(errors, `${at}.resourceClaimName`, resourceClaimName, dns1123SubdomainFaults)
     if (resourceClaimTemplateName !== undefined)
       checkFormat(errors, `${at}.resourceClaimTemplateName`, resourceClaimTemplateName, dns1123SubdomainFaults)
   })
   return names
+}
+
+/** A pod with users of its own shares no namespaces with the host. The names are as upstream spells them. */
+function validateHostUsers(errors: FieldErrors, path: string, spec: PodSpec): void {
+  if (spec.hostUsers !== false) return
+  const why = 'when `hostUsers` is false'
+  if (spec.hostNetwork) errors.push(forbidden(`${path}.hostNetwork`, why))
+  if (spec.hostPID) errors.push(forbidden(`${path}.HostPID`, why))
+  if (spec.hostIPC) errors.push(forbidden(`${path}.HostIPC`, why))
+  for (const [at, { volumeDevices }] of containersWithPaths(path, spec))
+    if (volumeDevices?.length) errors.push(forbidden(`${at}.volumeDevices`, why))
+}
+
+const MAX_HOSTNAME_BYTES = 64
+
+function validateHostname(errors: FieldErrors, path: string, { hostnameOverride, setHostnameAsFQDN, hostNetwork }: PodSpec): void {
+  if (hostnameOverride === undefined) return
+  const at = `${path}.hostnameOverride`
+  if (setHostnameAsFQDN) errors.push(forbidden(at, 'may not be specified when setHostnameAsFQDN is true'))
+  if (hostNetwork) errors.push(forbidden(at, 'may not be specified when hostNetwork is true'))
+  if (hostnameOverride.length > MAX_HOSTNAME_BYTES) errors.push(tooLong(at, MAX_HOSTNAME_BYTES))
+  checkFormat(errors, at, hostnameOverride, dns1123SubdomainFaults)
+}
+
+/** Variables out of files are read from volumes of the pod alone. */
+function validateFileKeys(errors: FieldErrors, path: string, spec: PodSpec): void {
+  for (const [at, { env }] of containersWithPaths(path, spec)) {
+    env?.forEach(({ valueFrom }, i) => {
+      const name = valueFrom?.fileKeyRef?.volumeName
+      if (!valueFrom?.fileKeyRef) return
+      const volume = spec.volumes?.find((candidate) => candidate.name === name)
+      const field = `${at}.env[${i}].valueFrom.fileKeyRef.volumeName`
+      if (!volume) errors.push(notFound(field, name ?? ''))
+      else if (!volume.emptyDir) errors.push(invalid(field, name, 'referenced volume must be of type emptyDir'))
+    })
+  }
 }
 
 export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec, podName?: string): void {
@@ -183,7 +235,11 @@ export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec
   validateDns(errors, `${path}.dnsConfig`, spec)
   validateGates(errors, path, spec)
   validateSpreadConstraints(errors, `${path}.topologySpreadConstraints`, spec.topologySpreadConstraints)
+  validateHostProcesses(errors, path, spec)
+  validateHostUsers(errors, path, spec)
+  validateHostname(errors, path, spec)
   validateNames(errors, path, spec)
+  validateFileKeys(errors, path, spec)
 }
 
 export function validatePodTemplate(errors: FieldErrors, path: string, template: PodTemplateSpec): void {

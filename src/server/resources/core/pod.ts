@@ -1,5 +1,6 @@
 /** Pods: the unit that everything else makes. What the API server alone decides about them. */
 import type { Container, Pod, PodCondition, ResourceRequirements } from '../../../api/generated/core/v1.ts'
+import { timestamp } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
 import { changeField, isSemanticallyEqual, mapItems, withDefaults, withField, withMissingEntries } from '../immutable.ts'
 import { applyLabelKeys } from './pod-affinity-labels.ts'
@@ -35,16 +36,17 @@ export function podDefaults(pod: Pod): Pod {
   })
 }
 
-const gatedCondition: PodCondition = {
+const gatedCondition = (now: string): PodCondition => ({
   type: 'PodScheduled',
   status: 'False',
+  lastTransitionTime: now,
   reason: 'SchedulingGated',
   message: 'Scheduling is blocked due to non-empty scheduling gates',
-}
+})
 
-function prepareForCreate(pod: Pod): Pod {
+function prepareForCreate(pod: Pod, now: string): Pod {
   const isGated = (pod.spec?.schedulingGates?.length ?? 0) > 0
-  const status = { phase: 'Pending', qosClass: podQosClass(podDefaults(pod)), ...(isGated ? { conditions: [gatedCondition] } : {}) }
+  const status = { phase: 'Pending', qosClass: podQosClass(podDefaults(pod)), ...(isGated ? { conditions: [gatedCondition(now)] } : {}) }
   return applyLabelKeys({ ...pod, status })
 }
 
@@ -119,7 +121,7 @@ export const pods = defineResource({
     'spec.host': (pod) => pod.spec?.nodeName ?? '',
   },
   setDefaults: podDefaults,
-  prepareForCreate: (pod) => prepareForCreate(pod),
+  prepareForCreate: (pod, { runtime }) => prepareForCreate(pod, timestamp(runtime.clock)),
   prepareForUpdate(next, old, { subresource }) {
     if (subresource === 'status') return prepareStatus(next, old)
     if (subresource === 'resize' || subresource === 'ephemeralcontainers') return prepareSubresource(next, old, subresource)

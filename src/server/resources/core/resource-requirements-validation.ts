@@ -13,11 +13,37 @@ export const isOvercommitAllowed = (name: string): boolean => isNative(name) && 
 export const isExtendedResource = (name: string): boolean =>
   !isNative(name) && !name.startsWith('requests.') && qualifiedNameFaults(`requests.${name}`).length === 0
 
+/** Names that quotas and pods know without a domain. */
+const STANDARD_RESOURCES: ReadonlySet<string> = new Set([
+  ...STANDARD,
+  'requests.cpu',
+  'requests.memory',
+  'requests.ephemeral-storage',
+  'limits.cpu',
+  'limits.memory',
+  'limits.ephemeral-storage',
+  'pods',
+  'resourcequotas',
+  'services',
+  'replicationcontrollers',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+  'storage',
+  'requests.storage',
+  'services.nodeports',
+  'services.loadbalancers',
+])
+
+export const isStandardResource = (name: string): boolean =>
+  STANDARD_RESOURCES.has(name) || isHugePages(name) || name.startsWith('requests.hugepages-')
+
 function validateName(errors: FieldErrors, path: string, name: string): void {
-  const before = errors.length
-  checkFormat(errors, path, name, qualifiedNameFaults)
-  if (errors.length > before) return
+  const faults = qualifiedNameFaults(name)
+  for (const fault of faults) errors.push(invalid(path, name, fault))
   if (!name.includes('/')) {
+    if (faults.length === 0 && !isStandardResource(name))
+      errors.push(invalid(path, name, 'must be a standard resource type or fully qualified'))
     if (!STANDARD.includes(name) && !isHugePages(name)) errors.push(invalid(path, name, 'must be a standard resource for containers'))
   } else if (!isNative(name) && !isExtendedResource(name))
     errors.push(invalid(path, name, "doesn't follow extended resource name standard"))

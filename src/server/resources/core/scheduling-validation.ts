@@ -6,6 +6,9 @@ import { checkFormat, checkOneOf, duplicate, invalid, notSupported, required, ty
 import { validateNodeSelector, validateNodeSelectorTerm } from './node-selector-validation.ts'
 import { TAINT_EFFECTS } from './node.ts'
 
+/** Operators of a feature that is off: refused, though listed. */
+const NUMERIC = ['Lt', 'Gt']
+
 export function validateTolerations(errors: FieldErrors, path: string, tolerations: readonly Toleration[] | undefined): void {
   tolerations?.forEach(({ key, operator = '', value = '', effect, tolerationSeconds }, i) => {
     const at = `${path}[${i}]`
@@ -23,7 +26,10 @@ export function validateTolerations(errors: FieldErrors, path: string, toleratio
       if (faults.length > 0) errors.push(invalid(`${at}.operator`, value, faults.join(';')))
     } else if (operator === 'Exists') {
       if (value) errors.push(invalid(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'"))
-    } else errors.push(notSupported(`${at}.operator`, operator, ['Equal', 'Exists']))
+    } else
+      errors.push(
+        notSupported(`${at}.operator`, operator, NUMERIC.includes(operator) ? ['Equal', 'Exists', ...NUMERIC] : ['Equal', 'Exists']),
+      )
     if (effect) checkOneOf(errors, `${at}.effect`, effect, TAINT_EFFECTS)
   })
 }

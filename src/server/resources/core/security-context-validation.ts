@@ -1,9 +1,11 @@
 /** Rules of security contexts, of pods and of containers. */
 import type { AppArmorProfile, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext } from '../../../api/generated/core/v1.ts'
 import { groupIdFaults, userIdFaults } from '../../../api/names.ts'
-import { checkOneOf, checkRequiredOneOf, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import { checkOneOf, duplicate, invalid, required, tooLong, type FieldErrors } from '../rules.ts'
 import { validateDescendingPath } from './local-path-validation.ts'
+import { validateWindowsOptions } from './os-validation.ts'
 
+const MAX_PROFILE_PATH = 4095
 const SYSCTL = /^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$/
 const SYSCTL_TEXT = '([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?'
 
@@ -14,12 +16,13 @@ function checkId(errors: FieldErrors, path: string, id: number | undefined, faul
 function validateSeccomp(errors: FieldErrors, path: string, profile: SeccompProfile | undefined): void {
   if (!profile) return
   const { type, localhostProfile } = profile
-  checkRequiredOneOf(errors, `${path}.type`, type, ['Localhost', 'RuntimeDefault', 'Unconfined'])
+  if (!type) errors.push(required(`${path}.type`, 'type is required when seccompProfile is set'))
+  else checkOneOf(errors, `${path}.type`, type, ['Localhost', 'RuntimeDefault', 'Unconfined'])
   if (type === 'Localhost') {
-    if (!localhostProfile) errors.push(required(`${path}.localhostProfile`, 'must be set when seccomp type is Localhost'))
+    if (localhostProfile === undefined) errors.push(required(`${path}.localhostProfile`, 'must be set when seccomp type is Localhost'))
     else validateDescendingPath(errors, `${path}.localhostProfile`, localhostProfile)
   } else if (localhostProfile !== undefined)
-    errors.push(invalid(`${path}.localhostProfile`, profile, 'can only be set when seccomp type is Localhost'))
+    errors.push(invalid(`${path}.localhostProfile`, profile, 'can only be set when seccomp type is Localhost', 'core/v1.SeccompProfile'))
 }
 
 function validateAppArmor(errors: FieldErrors, path: string, profile: AppArmorProfile | undefined): void {
@@ -30,9 +33,11 @@ function validateAppArmor(errors: FieldErrors, path: string, profile: AppArmorPr
     else if (localhostProfile.trim() !== localhostProfile) {
       errors.push(invalid(`${path}.localhostProfile`, localhostProfile, 'must not be padded with whitespace'))
     }
-  } else {
-    checkRequiredOneOf(errors, `${path}.type`, type, ['Localhost', 'RuntimeDefault', 'Unconfined'])
-    if (localhostProfile !== undefined)
+    if ((localhostProfile?.length ?? 0) > MAX_PROFILE_PATH) errors.push(tooLong(`${path}.localhostProfile`, MAX_PROFILE_PATH))
+  } else if (!type) errors.push(required(`${path}.type`, 'type is required when appArmorProfile is set'))
+  else {
+    checkOneOf(errors, `${path}.type`, type, ['Localhost', 'RuntimeDefault', 'Unconfined'])
+    if ((type === 'RuntimeDefault' || type === 'Unconfined') && localhostProfile !== undefined)
       errors.push(invalid(`${path}.localhostProfile`, localhostProfile, 'can only be set when AppArmor type is Localhost'))
   }
 }
@@ -49,11 +54,22 @@ export function validateSecurityContext(errors: FieldErrors, path: string, conte
   }
   validateSeccomp(errors, `${path}.seccompProfile`, context.seccompProfile)
   if (context.allowPrivilegeEscalation === false) {
-    if (context.privileged) errors.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'))
+    if (context.privileged)
+      errors.push(
+        invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true', 'core/v1.SecurityContext'),
+      )
     if (context.capabilities?.add?.includes('CAP_SYS_ADMIN')) {
-      errors.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'))
+      errors.push(
+        invalid(
+          path,
+          context,
+          'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN',
+          'core/v1.SecurityContext',
+        ),
+      )
     }
   }
+  validateWindowsOptions(errors, `${path}.windowsOptions`, context.windowsOptions)
   validateAppArmor(errors, `${path}.appArmorProfile`, context.appArmorProfile)
 }
 
@@ -78,14 +94,8 @@ function validateSysctls(errors: FieldErrors, path: string, context: PodSecurity
 
 export function validatePodSecurityContext(errors: FieldErrors, path: string, spec: PodSpec): void {
   const context = spec.securityContext
-  const specPath = path.slice(0, path.lastIndexOf('.'))
   if (spec.shareProcessNamespace && spec.hostPID) {
     errors.push(invalid(`${path}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'))
-  }
-  if (spec.hostUsers === false) {
-    for (const field of ['hostNetwork', 'hostPID', 'hostIPC'] as const) {
-      if (spec[field]) errors.push(forbidden(`${specPath}.${field}`, 'when `hostUsers` is false'))
-    }
   }
   if (!context) return
   checkId(errors, `${path}.fsGroup`, context.fsGroup, groupIdFaults)
@@ -96,10 +106,11 @@ export function validatePodSecurityContext(errors: FieldErrors, path: string, sp
   if (context.fsGroupChangePolicy !== undefined)
     checkOneOf(errors, `${path}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['Always', 'OnRootMismatch'])
   validateSeccomp(errors, `${path}.seccompProfile`, context.seccompProfile)
+  validateWindowsOptions(errors, `${path}.windowsOptions`, context.windowsOptions)
   validateAppArmor(errors, `${path}.appArmorProfile`, context.appArmorProfile)
   if (context.supplementalGroupsPolicy !== undefined) {
     checkOneOf(errors, `${path}.supplementalGroupsPolicy`, context.supplementalGroupsPolicy, ['Merge', 'Strict'])
   }
   if (context.seLinuxChangePolicy !== undefined)
-    checkOneOf(errors, `${path}.seLinuxChangePolicy`, context.seLinuxChangePolicy, ['MountOption', 'Recursive'])
+    checkOneOf(errors, `${path}.seLinuxChangePolicy`, context.seLinuxChangePolicy, ['Recursive'])
 }
