@@ -21,6 +21,9 @@ const isWanted = (tag: Tags[number]): boolean => {
   return !LEFT_OUT.has(name) && !('format' in tag && tag.format === 'TIME')
 }
 
+/** A point alone is a string: the library's numbers would take it, and the fields of managed fields are full of it. */
+const point: ScalarTag = { tag: 'tag:yaml.org,2002:str', default: true, identify: () => false, test: /^[-+]?\.$/, resolve: (text) => text }
+
 /** Octal numbers as Go also takes them, beside YAML's own `010`. */
 const goOctal: ScalarTag = {
   tag: 'tag:yaml.org,2002:int',
@@ -41,7 +44,7 @@ function readDocuments(text: string): Document.Parsed[] {
     merge: true,
     uniqueKeys: false,
     logLevel: 'silent',
-    customTags: (tags) => [goOctal, ...tags.filter(isWanted)],
+    customTags: (tags) => [goOctal, point, ...tags.filter(isWanted)],
   })
   if (!Array.isArray(documents)) return []
   if (documents.length > MAX_DOCUMENTS) throw new YamlSyntaxError(`more than ${MAX_DOCUMENTS} documents`)

@@ -66,7 +66,8 @@ test('tells what is wrong as upstream does', async (t) => {
     400,
     '"spec.foo" is not a known field selector: only "metadata.name", "metadata.namespace"',
   ])
-  assert.deepEqual(await messageOf('GET', '/nothing/here'), [404, 'the server could not find the requested resource'])
+  const page = (await call('GET', '/nothing/here')).response
+  assert.deepEqual([page.type, page.status], ['raw', 404])
   assert.deepEqual(await messageOf('GET', '/apis/apps/v1/nothings'), [404, 'the server could not find the requested resource'])
   assert.deepEqual(await messageOf('POST', `${CONFIGMAPS}?fieldValidation=Strict`, { metadata: { name: 's' }, foo: 1 }), [
     400,

@@ -1,7 +1,8 @@
 /** Serves discovery: /api, /apis and what lies below them and is no resource. */
 import type { ResourceInfo } from '../api/schema.ts'
+import { noRoute } from '../api/status.ts'
 import {
-  aggregatedContentType,
+  AGGREGATED_TYPE,
   aggregatedDiscovery,
   apiGroup,
   apiGroupList,
@@ -44,20 +45,20 @@ export function createDiscoveryPaths(options: DiscoveryOptions): PathHandler {
     const path = request.path.split('/').filter((part) => part !== '')
     const [root] = path
     if (root !== 'api' && root !== 'apis') return undefined
-    if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
+    if (request.method !== 'GET') throw noRoute()
     if (aggregated.generation !== generation) {
       generation = aggregated.generation
       cache.clear()
     }
-    const version = path.length === 1 ? wantsAggregated(request.headers.accept) : undefined
-    const document = version
-      ? cache.get(`${root} ${version}`, () =>
-          jsonDocument(
-            aggregatedDiscovery(options.resources(), root === 'api' ? 'core' : 'named', version, aggregated.groups()),
-            aggregatedContentType(version),
-          ),
-        )
-      : cache.get(path.join('/'), () => make(path, aggregated.groups()))
-    return document && answerDocument(document, request)
+    if (path.length === 1 && wantsAggregated(request.headers.accept)) {
+      const groups = root === 'api' ? 'core' : 'named'
+      const document = cache.get(`${root} aggregated`, () =>
+        jsonDocument(aggregatedDiscovery(options.resources(), groups, aggregated.groups()), AGGREGATED_TYPE),
+      )
+      return document && answerDocument(document, request)
+    }
+    const document = cache.get(path.join('/'), () => make(path, aggregated.groups()))
+    // The old form has no ETag and is not kept.
+    return document && { type: 'raw', status: 200, contentType: document.contentType, body: document.bytes }
   }
 }

@@ -29,7 +29,7 @@ export interface APIGroup {
 
 /** One group of the aggregated document; a server behind the aggregation layer answers with its own. */
 export interface APIGroupDiscovery {
-  readonly metadata: { readonly name?: string; readonly creationTimestamp: null }
+  readonly metadata: { readonly name?: string }
   readonly versions: readonly {
     readonly version: string
     readonly resources?: readonly object[]
@@ -112,7 +112,9 @@ export function apiResourceList(resources: Iterable<ResourceInfo>, group: string
   const own = Array.from(resources).filter((info) => info.group === group && info.version === version)
   if (own.length === 0) return undefined
   const sorted = own.flatMap(apiResources).toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group, version }), resources: sorted }
+  // That of the core group is older than its apiVersion.
+  const apiVersion = group === '' ? {} : { apiVersion: 'v1' }
+  return { kind: 'APIResourceList', ...apiVersion, groupVersion: apiVersionOf({ group, version }), resources: sorted }
 }
 
 const responseKind = (kind: GroupVersionKind, info: ResourceInfo): object => ({
@@ -141,18 +143,15 @@ function discoverResource(info: ResourceInfo): object {
   }
 }
 
-export type AggregatedVersion = 'v2' | 'v2beta1'
-
 /** /api ("core") or /apis ("named") in its aggregated form; `more` are the groups of servers behind the aggregation layer. */
 export function aggregatedDiscovery(
   resources: Iterable<ResourceInfo>,
   groups: 'core' | 'named',
-  version: AggregatedVersion = 'v2',
   more: readonly APIGroupDiscovery[] = [],
 ): object {
   const own = [...byGroup(resources)].filter(([name]) => (name === '') === (groups === 'core'))
   const items = own.map(([name, versions]): APIGroupDiscovery => ({
-    metadata: { ...(name ? { name } : {}), creationTimestamp: null },
+    metadata: name ? { name } : {},
     versions: Array.from(versions, ([served, infos]) => ({
       version: served,
       resources: infos.map(discoverResource),
@@ -161,28 +160,20 @@ export function aggregatedDiscovery(
   }))
   return {
     kind: 'APIGroupDiscoveryList',
-    apiVersion: `apidiscovery.k8s.io/${version}`,
+    apiVersion: 'apidiscovery.k8s.io/v2',
     metadata: {},
     items: [...items, ...(groups === 'named' ? more : [])],
   }
 }
 
-/** Which aggregated form a client asks for with its Accept header; undefined: the old one. */
-export function wantsAggregated(accept: string | undefined): AggregatedVersion | undefined {
-  for (const clause of accept?.split(',') ?? []) {
+const AGGREGATED = ['g=apidiscovery.k8s.io', 'v=v2', 'as=APIGroupDiscoveryList']
+
+/** Whether the Accept header takes the aggregated form: whoever does gets it, whatever else is taken. */
+export const wantsAggregated = (accept = ''): boolean =>
+  accept.split(',').some((clause) => {
     const [type, ...parameters] = clause.split(';').map((part) => part.trim())
-    if (type !== 'application/json' && type !== '*/*') continue
-    if (!parameters.includes('g=apidiscovery.k8s.io') || !parameters.includes('as=APIGroupDiscoveryList')) {
-      // A clause that any JSON satisfies comes before the aggregated one: the client prefers it.
-      if (parameters.every((parameter) => parameter.startsWith('q='))) return undefined
-      continue
-    }
-    if (parameters.includes('v=v2')) return 'v2'
-    if (parameters.includes('v=v2beta1')) return 'v2beta1'
-  }
-  return undefined
-}
+    return (type === 'application/json' || type === '*/*') && AGGREGATED.every((parameter) => parameters.includes(parameter))
+  })
 
 /** The content type that tells a client that it got the aggregated form. */
-export const aggregatedContentType = (version: AggregatedVersion): string =>
-  `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`
+export const AGGREGATED_TYPE = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'

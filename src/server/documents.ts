@@ -34,7 +34,7 @@ export function jsonDocument(value: object, contentType = 'application/json'): C
 /** Answers with the document, or with 304 when the client holds it already. */
 export function answerDocument(document: CachedDocument, request: ApiRequest): ApiResponse {
   const etag = `"${document.hash}"`
-  const headers = { etag, vary: 'Accept', 'cache-control': 'public' }
+  const headers = { etag, vary: 'Accept', 'Cache-Control': 'public' }
   const held = request.headers['if-none-match']?.split(',').map((part) => part.trim().replace(/^W\//, '')) ?? []
   if (held.includes(etag) || held.includes('*'))
     return { type: 'raw', status: 304, contentType: document.contentType, body: new Uint8Array(), headers }

@@ -72,8 +72,28 @@ function withParameters(encoding: Encoding, parameters: ReadonlyMap<string, stri
   return { encoding, as: as as Shape, asVersion, ...(isPretty ? { isPretty } : {}) }
 }
 
-export const notAcceptable = (): ApiError =>
-  failure('NotAcceptable', `only the following media types are accepted: ${Object.values(MEDIA_TYPES).join(', ')}`)
+const TYPES = Object.values(MEDIA_TYPES)
+const STREAM_TYPES = [MEDIA_TYPES.json, MEDIA_TYPES.protobuf].map((type) => `${type};stream=watch`)
+
+/** Whether a route of upstream's HTTP library (go-restful) takes the header: it looks at types alone. */
+export const isRepresentable = (accept: string | undefined): boolean =>
+  !accept || accept.split(',').some((clause) => TYPES.includes(typeOf(clause)) || typeOf(clause) === '*/*')
+
+const typeOf = (clause: string): string => clause.split(';', 1)[0]!.trim()
+
+/** In the library's words; collections are also streamed. */
+export const noRepresentation = (isCollection: boolean): ApiError =>
+  failure(
+    'NotAcceptable',
+    `406: Not Acceptable\n\nAvailable representations: ${[...TYPES, ...(isCollection ? STREAM_TYPES : [])].join(', ')}`,
+    { details: {} },
+  )
+
+/** There is no framing for a watch in YAML. */
+export const notStreamable = (): ApiError =>
+  failure('NotAcceptable', `only the following media types are accepted: ${STREAM_TYPES.join(', ')}`)
+
+export const notAcceptable = (): ApiError => failure('NotAcceptable', `only the following media types are accepted: ${TYPES.join(', ')}`)
 
 export const unsupportedMediaType = (supported: readonly string[]): ApiError =>
   failure(

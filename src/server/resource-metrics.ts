@@ -30,7 +30,7 @@ const PODS: Kind = { resource: 'pods', kind: 'PodMetrics', namespaced: true }
 
 /** For the aggregated discovery document. */
 export const resourceMetricsGroup: APIGroupDiscovery = {
-  metadata: { name: GROUP, creationTimestamp: null },
+  metadata: { name: GROUP },
   versions: [
     {
       version: VERSION,

@@ -11,13 +11,14 @@ import { create } from './create.ts'
 import { settle } from './custom-resources/conversion.ts'
 import { remove, removeCollection } from './delete.ts'
 import { parseListOptions } from './list-options.ts'
-import { negotiate, notAcceptable } from './negotiation.ts'
+import { isRepresentable, negotiate, noRepresentation, notAcceptable, notStreamable } from './negotiation.ts'
 import { patch } from './patch.ts'
 import { get, list, watch } from './read.ts'
 import { isTrue } from './request-info.ts'
 import { answerReview, isReview } from './reviews/reviews.ts'
 import { bind } from './subresources/binding.ts'
 import type { ServedResource } from './resource-registry.ts'
+import { pageNotFound } from './server-paths.ts'
 import type { View } from './revision.ts'
 import { findSubresource } from './subresources/index.ts'
 import { shapeAnswer, tableEvents, type TableShape } from './table.ts'
@@ -36,10 +37,19 @@ export async function route(core: Core, call: Call, paths: readonly PathHandler[
     const answer = await handler(core, call)
     if (answer) return answer
   }
-  throw pathNotFound()
+  if (isInGroup(core, info.path)) throw pathNotFound()
+  return pageNotFound()
 }
 
-/** Upstream answers unknown paths so, in plain text; as a Status for those that read one. */
+/** Within a built-in group what is missing is a resource; anywhere else it is a page. */
+function isInGroup({ registry }: Core, path: string): boolean {
+  const [, root, group] = path.split('/')
+  if (root === 'api') return group !== undefined
+  if (root !== 'apis' || group === undefined) return false
+  for (const { info, custom } of registry.served()) if (info.group === group && !custom) return true
+  return false
+}
+
 export const pathNotFound = (): ApiError => failure('NotFound', 'the server could not find the requested resource', { details: {} })
 
 /** Kinds that every request is warned of (APILifecycleDeprecated of what is served by default). */
@@ -50,6 +60,7 @@ const DEPRECATED: Readonly<Record<string, string | undefined>> = {
 
 async function routeResource(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info, request } = call
+  checkAccepted(call)
   // A namespaced resource is written in a namespace; lists and watches may look across all.
   if (served.info.namespaced && info.namespace === '' && !COLLECTIVE.has(info.verb)) throw info.name === '' ? noRoute() : pathNotFound()
   if (!served.info.namespaced && info.namespace !== '' && served.info.resource !== 'namespaces') throw pathNotFound()
@@ -112,6 +123,18 @@ function methodNotAllowed({ custom, info: { group, resource } }: ServedResource,
   })
 }
 
+/** What passes bodies of its own on. */
+const STREAMS: ReadonlySet<string> = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
+
+/** Upstream's HTTP library looks at method and Accept before any handler of a built-in kind does. */
+function checkAccepted({ served, info, request }: ResourceCall): void {
+  if (STREAMS.has(info.subresource)) return
+  if (request.method === 'HEAD' && !served.custom) throw noRoute()
+  const { accept } = request.headers
+  if (!served.custom && !isRepresentable(accept)) throw noRepresentation(info.verb === 'list' || info.verb === 'watch')
+  if (!negotiate(accept)) throw notAcceptable()
+}
+
 function tableShape(core: Core, { served, request }: ResourceCall): TableShape | undefined {
   const accepted = negotiate(request.headers.accept)
   if (!accepted) throw notAcceptable()
@@ -131,6 +154,7 @@ async function readCollection(core: Core, call: ResourceCall, isWatch: boolean):
     const answer = await list(core, served, info.namespace, info.name, options, served.view)
     return shape ? shapeAnswer(shape, answer) : answer
   }
+  if (negotiate(request.headers.accept)?.encoding === 'yaml') throw notStreamable()
   const isPartial = shape?.accepted.as === 'PartialObjectMetadata'
   if (shape && !isPartial && shape.accepted.as !== 'Table') throw failure('NotAcceptable', 'a watch is of PartialObjectMetadata or Table')
   const view: View = isPartial ? served.partialView : served.view

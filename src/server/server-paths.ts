@@ -1,6 +1,6 @@
 /** The paths that are about the server itself: health, version, metrics, and the issuer of service account tokens. */
 import type { ApiResponse } from '../api/exchange.ts'
-import { failure } from '../api/status.ts'
+import { noRoute } from '../api/status.ts'
 import type { Core } from './core.ts'
 import { Computed } from './revision.ts'
 import type { PathHandler } from './router.ts'
@@ -38,6 +38,9 @@ export const textAnswer = (text: string, status = 200, contentType = 'text/plain
 
 const jsonAnswer = (value: object): ApiResponse => ({ type: 'object', status: 200, stored: new Computed(value) })
 
+/** Of paths that nobody has: plain text, as Go's server writes it. */
+export const pageNotFound = (): ApiResponse => textAnswer('404 page not found\n', 404)
+
 interface Check {
   readonly name: string
   isFine(): boolean
@@ -49,6 +52,7 @@ export function serverPaths(health: Health): PathHandler {
     const [, first = '', ...rest] = info.path.split('/')
     if (first === 'healthz' || first === 'livez' || first === 'readyz')
       return healthAnswer(first, rest.join('/'), checks(core, health, first), request.query)
+    if (info.path === '/version' && request.method !== 'GET') throw noRoute()
     if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
     switch (info.path.replace(/\/$/, '')) {
       case '/version':
@@ -88,7 +92,7 @@ function checks(core: Core, health: Health, endpoint: string): readonly Check[] 
 function healthAnswer(endpoint: string, one: string, all: readonly Check[], query: URLSearchParams): ApiResponse {
   const excluded = new Set(query.getAll('exclude'))
   const chosen = one === '' ? all.filter(({ name }) => !excluded.has(name)) : all.filter(({ name }) => name === one)
-  if (one !== '' && chosen.length === 0) throw failure('NotFound', 'the server could not find the requested resource')
+  if (one !== '' && chosen.length === 0) return pageNotFound()
   const lines = chosen.map((check) => (check.isFine() ? `[+]${check.name} ok` : `[-]${check.name} failed: reason withheld`))
   const isFine = lines.every((line) => line.startsWith('[+]'))
   if (!isFine) return textAnswer(`${lines.join('\n')}\n${endpoint} check failed\n`, 500)

@@ -91,31 +91,38 @@ const partial = (object: KubeObject, accepted: Accepted): KubeObject => ({
 
 /** Gives an answer about a resource the shape that was asked for; Status answers stay as they are. */
 export function shapeAnswer(shape: TableShape, answer: ApiResponse): ApiResponse {
-  const { accepted, query } = shape
+  const { accepted } = shape
   if (answer.type === 'list') {
-    if (accepted.as === 'Table')
-      return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata, isTrueHeaders(query))) }
+    if (accepted.as === 'Table') return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata)) }
     if (accepted.as === 'PartialObjectMetadataList') {
       const items = answer.items.map(({ object }) => new Computed(partial(object, accepted)))
       return { ...answer, apiVersion: apiVersion(accepted), kind: 'PartialObjectMetadataList', items }
     }
-    throw failure('NotAcceptable', 'you requested PartialObjectMetadata, but the requested object is a list')
+    throw failure(
+      'NotAcceptable',
+      `you requested PartialObjectMetadata, but the requested object is a list (${goType(shape.served, answer.kind)})`,
+    )
   }
   if (answer.type !== 'object' || answer.stored.object.kind === 'Status') return answer
   if (accepted.as === 'Table') {
     const { resourceVersion } = answer.stored.object.metadata ?? {}
-    const made = table(shape, [answer.stored], resourceVersion === undefined ? {} : { resourceVersion }, isTrueHeaders(query))
+    const made = table(shape, [answer.stored], resourceVersion === undefined ? {} : { resourceVersion })
     return { ...answer, stored: new Computed(made) }
   }
   if (accepted.as === 'PartialObjectMetadata') return { ...answer, stored: new Computed(partial(answer.stored.object, accepted)) }
-  throw failure('NotAcceptable', 'you requested PartialObjectMetadataList, but the requested object is not a list')
+  const type = goType(shape.served, answer.stored.object.kind ?? '')
+  throw failure('NotAcceptable', `you requested PartialObjectMetadataList, but the requested object is not a list (${type})`)
 }
 
-const isTrueHeaders = (query: URLSearchParams): boolean => query.get('noHeaders') === 'true'
+/** How Go prints the type: upstream's internal one, or that of all custom resources. */
+function goType({ custom, stored }: ServedResource, kind: string): string {
+  if (custom) return kind.endsWith('List') ? '*unstructured.UnstructuredList' : '*unstructured.Unstructured'
+  return `*${stored.group.split('.')[0] || 'core'}.${kind}`
+}
 
 /** Makes the events of one watch into Tables; only the first carries the column definitions, as upstream's. */
 export function tableEvents(shape: TableShape): (event: WatchEvent) => WatchEvent {
-  let isHeadless = isTrueHeaders(shape.query)
+  let isHeadless = false
   return (event) => {
     if (event.type === 'ERROR') return event
     const { object } = event

@@ -1,5 +1,6 @@
 /** One request to a server over HTTPS and its whole answer, as a client without any cleverness sees it. */
 import { request, type Agent } from 'node:https'
+import { gunzipSync } from 'node:zlib'
 import type { Endpoint } from '../../upstream/endpoint.ts'
 
 export interface Question {
@@ -39,7 +40,11 @@ export function ask(endpoint: Endpoint, agent: Agent, question: Question): Promi
   return new Promise((resolve, reject) => {
     const call = request({ ...endpoint, agent, method, path, headers, timeout: TIMEOUT_MS }, (response) => {
       const chunks: Buffer[] = []
-      const end = () => resolve({ status: response.statusCode ?? 0, headers: headersOf(response.rawHeaders), body: Buffer.concat(chunks) })
+      const end = () => {
+        const whole = Buffer.concat(chunks)
+        const body = response.headers['content-encoding'] === 'gzip' ? gunzipSync(whole) : whole
+        resolve({ status: response.statusCode ?? 0, headers: headersOf(response.rawHeaders), body })
+      }
       response.on('data', (chunk: Buffer) => {
         chunks.push(chunk)
         if (lines === undefined || Buffer.concat(chunks).toString().split('\n').length <= lines) return

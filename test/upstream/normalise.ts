@@ -85,6 +85,11 @@ function value(given: unknown, key: string): unknown {
     const chance = CHANCE[key]
     return chance !== undefined && given !== '' && given !== '0' ? chance : text(given)
   }
+  if (key === 'cells')
+    return value(
+      (given as readonly unknown[]).map((cell) => (/^\d+s$/.test(String(cell)) ? '<age>' : cell)),
+      '',
+    )
   if (Array.isArray(given)) return given.map((item) => value(item, key === 'columnDefinitions' ? key : ''))
   if (typeof given !== 'object' || given === null) return given
   const made: Record<string, unknown> = {}

@@ -96,7 +96,7 @@ test('a group version of another server is available once that answers, and its 
     server.core.aggregated.groups().filter(({ metadata }) => metadata.name !== 'metrics.k8s.io'),
     [
       {
-        metadata: { name: 'wardle.example.com', creationTimestamp: null },
+        metadata: { name: 'wardle.example.com' },
         versions: [
           {
             version: 'v1alpha1',

@@ -66,7 +66,7 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>, builtI
         const { version } = learned.get(service.metadata?.name ?? '') ?? {}
         const name = service.spec?.group ?? ''
         if (!version || !isAvailable(service)) continue
-        groups.set(name, { metadata: { name, creationTimestamp: null }, versions: [...(groups.get(name)?.versions ?? []), version] })
+        groups.set(name, { metadata: { name }, versions: [...(groups.get(name)?.versions ?? []), version] })
       }
       return [...groups.values()]
     },

@@ -75,8 +75,10 @@ const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 function sendObject(exchange: Exchange, status: number, stored: StoredObject, headers: Headers): Promise<void> | void {
-  const { encoding, isPretty } = exchange.accepted
-  if (encoding === 'json' && !isPretty) return send(exchange, status, MEDIA_TYPES.json, asBuffer(stored.bytes), headers)
+  const { encoding, isPretty, as } = exchange.accepted
+  // Who asked for another shape of the object is refused in plain JSON.
+  const isRefusal = as !== undefined && status >= 400
+  if ((encoding === 'json' && !isPretty) || isRefusal) return send(exchange, status, MEDIA_TYPES.json, asBuffer(stored.bytes), headers)
   const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, stored.object)
   return send(exchange, status, contentType, bytes, headers)
 }

@@ -162,7 +162,11 @@ const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
   negotiate(headers.accept) !== undefined ||
   isProxyPath(url) ||
   url.startsWith('/openapi') ||
-  (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept) !== undefined)
+  RESOURCE_PATH.test(url) ||
+  (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept))
+
+/** The router knows what a resource can be shown as. */
+const RESOURCE_PATH = /^\/(?:api\/[^/?]+|apis\/[^/?]+\/[^/?]+)\/[^/?]/
 
 /** Without authorities nobody's certificate counts: an empty list, or the platform's would. */
 const secureContextOf = ({ key, cert, clientCa, frontProxyCa }: HttpsKeys) => ({
