@@ -29,7 +29,9 @@ export class ProtobufWriter {
   }
 
   byte(value: number): void {
-    this.#bytes[this.#reserve(1)] = value
+    // First: reserving may put another array in place of the one that is written to.
+    const at = this.#reserve(1)
+    this.#bytes[at] = value
   }
 
   raw(bytes: Uint8Array): void {

@@ -158,3 +158,14 @@ test('what is no document is refused, whatever it is', () => {
     }
   }
 })
+
+test('objects and frames of any length are whole, also where the writer has to grow', () => {
+  for (let pad = 0; pad < 4200; pad++) {
+    const object = { kind: 'ConfigMap', apiVersion: 'v1', metadata: { name: 'a' }, data: { key: 'x'.repeat(pad) }, immutable: true }
+    const bytes = encodeProtobuf(object)
+    const read = decodeProtobuf(bytes) as typeof object
+    assert.equal(read.immutable && read.data.key.length, pad)
+    const frame = encodeProtobufWatchFrame('ADDED', bytes)
+    assert.equal(new DataView(frame.buffer, frame.byteOffset).getUint32(0), frame.length - 4, `${pad}`)
+  }
+})
