@@ -32,6 +32,10 @@ import type { Call, Core } from './core.ts'
 import { celRules } from './custom-resources/cel-rules.ts'
 import { createConversionWebhook } from './custom-resources/conversion-webhook.ts'
 import { createDefinitions } from './custom-resources/definitions.ts'
+import { createFlowConfiguration } from './flow-control/configuration.ts'
+import { FlowControl } from './flow-control/flow-control.ts'
+import { exposeFlowControl } from './flow-control/flow-metrics.ts'
+import { OutsideRequest } from './flow-control/outside-request.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
 import type { ProxyRoads } from './outgoing.ts'
@@ -77,8 +81,11 @@ export interface ApiServerOptions {
 export interface ApiServer {
   /** A road for a component of this process, as this user. */
   transport(user: UserInfo): Transport
-  /** Answers a request from outside. Failures are answers with a Status; never rejects. */
-  handle(request: ApiRequest, credentials: Credentials): Promise<ApiResponse>
+  /**
+   * Answers a request from outside, and has `respond` send the answer: until that is done the request counts as being served.
+   * Failures are answers with a Status; rejects only when `respond` does.
+   */
+  handle(request: ApiRequest, credentials: Credentials, respond?: (answer: ApiResponse) => Promise<void> | void): Promise<ApiResponse>
   /** True from when the caches are filled and the bootstrap roles there, until the server stops. */
   ready(): boolean
   /** Resolves when ready; rejects when the start fails. */
@@ -90,8 +97,8 @@ export interface ApiServer {
   readonly metrics: Metrics
 }
 
-/** How many requests from outside may be under way at once, watches aside; more are told to come again (upstream: 600). */
-const MAX_IN_FLIGHT = 2000
+/** How many requests from outside may wait or be served at once, watches aside; flow control says no earlier, in all but exempt ones. */
+const MAX_IN_FLIGHT = 10_000
 
 const LONG_RUNNING: ReadonlySet<string> = new Set(['watch'])
 
@@ -134,6 +141,10 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   }
   const { webhookCall = options.roads && createWebhookCall(runtime, options.roads.outgoing) } = options
   const definitions = createDefinitions(core, celRules, webhookCall && createConversionWebhook(runtime, webhookCall, reader))
+  const flowControl = new FlowControl(runtime, registry)
+  const flowConfiguration = createFlowConfiguration(core, flowControl.levels)
+  const hasFlowObjects = registry.stored('flowcontrol.apiserver.k8s.io', 'flowschemas') !== undefined
+  exposeFlowControl(metrics, flowControl.levels)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
@@ -143,7 +154,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
 
-  const answer = async (request: ApiRequest, who: () => UserInfo | Promise<UserInfo>): Promise<ApiResponse> => {
+  const answer = async (request: ApiRequest, who: () => UserInfo | Promise<UserInfo>, outside?: OutsideRequest): Promise<ApiResponse> => {
     const startMs = runtime.clock.monotonic()
     const isMutating = request.method !== 'GET' && request.method !== 'HEAD'
     metrics.begin(isMutating)
@@ -153,7 +164,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       const proved = who()
       const asked = proved instanceof Promise ? await proved : proved
       info = requestInfo(request)
-      response = await answerAs(core, request, info, asked, paths)
+      response = await answerAs(core, request, info, asked, paths, outside)
     } catch (error) {
       response = failed(runtime, request, error)
     }
@@ -172,11 +183,22 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       const caller = withAuthenticated(user)
       return (request) => answer(request, () => caller)
     },
-    async handle(request, credentials) {
-      if (inFlight >= MAX_IN_FLIGHT) return failed(runtime, request, tooManyRequests())
+    async handle(request, credentials, respond) {
+      if (inFlight >= MAX_IN_FLIGHT) {
+        const refused = failed(runtime, request, tooManyRequests())
+        await respond?.(refused)
+        return refused
+      }
       inFlight++
-      const answered = await answer(request, () => core.authenticator.authenticate(credentials, request))
+      const outside = new OutsideRequest(flowControl)
+      const answered = await answer(request, () => core.authenticator.authenticate(credentials, request), outside)
       inFlight--
+      outside.answered(answered)
+      try {
+        await respond?.(classified(answered, outside.headers))
+      } finally {
+        outside.end()
+      }
       return answered
     },
     async run(signal) {
@@ -184,6 +206,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
         await caches.load()
         const feed = caches.run(signal)
         await Promise.race([ensureBootstrapRoles(core), feed])
+        if (hasFlowObjects) await Promise.race([flowConfiguration.ensure(), feed])
         health.isReady = true
         begun.resolve()
         const stop = () => {
@@ -194,6 +217,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
         await Promise.race([
           feed,
           definitions.run(signal),
+          flowConfiguration.run(signal),
           runAvailability(core, signal),
           runHousekeeping(core, options.housekeeping ?? {}, signal),
         ])
@@ -215,9 +239,13 @@ async function answerAs(
   info: RequestInfo,
   asked: UserInfo,
   paths: readonly PathHandler[],
+  outside: OutsideRequest | undefined,
 ): Promise<ApiResponse> {
   const acting = impersonate(core.authorizer, request, { ...info, user: asked })
   const user = acting instanceof Promise ? await acting : acting
+  const admitted = outside?.admit(request, info, user)
+  const refusal = admitted instanceof Promise ? await admitted : admitted
+  if (refusal) return refusal
   const call: Call = { request, info, user, warnings: [] }
   await authorizeOrThrow(core.authorizer, { ...info, user })
   let response: ApiResponse
@@ -230,6 +258,10 @@ async function answerAs(
   }
   return call.warnings.length === 0 ? response : { ...response, warnings: [...(response.warnings ?? []), ...new Set(call.warnings)] }
 }
+
+/** Tells how flow control classified the request. */
+const classified = (answer: ApiResponse, headers: Readonly<Record<string, string>> | undefined): ApiResponse =>
+  headers ? { ...answer, headers: answer.headers ? { ...answer.headers, ...headers } : headers } : answer
 
 /** An error as an answer; one that is nobody's request's fault is logged, and the server lives on. */
 function failed(runtime: Runtime, request: ApiRequest, error: unknown): ApiResponse {

@@ -24,9 +24,48 @@ export interface RequestLabels {
 /** Names of resources come from what is served, verbs from a fixed set: the number of series is bounded by both. */
 const SERIES_LIMIT = 10_000
 
+/** Labels, value and, of histograms, what follows the name ("_bucket"). */
+export type Sample = readonly [labels: string, value: number, suffix?: string]
+
+/** A distribution over fixed buckets. Nothing is written of one that saw nothing. */
+export class Histogram {
+  readonly #bounds: readonly number[]
+  readonly #counts: number[]
+  #count = 0
+  #sum = 0
+
+  constructor(bounds: readonly number[]) {
+    this.#bounds = bounds
+    this.#counts = bounds.map(() => 0)
+  }
+
+  observe(value: number): void {
+    this.#count++
+    this.#sum += value
+    for (let i = 0; i < this.#bounds.length; i++) {
+      if (value > this.#bounds[i]!) continue
+      this.#counts[i]!++
+      return
+    }
+  }
+
+  samples(labels: string): readonly Sample[] {
+    if (this.#count === 0) return []
+    let below = 0
+    const buckets = this.#bounds.map((bound, i): Sample => [`${labels},le="${bound}"`, (below += this.#counts[i]!), '_bucket'])
+    return [...buckets, [`${labels},le="+Inf"`, this.#count, '_bucket'], [labels, this.#sum, '_sum'], [labels, this.#count, '_count']]
+  }
+}
+
+interface Exposed {
+  readonly help: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly read: () => Iterable<Sample>
+}
+
 export class Metrics {
   readonly #requests = new Map<string, Series>()
-  readonly #gauges = new Map<string, { readonly help: string; readonly read: () => Iterable<readonly [labels: string, value: number]> }>()
+  readonly #exposed = new Map<string, Exposed>()
   #reading = 0
   #mutating = 0
 
@@ -57,9 +96,13 @@ export class Metrics {
     series.codes.set(code, (series.codes.get(code) ?? 0) + 1)
   }
 
-  /** A value that is read when the metrics are asked for. */
-  gauge(name: string, help: string, read: () => Iterable<readonly [labels: string, value: number]>): void {
-    this.#gauges.set(name, { help, read })
+  /** Values that are read when the metrics are asked for. */
+  expose(name: string, help: string, type: Exposed['type'], read: () => Iterable<Sample>): void {
+    this.#exposed.set(name, { help, type, read })
+  }
+
+  gauge(name: string, help: string, read: () => Iterable<Sample>): void {
+    this.expose(name, help, 'gauge', read)
   }
 
   text(): string {
@@ -76,9 +119,9 @@ export class Metrics {
     )
     lines.push(`apiserver_current_inflight_requests{request_kind="mutating"} ${this.#mutating}`)
     lines.push(`apiserver_current_inflight_requests{request_kind="readOnly"} ${this.#reading}`)
-    for (const [name, { help, read }] of this.#gauges) {
-      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`)
-      for (const [labels, value] of read()) lines.push(`${name}${labels === '' ? '' : `{${labels}}`} ${value}`)
+    for (const [name, { help, type, read }] of this.#exposed) {
+      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
+      for (const [labels, value, suffix = ''] of read()) lines.push(`${name}${suffix}${labels === '' ? '' : `{${labels}}`} ${value}`)
     }
     return `${lines.join('\n')}\n`
   }

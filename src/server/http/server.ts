@@ -193,22 +193,24 @@ async function answer(
   const accepted = negotiate(request.headers.accept) ?? JSON_ONLY
   const shown = HUMAN_AGENTS.test(request.headers['user-agent'] ?? '') ? { ...accepted, isPretty: true } : accepted
   const exchange = { request, response, accepted: shown, auditId, watches }
-  let result: ApiResponse
+  let asked: { readonly request: HttpRequest; readonly credentials: Credentials; readonly isPassedOn: boolean }
   try {
     const credentials = reader.of(request)
     if (!isAcceptable(request)) throw notAcceptable()
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
     const body = !hasBody ? undefined : isProxyPath(request.url ?? '') ? request : await readBody(request)
-    result = await api.handle(new HttpRequest(request, body, onGone), credentials)
-    // A body that was passed on, or refused to be, may still be on its way.
-    if (body === request && !request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
+    asked = { request: new HttpRequest(request, body, onGone), credentials, isPassedOn: body === request }
   } catch (error) {
     if (request.destroyed && !request.complete) return
-    result = failed(runtime, error)
     // What is left of the body is not read: the connection cannot be used again.
     if (!request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
+    return respond(exchange, failed(runtime, error))
   }
-  await respond(exchange, result)
+  await api.handle(asked.request, asked.credentials, (result) => {
+    // A body that was passed on, or refused to be, may still be on its way.
+    if (asked.isPassedOn && !request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
+    return respond(exchange, result)
+  })
 }
 
 function failed(runtime: Runtime, error: unknown): ApiResponse {

@@ -1,0 +1,55 @@
+/** What one request from outside holds of the server: its seat until it is answered, its place among the watches until these end. */
+import type { ApiRequest, ApiResponse, UserInfo } from '../../api/exchange.ts'
+import type { RequestInfo } from '../request-info.ts'
+import type { Admitted, FlowControl } from './flow-control.ts'
+import type { Flow } from './levels.ts'
+import type { Seat } from './queue-set.ts'
+
+export class OutsideRequest {
+  readonly #control: FlowControl
+  #seat: Seat | undefined
+  #flow: Flow | undefined
+  #info: RequestInfo | undefined
+  #forget: (() => void) | undefined
+
+  constructor(control: FlowControl) {
+    this.#control = control
+  }
+
+  /** Takes a seat, perhaps after waiting; with an answer when there is none to be had. */
+  admit(request: ApiRequest, info: RequestInfo, user: UserInfo): ApiResponse | undefined | Promise<ApiResponse | undefined> {
+    this.#info = info
+    const admitted = this.#control.admit(request, info, user)
+    return admitted instanceof Promise ? admitted.then((outcome) => this.#take(outcome)) : admitted && this.#take(admitted)
+  }
+
+  #take(admitted: Admitted): ApiResponse | undefined {
+    if (!admitted.isServed) return admitted.answer
+    this.#seat = admitted.seat
+    this.#flow = admitted.flow
+    return undefined
+  }
+
+  /** Of the answer: how the request was classified. */
+  get headers(): Readonly<Record<string, string>> | undefined {
+    return this.#flow?.headers
+  }
+
+  /** A watch has its seat only until it has begun. */
+  answered({ type }: ApiResponse): void {
+    if (type !== 'watch' || !this.#info) return
+    if (this.#seat) this.#seat.isWatch = true
+    this.#forget = this.#control.watching(this.#info)
+    this.#release()
+  }
+
+  #release(): void {
+    this.#seat?.release()
+    this.#seat = undefined
+  }
+
+  end(): void {
+    this.#forget?.()
+    this.#release()
+  }
+}
