@@ -1,12 +1,16 @@
 /** All built-in controllers against the real API server, each as its own account, in virtual time. */
+import assert from 'node:assert/strict'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { isServedByDefault, resources as infos } from '../api/resources.ts'
 import { isApiError } from '../api/status.ts'
 import { timestamp } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { createLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
 import type { Client } from '../client/client.ts'
 import { createClient } from '../client/create-client.ts'
+import { createInformer } from '../client/informer.ts'
+import type { Informer } from '../client/informer.ts'
 import { createInformers } from '../client/informers.ts'
 import { namespaceLifecycle } from '../server/admission/namespace-lifecycle.ts'
 import { createApiServer } from '../server/api-server.ts'
@@ -29,16 +33,30 @@ export const ends =
   (phaseOf: (pod: Pod) => 'Succeeded' | 'Failed'): RunPod =>
   (pod, now) => ({ phase: phaseOf(pod), conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: now }] })
 
+/** What is under way when controllers end may wait for timers. */
+const END_MS = 60_000
+
+type Wrap = (client: Client) => Client
+
 export interface ControllersTestOptions extends Partial<BuiltInControllersOptions> {
   readonly runPod?: RunPod
   /** What a controller's client becomes: to answer for parts that are not there. */
-  readonly wrap?: (client: Client) => Client
+  readonly wrap?: Wrap
+  readonly seed?: number
 }
 
-export async function startControllers(
-  t: { after(fn: () => Promise<void>): void },
-  { runPod = keepsRunning, wrap = (client) => client, ...options }: ControllersTestOptions = {},
-) {
+/** The controllers are killed and started anew while the API server stays. */
+export interface Life {
+  /** Ends them where they are. */
+  end(): Promise<void>
+}
+
+interface TestContext {
+  after(fn: () => Promise<void>): void
+}
+
+/** An API server in virtual time, somebody who runs the pods, and controllers as often as they are started. */
+export async function startApi(t: TestContext, { runPod = keepsRunning, seed = 7, wrap: _, ...options }: ControllersTestOptions = {}) {
   const clock = createVirtualClock()
   const problems: string[] = []
   const log = createLog(
@@ -46,7 +64,7 @@ export async function startControllers(
       problems.push(`${level} ${message} ${String(fields['controller'])} ${String(fields['key'])} ${String(fields['error'])}`),
     'warn',
   )
-  const random = seededRandom(7)
+  const random = seededRandom(seed)
   const runtime = { clock, random, log }
   const served = infos.filter(isServedByDefault)
   const server = createApiServer(runtime, {
@@ -69,35 +87,64 @@ export async function startControllers(
       }),
     )
   const admin = as('admin')
-  const informers = createInformers(runtime, as('system:kube-controller-manager'))
-  running.push(informers.run(stop.signal))
-  for (const controller of builtInControllers({ rootCa: 'CA', ...options })) {
-    const own = `system:serviceaccount:kube-system:${controller.component ?? `${controller.name}-controller`}`
-    const account = controller.runsAsManager ? 'system:kube-controller-manager' : own
-    running.push(runControllers(runtime, wrap(as(account)), [controller], stop.signal, { informers }))
+  const pods = createInformer(runtime, admin, 'v1/Pod')
+  runPods(admin, pods, clock, runPod, problems)
+  running.push(pods.run(stop.signal))
+
+  function live(wrap: Wrap = (client) => client): Life {
+    const end = new AbortController()
+    const signal = AbortSignal.any([end.signal, stop.signal])
+    const informers = createInformers(runtime, as('system:kube-controller-manager'))
+    const parts = builtInControllers({ rootCa: 'CA', ...options }).map((controller) => {
+      const own = `system:serviceaccount:kube-system:${controller.component ?? `${controller.name}-controller`}`
+      const account = controller.runsAsManager ? 'system:kube-controller-manager' : own
+      return runControllers(runtime, wrap(as(account)), [controller], signal, { informers })
+    })
+    const done = Promise.all([informers.run(signal), ...parts])
+    running.push(done.then(() => undefined))
+    return {
+      async end() {
+        end.abort()
+        let isDone = false
+        void done.then(() => (isDone = true))
+        assert.ok(await clock.until(() => isDone, END_MS), 'the controllers do not end')
+        await done
+      },
+    }
   }
-  const podInformer = informers.of('v1/Pod')
-  const ignoreGone = (error: unknown) => isApiError(error, 'NotFound') || problems.push(String(error))
-  podInformer.addHandlers({
-    added(pod: Pod) {
-      if (pod.status?.phase !== undefined && pod.status.phase !== 'Pending') return
-      const ip = `10.0.0.${podInformer.cache.size}`
-      admin
-        .update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' })
-        .catch(ignoreGone)
-    },
-    updated(pod) {
-      if (pod.metadata?.deletionTimestamp)
-        admin
-          .delete('v1/Pod', { namespace: pod.metadata.namespace!, name: pod.metadata.name! }, { gracePeriodSeconds: 0 })
-          .catch(ignoreGone)
-    },
-  })
-  await clock.advance(1000)
+
   t.after(async () => {
     stop.abort()
     await clock.advance(0)
     await Promise.all(running)
   })
-  return { clock, admin, problems }
+  return { clock, random, admin, pods, problems, live }
+}
+
+/** Stands in for nodes: pods run as soon as they are there, and go as soon as they are deleted. */
+function runPods(admin: Client, pods: Informer<Pod>, clock: Clock, runPod: RunPod, problems: string[]): void {
+  const ignoreGone = (error: unknown) => isApiError(error, 'NotFound') || problems.push(String(error))
+  const end = ({ metadata }: Pod): void => {
+    admin.delete('v1/Pod', { namespace: metadata!.namespace!, name: metadata!.name! }, { gracePeriodSeconds: 0 }).catch(ignoreGone)
+  }
+  pods.addHandlers({
+    added(pod) {
+      if (pod.metadata?.deletionTimestamp) return end(pod)
+      if (pod.status?.phase !== undefined && pod.status.phase !== 'Pending') return
+      const ip = `10.0.${Math.floor(pods.cache.size / 250)}.${pods.cache.size % 250}`
+      admin
+        .update('v1/Pod', { ...pod, status: { podIP: ip, podIPs: [{ ip }], ...runPod(pod, timestamp(clock)) } }, { subresource: 'status' })
+        .catch(ignoreGone)
+    },
+    updated(pod, old) {
+      if (pod.metadata?.deletionTimestamp && !old.metadata?.deletionTimestamp) end(pod)
+    },
+  })
+}
+
+export async function startControllers(t: TestContext, options: ControllersTestOptions = {}) {
+  const api = await startApi(t, options)
+  api.live(options.wrap)
+  await api.clock.advance(1000)
+  return api
 }

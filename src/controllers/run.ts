@@ -4,6 +4,7 @@
  */
 import { isApiError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
+import { sleep } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
 import { createEventRecorder } from '../client/events.ts'
@@ -25,6 +26,8 @@ export interface RunControllersOptions {
 const DEFAULT_WORKERS = 5
 /** Races lost in a row before they are told. */
 const PATIENCE = 5
+/** How long the last events may take to be written. */
+const FLUSH_DEADLINE_MS = 2000
 
 /** Runs all controllers until the signal aborts and what was under way has ended. */
 export async function runControllers(
@@ -91,7 +94,10 @@ async function runController(
     await queue.run(signal, controller.workers ?? DEFAULT_WORKERS, work)
   } finally {
     for (const remove of removeHandlers) remove()
-    await events.flush()
+    // What is left to tell must not keep a process that stops from stopping.
+    const isTold = new AbortController()
+    await Promise.race([events.flush(), sleep(runtime.clock, FLUSH_DEADLINE_MS, isTold.signal).catch(() => undefined)])
+    isTold.abort()
     events.close()
   }
 }
