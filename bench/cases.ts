@@ -72,6 +72,22 @@ function requests(job: 'creates' | 'gets' | 'applies', title: string): Case {
   }
 }
 
+function lists(name: string, title: string, options: Partial<JobOptions<'list'>> = {}): Case {
+  return {
+    name,
+    title: () => title,
+    unit: 'ms',
+    better: 'less',
+    runs: 3,
+    measure: (start, _isFull, note) =>
+      onFreshServer(start, {}, async (target) => {
+        const result = await load(target, 'list', { objects: 10_000, runs: 15, query: '', isCompressed: false, ...options })
+        note(`${(result.bytes / 1e6).toFixed(result.bytes < 1e5 ? 3 : 1)} MB`)
+        return median(result.ms)
+      }),
+  }
+}
+
 function watch(watchers: number): Case {
   return {
     name: `watch-${watchers}`,
@@ -166,19 +182,9 @@ export const cases: readonly Case[] = [
   requests('creates', 'durable creates of 1 kB'),
   requests('gets', 'GETs of 1 kB'),
   requests('applies', 'server-side applies of 1 kB'),
-  {
-    name: 'list',
-    title: (isFull) => `LIST of ${isFull ? '10,000' : '2,000'} pods`,
-    unit: 'ms',
-    better: 'less',
-    runs: 3,
-    measure: (start, isFull, note) =>
-      onFreshServer(start, {}, async (target) => {
-        const result = await load(target, 'list', { objects: isFull ? 10_000 : 2_000, runs: 9 })
-        note(`${(result.bytes / 1e6).toFixed(1)} MB`)
-        return median(result.ms)
-      }),
-  },
+  lists('list', 'LIST of 10,000 pods'),
+  lists('list-gzip', 'LIST of 10,000 pods, compressed', { isCompressed: true }),
+  lists('list-selector', 'LIST of 10 of 10,000 pods by a label', { query: '?labelSelector=part%3Dp-7' }),
   watch(100),
   watch(1_000),
   schedulingCase('plain', [500, 500, 1_000], [5_000, 1_000, 5_000]),

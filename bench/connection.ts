@@ -17,6 +17,8 @@ export interface RequestOptions {
   readonly keepBody?: boolean
   /** Default: application/json. */
   readonly contentType?: string
+  /** Takes gzip; such a body is counted as it came. */
+  readonly isCompressed?: boolean
 }
 
 export interface Connection {
@@ -145,17 +147,17 @@ export async function openConnection(endpoint: Endpoint): Promise<Connection> {
   socket.on('error', fail)
   socket.on('close', () => fail(new Error('the server closed the connection')))
 
-  function send(method: string, path: string, body: string | undefined, contentType: string, next: Pending): void {
+  function send(method: string, path: string, body: string | undefined, extra: string, next: Pending): void {
     pending = next
-    const content =
-      body === undefined ? '\r\n' : `Content-Type: ${contentType}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-    socket.write(`${method} ${path} HTTP/1.1\r\n${headers}${content}`)
+    const content = body === undefined ? '\r\n' : `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+    socket.write(`${method} ${path} HTTP/1.1\r\n${headers}${extra}${content}`)
   }
 
   return {
-    request: (method, path, body, { keepBody = false, contentType = 'application/json' } = {}) =>
+    request: (method, path, body, { keepBody = false, contentType = 'application/json', isCompressed = false } = {}) =>
       new Promise((resolve, reject) => {
-        send(method, path, body, contentType, {
+        const extra = `${body === undefined ? '' : `Content-Type: ${contentType}\r\n`}${isCompressed ? 'Accept-Encoding: gzip\r\n' : ''}`
+        send(method, path, body, extra, {
           keepBody,
           onBytes: undefined,
           onHeaders: () => undefined,

@@ -110,10 +110,18 @@ async function applies(endpoint: Endpoint, { connections: count, seconds }: Satu
   return result
 }
 
-/** Makes so many pods that no scheduler takes (they wait at a gate) and lists them all; each run's milliseconds to the last byte. */
+export interface ListOptions {
+  readonly objects: number
+  readonly runs: number
+  /** "?labelSelector=part=p-1" selects ten of them. */
+  readonly query: string
+  readonly isCompressed: boolean
+}
+
+/** Makes so many pods that no scheduler takes (they wait at a gate) and lists them, or some; each run's milliseconds to the last byte. */
 async function list(
   endpoint: Endpoint,
-  { objects, runs }: { readonly objects: number; readonly runs: number },
+  { objects, runs, query, isCompressed }: ListOptions,
 ): Promise<{ readonly ms: readonly number[]; readonly bytes: number }> {
   const connections = await openMany(endpoint, 16)
   await makeNamespace(connections[0]!, NAMESPACE)
@@ -122,7 +130,7 @@ async function list(
     expect(connection, [201], 'POST', path, {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name: `l-${index}`, labels: { app: 'bench' } },
+      metadata: { name: `l-${index}`, labels: { app: 'bench', part: `p-${index % (objects / 10)}` } },
       spec: { schedulingGates: [{ name: 'example.com/bench' }], containers: [{ name: 'main', image: 'registry.example.com/app:1' }] },
     }),
   )
@@ -130,7 +138,7 @@ async function list(
   let bytes = 0
   for (let i = 0; i <= runs; i++) {
     const start = performance.now()
-    const answer = await connections[0]!.request('GET', path)
+    const answer = await connections[0]!.request('GET', path + query, undefined, { isCompressed })
     if (answer.status !== 200) throw new Error(`LIST answered ${answer.status}`)
     bytes = answer.bodyBytes
     // The first fills caches on either side.
