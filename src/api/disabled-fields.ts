@@ -12,6 +12,11 @@ export const DISABLED_FIELDS: Readonly<Record<string, readonly string[]>> = {
   'core/v1.PodSpec': ['schedulingGroup'],
   // ImageVolumeWithDigest
   'core/v1.VolumeMountStatus': ['volumeStatus'],
+  // Gone with DynamicKubeletConfig.
+  'core/v1.NodeSpec': ['configSource'],
+  'core/v1.NodeStatus': ['config'],
+  // Of v1beta1, never of v1.
+  'discovery/v1.Endpoint': ['deprecatedTopology'],
   // CoordinatedLeaderElection
   'coordination/v1.LeaseSpec': ['preferredHolder', 'strategy'],
   // MaxUnavailableStatefulSet

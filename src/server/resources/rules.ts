@@ -62,11 +62,11 @@ export const tooMany = (field: string, actual: number, maximum: number): FieldEr
   detail: `Too many: ${actual}: must have at most ${maximum} item${maximum === 1 ? '' : 's'}`,
 })
 /** `supported` in the order in which upstream lists it (sorted, for the sets that it prints). */
-export const notSupported = (field: string, value: unknown, supported: readonly string[]): FieldError => ({
+export const notSupported = (field: string, value: unknown, supported: readonly string[], typeName?: string): FieldError => ({
   type: 'FieldValueNotSupported',
   field,
   detail: withDetail(
-    `Unsupported value: ${show(value)}`,
+    `Unsupported value: ${typeName === undefined ? show(value) : internalForm(value, typeName)}`,
     supported.length === 0 ? '' : `supported values: ${supported.map((item) => show(item)).join(', ')}`,
   ),
 })

@@ -5,10 +5,11 @@ import { ageColumn, containerColumns, formatLabels, integer, nameColumn, selecto
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
 import { validatePodTemplate } from '../core/pod-validation.ts'
 import { templateWarnings } from '../core/pod-warnings.ts'
-import { changeField, withDefaults, withField } from '../immutable.ts'
+import { changeField, isSemanticallyEqual, withDefaults, withEntry, withField } from '../immutable.ts'
+import { isEmptySelector, validateLabelSelector } from '../object-meta.ts'
 import { checkImmutable, checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
-import { checkSelectsTemplate, validateSelector } from '../workload-selector.ts'
-import { isPercentOf, validateIntOrPercent } from './workload-validation.ts'
+import { checkSelectsTemplate, LABEL_SELECTOR } from '../workload-selector.ts'
+import { checkCollisions, isPercentOf, validateIntOrPercent } from './workload-validation.ts'
 import type { Column } from '../../resource.ts'
 
 const strategyDefaults = (strategy: DaemonSetUpdateStrategy): DaemonSetUpdateStrategy => {
@@ -21,7 +22,7 @@ function validateStrategy(errors: FieldErrors, strategy: DaemonSetUpdateStrategy
   const path = 'spec.updateStrategy'
   if (strategy?.type === 'OnDelete') return
   if (strategy?.type !== 'RollingUpdate') {
-    errors.push(notSupported(`${path}.type`, strategy?.type ?? '', ['OnDelete', 'RollingUpdate']))
+    errors.push(notSupported(path, strategy, ['RollingUpdate', 'OnDelete'], 'apps/v1.DaemonSetUpdateStrategy'))
     return
   }
   const rolling = strategy.rollingUpdate
@@ -36,6 +37,16 @@ function validateStrategy(errors: FieldErrors, strategy: DaemonSetUpdateStrategy
   if (hasUnavailable && hasSurge)
     errors.push(invalid(`${path}.rollingUpdate.maxSurge`, rolling.maxSurge, 'may not be set when maxUnavailable is non-zero'))
   if (!hasUnavailable && !hasSurge) errors.push(required(`${path}.rollingUpdate.maxUnavailable`, 'cannot be 0 when maxSurge is 0'))
+}
+
+/** An old way of counting changes of the template, which v1 has as an annotation. */
+const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation'
+
+const templateGeneration = ({ metadata }: DaemonSet): number => Number(metadata?.annotations?.[TEMPLATE_GENERATION] ?? 0) || 0
+
+function withTemplateGeneration(set: DaemonSet, generation: number): DaemonSet {
+  const annotations = withEntry(set.metadata?.annotations, TEMPLATE_GENERATION, String(generation))
+  return annotations === set.metadata?.annotations ? set : { ...set, metadata: { ...set.metadata, annotations } }
 }
 
 export const daemonSets = defineResource({
@@ -60,16 +71,18 @@ export const daemonSets = defineResource({
       return changeField(changeField(next, 'updateStrategy', strategyDefaults), 'template', podTemplateDefaults)
     }),
   prepareForCreate: (set) => ({
-    ...set,
+    ...withTemplateGeneration(set, Math.max(1, templateGeneration(set))),
     status: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
   }),
   validate({ spec }) {
     const errors: FieldErrors = []
-    validateSelector(errors, 'spec.selector', spec?.selector, 'daemonset')
+    const selector = spec?.selector
+    validateLabelSelector(errors, 'spec.selector', selector)
     const template = spec?.template
-    if (!template) errors.push(required('spec.template'))
-    else {
-      checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
+    if (template) {
+      if (errors.length === 0) checkSelectsTemplate(errors, 'spec.template', selector, template)
+      if (selector && isEmptySelector(selector))
+        errors.push(invalid('spec.selector', selector, 'empty selector is invalid for daemonset', LABEL_SELECTOR))
       validatePodTemplate(errors, 'spec.template', template)
       const policy = template.spec?.restartPolicy
       if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
@@ -84,10 +97,15 @@ export const daemonSets = defineResource({
   },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
-    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector)
+    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector, LABEL_SELECTOR)
     return errors
   },
-  validateStatusUpdate({ status }) {
+  prepareForUpdate(next, old, { subresource }) {
+    if (subresource !== undefined) return next
+    const isNew = !isSemanticallyEqual(next.spec?.template, old.spec?.template)
+    return withTemplateGeneration(next, templateGeneration(old) + (isNew ? 1 : 0))
+  },
+  validateStatusUpdate({ status }, old) {
     const errors: FieldErrors = []
     const fields = [
       'currentNumberScheduled',
@@ -101,7 +119,9 @@ export const daemonSets = defineResource({
       'collisionCount',
     ] as const
     for (const field of fields) checkNotNegative(errors, `status.${field}`, status?.[field])
+    checkCollisions(errors, status, old.status)
     return errors
   },
-  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  warnings: ({ metadata, spec }, old) =>
+    old && metadata?.generation === old.metadata?.generation ? [] : templateWarnings('spec.template', spec?.template),
 })

@@ -4,11 +4,11 @@ import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { ageColumn, containerColumns, nameColumn, selectorText, text, wide } from '../columns.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
-import { templateWarnings } from '../core/pod-warnings.ts'
+import { workloadWarnings } from '../core/pod-warnings.ts'
 import { changeField, isEqual, withDefaults, withField } from '../immutable.ts'
 import { checkImmutable, checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
-import { validateSelector } from '../workload-selector.ts'
-import { isPercentOf, validateIntOrPercent, validateWorkloadTemplate } from './workload-validation.ts'
+import { LABEL_SELECTOR, validateSelector } from '../workload-selector.ts'
+import { checkCollisions, isPercentOf, validateIntOrPercent, validateWorkloadTemplate } from './workload-validation.ts'
 import type { Column } from '../../resource.ts'
 
 const strategyDefaults = (strategy: DeploymentStrategy): DeploymentStrategy => {
@@ -31,7 +31,7 @@ function validateStrategy(errors: FieldErrors, strategy: DeploymentStrategy | un
     return
   }
   if (strategy?.type !== 'RollingUpdate') {
-    errors.push(notSupported(path, strategy, ['Recreate', 'RollingUpdate']))
+    errors.push(notSupported(path, strategy, ['Recreate', 'RollingUpdate'], 'apps/v1.DeploymentStrategy'))
     return
   }
   if (!rolling) {
@@ -48,8 +48,8 @@ function validateStrategy(errors: FieldErrors, strategy: DeploymentStrategy | un
 function validate({ spec }: Deployment): readonly FieldError[] {
   const errors: FieldErrors = []
   checkNotNegative(errors, 'spec.replicas', spec?.replicas)
-  validateSelector(errors, 'spec.selector', spec?.selector, 'deployment')
-  validateWorkloadTemplate(errors, spec?.template, spec?.selector)
+  const isReadable = validateSelector(errors, 'spec.selector', spec?.selector, 'deployment')
+  if (isReadable) validateWorkloadTemplate(errors, spec?.template, spec?.selector)
   validateStrategy(errors, spec?.strategy)
   checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
   checkNotNegative(errors, 'spec.revisionHistoryLimit', spec?.revisionHistoryLimit)
@@ -89,7 +89,7 @@ export const deployments = defineResource({
   validate,
   validateUpdate(next, old) {
     const errors: FieldErrors = []
-    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector)
+    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector, LABEL_SELECTOR)
     return errors
   },
   validateStatusUpdate({ status = {} }, old) {
@@ -112,11 +112,9 @@ export const deployments = defineResource({
     if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) {
       errors.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'))
     }
-    const count = old.status?.collisionCount
-    if (count !== undefined && (status.collisionCount ?? -1) < count)
-      errors.push(invalid('status.collisionCount', status.collisionCount, 'cannot be decremented'))
+    checkCollisions(errors, status, old.status)
     return errors
   },
-  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  warnings: workloadWarnings,
   scale: { selector: ({ spec }) => selectorText(spec?.selector) },
 })

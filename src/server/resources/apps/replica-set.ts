@@ -2,10 +2,10 @@ import type { ReplicaSet } from '../../../api/generated/apps/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { ageColumn, containerColumns, integer, nameColumn, selectorColumn, selectorText } from '../columns.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
-import { templateWarnings } from '../core/pod-warnings.ts'
+import { workloadWarnings } from '../core/pod-warnings.ts'
 import { changeField, withDefaults } from '../immutable.ts'
 import { checkImmutable, checkNotNegative, invalid, type FieldErrors } from '../rules.ts'
-import { validateSelector } from '../workload-selector.ts'
+import { LABEL_SELECTOR, validateSelector } from '../workload-selector.ts'
 import { validateWorkloadTemplate } from './workload-validation.ts'
 import type { Column } from '../../resource.ts'
 
@@ -30,13 +30,13 @@ export const replicaSets = defineResource({
     const errors: FieldErrors = []
     checkNotNegative(errors, 'spec.replicas', spec?.replicas)
     checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
-    validateSelector(errors, 'spec.selector', spec?.selector, 'deployment')
-    validateWorkloadTemplate(errors, spec?.template, spec?.selector)
+    const isReadable = validateSelector(errors, 'spec.selector', spec?.selector, 'deployment')
+    if (isReadable) validateWorkloadTemplate(errors, spec?.template, spec?.selector)
     return errors
   },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
-    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector)
+    checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector, LABEL_SELECTOR)
     return errors
   },
   validateStatusUpdate({ status }) {
@@ -53,6 +53,6 @@ export const replicaSets = defineResource({
     }
     return errors
   },
-  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  warnings: workloadWarnings,
   scale: { selector: ({ spec }) => selectorText(spec?.selector) },
 })

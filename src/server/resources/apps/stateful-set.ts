@@ -54,7 +54,15 @@ function validateStrategy(errors: FieldErrors, strategy: StatefulSetUpdateStrate
   const rolling = strategy?.rollingUpdate
   if (!strategy?.type) errors.push(required(path))
   else if (strategy.type === 'OnDelete') {
-    if (rolling) errors.push(invalid(`${path}.rollingUpdate`, rolling, "only allowed for updateStrategy 'RollingUpdate'"))
+    if (rolling)
+      errors.push(
+        invalid(
+          `${path}.rollingUpdate`,
+          rolling,
+          "only allowed for updateStrategy 'RollingUpdate'",
+          'apps/v1.RollingUpdateStatefulSetStrategy',
+        ),
+      )
   } else if (strategy.type === 'RollingUpdate') {
     checkNotNegative(errors, `${path}.rollingUpdate.partition`, rolling?.partition)
     if (rolling?.maxUnavailable !== undefined) {
@@ -62,7 +70,7 @@ function validateStrategy(errors: FieldErrors, strategy: StatefulSetUpdateStrate
       if (isPercentOf(rolling.maxUnavailable, 0))
         errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'cannot be 0'))
     }
-  } else errors.push(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+  } else errors.push(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'", 'apps/v1.StatefulSetUpdateStrategy'))
 }
 
 function validate({ spec }: StatefulSet): readonly FieldError[] {
@@ -81,20 +89,19 @@ function validate({ spec }: StatefulSet): readonly FieldError[] {
   checkNotNegative(errors, 'spec.replicas', spec?.replicas)
   checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
   checkNotNegative(errors, 'spec.ordinals.start', spec?.ordinals?.start)
-  validateSelector(errors, 'spec.selector', spec?.selector, 'statefulset')
+  if (spec?.serviceName) checkFormat(errors, 'spec.serviceName', spec.serviceName, dns1123LabelFaults)
+  const isReadable = validateSelector(errors, 'spec.selector', spec?.selector, 'statefulset', '')
   const template = spec?.template
-  if (!template) errors.push(required('spec.template'))
-  else {
-    checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
+  if (template) {
+    if (isReadable) checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
     // The volumes of the claim templates are mounted by the containers, and are there once a pod is made.
-    validatePodTemplate(errors, 'spec.template', withClaimVolumes(template, spec))
+    if (isReadable) validatePodTemplate(errors, 'spec.template', withClaimVolumes(template, spec))
     const policy = template.spec?.restartPolicy
     if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
     if (template.spec?.activeDeadlineSeconds !== undefined) {
       errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in StatefulSet is not Supported'))
     }
   }
-  if (spec?.serviceName) checkFormat(errors, 'spec.serviceName', spec.serviceName, dns1123LabelFaults)
   return errors
 }
 
@@ -104,9 +111,11 @@ function withClaimVolumes(
 ): NonNullable<StatefulSetSpec['template']> {
   const own = new Set((template.spec?.volumes ?? []).map(({ name }) => name))
   const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata?.name ?? '').filter((name) => name && !own.has(name))
-  if (claims.length === 0 || !template.spec) return template
+  if (!template.spec) return template
   const volumes = claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
-  return { ...template, spec: { ...template.spec, volumes: [...(template.spec.volumes ?? []), ...volumes] } }
+  // The controller names the pods and their domain.
+  const { hostname: _, subdomain: __, ...rest } = template.spec
+  return { ...template, spec: { ...rest, volumes: [...volumes, ...(template.spec.volumes ?? [])] } }
 }
 
 export const statefulSets = defineResource({
@@ -158,6 +167,7 @@ export const statefulSets = defineResource({
     }
     return errors
   },
-  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  warnings: ({ metadata, spec }, old) =>
+    old && metadata?.generation === old.metadata?.generation ? [] : templateWarnings('spec.template', spec?.template),
   scale: { selector: ({ spec }) => selectorText(spec?.selector) },
 })

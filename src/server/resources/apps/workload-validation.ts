@@ -45,3 +45,14 @@ export function validateWorkloadTemplate(
     errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicaSet is not Supported'))
   }
 }
+
+interface Collisions {
+  readonly collisionCount?: number
+}
+
+/** How often a name was taken already: never less often than before. */
+export function checkCollisions(errors: FieldErrors, next: Collisions | undefined, old: Collisions | undefined): void {
+  const before = old?.collisionCount
+  if (before !== undefined && (next?.collisionCount ?? -1) < before)
+    errors.push(invalid('status.collisionCount', next?.collisionCount ?? 0, 'cannot be decremented'))
+}

@@ -86,9 +86,9 @@ function validateFailureRule(errors: FieldErrors, path: string, rule: PodFailure
   }
   const conditionCount = onPodConditions?.length ?? 0
   if (onExitCodes && conditionCount > 0)
-    errors.push(invalid(path, rule, 'specifying both OnExitCodes and OnPodConditions is not supported'))
+    errors.push(invalid(path, rule, 'specifying both OnExitCodes and OnPodConditions is not supported', 'batch/v1.PodFailurePolicyRule'))
   if (!onExitCodes && conditionCount === 0)
-    errors.push(invalid(path, rule, 'specifying one of OnExitCodes and OnPodConditions is required'))
+    errors.push(invalid(path, rule, 'specifying one of OnExitCodes and OnPodConditions is required', 'batch/v1.PodFailurePolicyRule'))
 }
 
 function validateRestartPolicy(errors: FieldErrors, path: string, spec: JobSpec): void {

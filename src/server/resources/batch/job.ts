@@ -1,14 +1,18 @@
 /** Jobs: pods that run to an end. */
 import type { Job, JobSpec, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule } from '../../../api/generated/batch/v1.ts'
+import type { PodTemplateSpec } from '../../../api/generated/core/v1.ts'
 import type { ObjectMeta } from '../../../api/generated/meta/v1.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { containerColumns, nameToAge, selectorColumn, text } from '../columns.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
-import { templateWarnings } from '../core/pod-warnings.ts'
+import { workloadWarnings } from '../core/pod-warnings.ts'
 import { humanDuration } from '../duration.ts'
-import { changeField, isSemanticallyEqual, mapItems, withDefaults, withField, withMissingEntries } from '../immutable.ts'
-import { checkImmutable, invalid, type FieldErrors } from '../rules.ts'
+import { changeField, mapItems, withDefaults, withField, withMissingEntries } from '../immutable.ts'
+import { internalEqual } from '../internal-form.ts'
+import { checkImmutable, IMMUTABLE, invalid, type FieldErrors } from '../rules.ts'
+import { LABEL_SELECTOR } from '../workload-selector.ts'
+import { validateJobStatus } from './job-status-validation.ts'
 import { validateJobSpec, validateSelector } from './job-validation.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
@@ -99,6 +103,28 @@ function comparableTemplate(spec: JobSpec, like: JobSpec, mayMove: boolean): unk
   }
 }
 
+const SHOWN = {
+  completionMode: undefined,
+  podFailurePolicy: 'batch/v1.PodFailurePolicy',
+  backoffLimitPerIndex: undefined,
+  managedBy: undefined,
+  successPolicy: 'batch/v1.SuccessPolicy',
+} as const
+
+/** While suspended, what the containers ask for may change too (KEP-5440). */
+function validateTemplateUpdate(errors: FieldErrors, next: JobSpec, old: JobSpec): void {
+  if (!old.suspend) return checkImmutable(errors, 'spec.template', next.template, old.template, 'core/v1.PodTemplateSpec')
+  const [spec, before] = [next.template?.spec, old.template?.spec]
+  const resized = (list: 'containers' | 'initContainers') =>
+    before?.[list]?.map((container, i) => {
+      const wanted = spec?.[list]?.[i]
+      const isSame = spec?.[list]?.length === before[list]?.length && wanted?.name === container.name
+      return isSame ? withField(container, 'resources', wanted.resources) : container
+    })
+  const allowed = before && { ...before, containers: resized('containers') ?? [], initContainers: resized('initContainers') }
+  if (!internalEqual(spec, allowed, 'core/v1.PodSpec')) errors.push(invalid('spec.template.spec', spec, IMMUTABLE, 'core/v1.PodSpec'))
+}
+
 function validateUpdate(next: Job, old: Job): readonly FieldError[] {
   const errors: FieldErrors = []
   const spec = next.spec
@@ -108,12 +134,12 @@ function validateUpdate(next: Job, old: Job): readonly FieldError[] {
   else if (spec.completions !== undefined && spec.completions !== before.completions && spec.completions !== spec.parallelism) {
     errors.push(invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'))
   }
-  checkImmutable(errors, 'spec.selector', spec.selector, before.selector)
+  checkImmutable(errors, 'spec.selector', spec.selector, before.selector, LABEL_SELECTOR)
   const mayMove = before.suspend === true && !old.status?.startTime
   const template = comparableTemplate(before, spec, mayMove)
-  if (!isSemanticallyEqual(spec.template, template)) errors.push(invalid('spec.template', spec.template, 'field is immutable'))
+  validateTemplateUpdate(errors, spec, { ...before, template: template as PodTemplateSpec })
   for (const field of ['completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'] as const) {
-    checkImmutable(errors, `spec.${field}`, spec[field], before[field])
+    checkImmutable(errors, `spec.${field}`, spec[field], before[field], SHOWN[field])
   }
   return errors
 }
@@ -138,6 +164,7 @@ export const jobs = defineResource({
     return errors
   },
   validateUpdate,
+  validateStatusUpdate: validateJobStatus,
   defaultPropagation: 'Orphan',
-  warnings: ({ spec }) => templateWarnings('spec.template', spec?.template),
+  warnings: workloadWarnings,
 })

@@ -9,6 +9,7 @@ import { validateLabelSelector } from '../object-meta.ts'
 import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { checkBasicAmounts } from './resource-requirements-validation.ts'
 import { requireFields } from './volume-sources.ts'
+import { claimSpecWarnings } from './pod-warnings.ts'
 import { persistentVolumeClaimColumns } from './persistent-volume-columns.ts'
 import { validateAccessModes, VOLUME_MODES } from './persistent-volume.ts'
 
@@ -133,6 +134,12 @@ export const persistentVolumeClaims = defineResource({
     }
     return errors
   },
+  warnings: ({ metadata, spec }) => [
+    ...(metadata?.annotations?.['volume.beta.kubernetes.io/storage-class'] === undefined
+      ? []
+      : ['metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead']),
+    ...claimSpecWarnings('spec', spec),
+  ],
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     if (!next.spec || !old.spec) return errors

@@ -1,5 +1,5 @@
 /** PersistentVolumes: storage that outlives pods. */
-import type { PersistentVolumeSpec } from '../../../api/generated/core/v1.ts'
+import type { PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from '../../../api/generated/core/v1.ts'
 import { dns1123SubdomainFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
 import { timestamp } from '../../../base/clock.ts'
@@ -9,6 +9,7 @@ import { internalDiff } from '../internal-form.ts'
 import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { checkBasicAmounts } from './resource-requirements-validation.ts'
 import { validateNodeSelector } from './node-selector-validation.ts'
+import { termWarnings } from './pod-warnings.ts'
 import { persistentVolumeColumns } from './persistent-volume-columns.ts'
 import { isTooLongForIscsi, ISCSI_NAME_TOO_LONG, PERSISTENT_SOURCES, validateSources } from './volume-sources.ts'
 import { sourceDefaults } from './volume-defaults.ts'
@@ -85,6 +86,52 @@ const setSpecDefaults = (spec: PersistentVolumeSpec): PersistentVolumeSpec => {
   return sourceDefaults(next)
 }
 
+const GENERAL_LABELS: Readonly<Record<string, string>> = {
+  'failure-domain.beta.kubernetes.io/zone': 'topology.kubernetes.io/zone',
+  'failure-domain.beta.kubernetes.io/region': 'topology.kubernetes.io/region',
+  'beta.kubernetes.io/os': 'kubernetes.io/os',
+  'beta.kubernetes.io/arch': 'kubernetes.io/arch',
+  'beta.kubernetes.io/instance-type': 'node.kubernetes.io/instance-type',
+}
+
+/** The old affinity with the keys of the new one where those only have the label's later name. */
+function renewedLabels(old: VolumeNodeAffinity, next: VolumeNodeAffinity | undefined): VolumeNodeAffinity {
+  const nodeSelectorTerms = (old.required?.nodeSelectorTerms ?? []).map((term, i) => ({
+    ...term,
+    matchExpressions: term.matchExpressions?.map((requirement, j) => {
+      const key = next?.required?.nodeSelectorTerms[i]?.matchExpressions?.[j]?.key
+      return key !== undefined && GENERAL_LABELS[requirement.key] === key ? { ...requirement, key } : requirement
+    }),
+  }))
+  return old.required ? { ...old, required: { ...old.required, nodeSelectorTerms } } : old
+}
+
+const DEPRECATED: readonly (readonly [keyof PersistentVolumeSpec, string, string])[] = [
+  ['cephfs', 'cephfs', 'deprecated in v1.28, non-functional in v1.31+'],
+  ['photonPersistentDisk', 'photonPersistentDisk', 'deprecated in v1.11, non-functional in v1.16+'],
+  ['scaleIO', 'scaleIO', 'deprecated in v1.16, non-functional in v1.22+'],
+  ['storageos', 'storageOS', 'deprecated in v1.22, non-functional in v1.25+'],
+  ['glusterfs', 'glusterfs', 'deprecated in v1.25, non-functional in v1.26+'],
+  ['rbd', 'rbd', 'deprecated in v1.28, non-functional in v1.31+'],
+]
+const DEPRECATED_ANNOTATIONS: Readonly<Record<string, string>> = {
+  'volume.beta.kubernetes.io/storage-class': 'deprecated since v1.8; use "storageClassName" attribute instead',
+  'volume.beta.kubernetes.io/mount-options': 'deprecated since v1.31; use "mountOptions" attribute instead',
+}
+const RECYCLED =
+  'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.'
+
+const warnings = ({ metadata, spec = {} }: PersistentVolume): readonly string[] => [
+  ...Object.entries(DEPRECATED_ANNOTATIONS).flatMap(([key, message]) =>
+    metadata?.annotations?.[key] === undefined ? [] : [`metadata.annotations[${key}]: ${message}`],
+  ),
+  ...(spec.persistentVolumeReclaimPolicy === 'Recycle' ? [RECYCLED] : []),
+  ...(spec.nodeAffinity?.required?.nodeSelectorTerms ?? []).flatMap((term, i) =>
+    termWarnings(`spec.nodeAffinity.required.nodeSelectorTerms[${i}]`, term, false),
+  ),
+  ...DEPRECATED.flatMap(([field, name, message]) => (spec[field] ? [`spec.${name}: ${message}`] : [])),
+]
+
 export const persistentVolumes = defineResource({
   group: '',
   version: 'v1',
@@ -114,6 +161,7 @@ export const persistentVolumes = defineResource({
     validateVolumeSpec(errors, 'spec', spec, metadata?.name ?? '', false)
     return errors
   },
+  warnings,
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     const [from, to] = [sourceOf(old.spec, undefined), sourceOf(next.spec, old.spec)]
@@ -122,7 +170,11 @@ export const persistentVolumes = defineResource({
       errors.push(forbidden('spec.persistentvolumesource', `spec.persistentvolumesource is immutable after creation\n${diff}`))
     }
     checkImmutable(errors, 'volumeMode', next.spec?.volumeMode, old.spec?.volumeMode)
-    if (old.spec?.nodeAffinity) checkImmutable(errors, 'nodeAffinity', next.spec?.nodeAffinity, old.spec.nodeAffinity)
+    const [wanted, fixed] = [next.spec?.nodeAffinity, old.spec?.nodeAffinity]
+    if (fixed && !isSemanticallyEqual(wanted, renewedLabels(fixed, wanted)))
+      errors.push(
+        invalid('nodeAffinity', wanted, 'field is immutable, except for updating from beta label to GA', 'core/v1.VolumeNodeAffinity'),
+      )
     if (old.spec?.volumeAttributesClassName !== undefined && next.spec?.volumeAttributesClassName === undefined) {
       errors.push(forbidden('spec.volumeAttributesClassName', 'update from non-nil value to nil is forbidden'))
     }

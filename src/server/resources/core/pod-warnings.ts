@@ -291,17 +291,29 @@ function specWarnings(prefix: string, spec: PodSpec, meta: ObjectMeta | undefine
 export const templateWarnings = (path: string, template: PodTemplateSpec | undefined): readonly string[] =>
   template?.spec ? specWarnings(`${path}.`, template.spec, template.metadata) : []
 
+const nameWarnings = (name: string, use: string): readonly string[] => {
+  const faults = name ? dns1123LabelFaults(name) : []
+  return faults.length === 0
+    ? []
+    : [`metadata.name: this is used in ${use}, which can result in surprising behavior; a DNS label is recommended: [${faults.join(' ')}]`]
+}
+
+interface Workload {
+  readonly metadata?: ObjectMeta
+  readonly spec?: { readonly template?: PodTemplateSpec }
+}
+
+/** Of a workload whose name goes into those of its pods: at its creation, and when what is wanted of it has changed. */
+export function workloadWarnings({ metadata, spec }: Workload, old?: Workload): readonly string[] {
+  if (old && metadata?.generation === old.metadata?.generation) return []
+  return [
+    ...(old ? [] : nameWarnings(metadata?.name ?? '', 'Pod names and hostnames')),
+    ...templateWarnings('spec.template', spec?.template),
+  ]
+}
+
 /** A pod is told of them when it is made, and never again. */
 export function podWarnings(pod: Pod, old?: Pod): readonly string[] {
   if (old) return []
-  const name = pod.metadata?.name ?? ''
-  const faults = name ? dns1123LabelFaults(name) : []
-  return [
-    ...(faults.length > 0
-      ? [
-          `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${faults.join(' ')}]`,
-        ]
-      : []),
-    ...(pod.spec ? specWarnings('', pod.spec, pod.metadata) : []),
-  ]
+  return [...nameWarnings(pod.metadata?.name ?? '', "the Pod's hostname"), ...(pod.spec ? specWarnings('', pod.spec, pod.metadata) : [])]
 }

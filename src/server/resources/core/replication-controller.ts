@@ -4,6 +4,7 @@ import { defineResource } from '../../resource.ts'
 import { ageColumn, containerColumns, formatLabels, integer, nameColumn, text, wide } from '../columns.ts'
 import { changeField, withDefaults, withField } from '../immutable.ts'
 import { checkNotNegative, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { workloadWarnings } from './pod-warnings.ts'
 import { podTemplateDefaults } from './pod-spec-defaults.ts'
 import { validatePodTemplate } from './pod-validation.ts'
 import type { Column } from '../../resource.ts'
@@ -29,8 +30,8 @@ function validate({ spec }: ReplicationController): readonly FieldError[] {
   const template = spec?.template
   if (!template) errors.push(required('spec.template'))
   else {
-    const labels = template.metadata?.labels ?? {}
-    if (!isEmpty(spec?.selector) && Object.entries(spec?.selector ?? {}).some(([key, value]) => labels[key] !== value)) {
+    const labels = template.metadata?.labels
+    if (!isEmpty(spec?.selector) && Object.entries(spec?.selector ?? {}).some(([key, value]) => labels?.[key] !== value)) {
       errors.push(invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
     }
     validatePodTemplate(errors, 'spec.template', template)
@@ -57,6 +58,7 @@ export const replicationControllers = defineResource({
   setDefaults,
   prepareForCreate: (controller) => withField(controller, 'status', { replicas: 0 }),
   validate,
+  warnings: workloadWarnings,
   defaultPropagation: 'Orphan',
   scale: { selector: ({ spec }) => (isEmpty(spec?.selector) ? '' : formatLabels(spec?.selector)) },
 })
