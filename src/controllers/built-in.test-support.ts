@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { isServedByDefault, resources as infos } from '../api/resources.ts'
 import { isApiError } from '../api/status.ts'
-import { timestamp } from '../base/clock.ts'
+import { microTimestamp, timestamp } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
 import { createLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
@@ -56,7 +56,7 @@ interface TestContext {
 }
 
 /** An API server in virtual time, somebody who runs the pods, and controllers as often as they are started. */
-export async function startApi(t: TestContext, { runPod = keepsRunning, seed = 7, wrap: _, ...options }: ControllersTestOptions = {}) {
+export async function startApi(t: TestContext, { runPod = keepsRunning, seed = 7, ...options }: Omit<ControllersTestOptions, 'wrap'> = {}) {
   const clock = createVirtualClock()
   const problems: string[] = []
   const log = createLog(
@@ -142,9 +142,28 @@ function runPods(admin: Client, pods: Informer<Pod>, clock: Clock, runPod: RunPo
   })
 }
 
-export async function startControllers(t: TestContext, options: ControllersTestOptions = {}) {
+export async function startControllers(t: TestContext, { wrap, ...options }: ControllersTestOptions = {}) {
   const api = await startApi(t, options)
-  api.live(options.wrap)
+  api.live(wrap)
   await api.clock.advance(1000)
   return api
+}
+
+export type Api = Awaited<ReturnType<typeof startApi>>
+
+/** Two nodes that are well for as long as the test goes on. */
+export async function createNodes({ admin, clock }: Api): Promise<void> {
+  const conditions = [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }]
+  const namespace = 'kube-node-lease'
+  await admin.create('v1/Namespace', { metadata: { name: namespace } })
+  for (const name of ['n1', 'n2']) {
+    const made = await admin.create('v1/Node', { metadata: { name } })
+    await admin.update('v1/Node', { ...made, status: { conditions, allocatable: { pods: '110' } } }, { subresource: 'status' })
+    await admin.create('coordination.k8s.io/v1/Lease', { metadata: { namespace, name }, spec: { renewTime: microTimestamp(clock) } })
+    const beat = (): void => {
+      clock.setTimeout(beat, 20_000)
+      void admin.patch('coordination.k8s.io/v1/Lease', { namespace, name }, 'merge', { spec: { renewTime: microTimestamp(clock) } })
+    }
+    beat()
+  }
 }

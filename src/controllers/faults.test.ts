@@ -4,14 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { microTimestamp } from '../base/clock.ts'
 import { COMPLETION_INDEX } from './job/job-pods.ts'
-import { ends, keepsRunning, startApi } from './built-in.test-support.ts'
-import type { RunPod } from './built-in.test-support.ts'
+import { createNodes, ends, keepsRunning, startApi } from './built-in.test-support.ts'
+import type { Api, RunPod } from './built-in.test-support.ts'
 import { createMortal } from './mortal.test-support.ts'
 import type { Mortal } from './mortal.test-support.ts'
-
-type Api = Awaited<ReturnType<typeof startApi>>
 
 const SETTLE_MS = 30_000
 /** Of all writes, which are taken in `npm test`. */
@@ -142,23 +139,6 @@ async function play(api: Api, mortal: Mortal, namespace: string): Promise<void> 
   assert.ok(!left.includes(namespace), `${namespace} is not gone`)
   const pods = (await api.admin.list('v1/Pod')).items.filter(({ metadata }) => metadata?.namespace === namespace)
   assert.deepEqual(pods, [])
-}
-
-/** Two nodes that are well for as long as the test goes on. */
-async function createNodes({ admin, clock }: Api): Promise<void> {
-  const conditions = [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }]
-  const namespace = 'kube-node-lease'
-  await admin.create('v1/Namespace', { metadata: { name: namespace } })
-  for (const name of ['n1', 'n2']) {
-    const made = await admin.create('v1/Node', { metadata: { name } })
-    await admin.update('v1/Node', { ...made, status: { conditions, allocatable: { pods: '110' } } }, { subresource: 'status' })
-    await admin.create('coordination.k8s.io/v1/Lease', { metadata: { namespace, name }, spec: { renewTime: microTimestamp(clock) } })
-    const beat = (): void => {
-      clock.setTimeout(beat, 20_000)
-      void admin.patch('coordination.k8s.io/v1/Lease', { namespace, name }, 'merge', { spec: { renewTime: microTimestamp(clock) } })
-    }
-    beat()
-  }
 }
 
 test('killed after any of their writes, the controllers bring everything to the same end', async (t) => {

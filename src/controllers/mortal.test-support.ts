@@ -1,8 +1,6 @@
 /** Controllers that are killed right after a write of theirs: what was to come after it never comes. */
 import type { Client } from '../client/client.ts'
-import type { startApi, Life } from './built-in.test-support.ts'
-
-type Api = Awaited<ReturnType<typeof startApi>>
+import type { Api, Life } from './built-in.test-support.ts'
 
 export interface Mortal {
   /** Writes so far, but for events. */
