@@ -143,6 +143,7 @@ async function beginWith(
     store,
     aggregatorTls: frontProxy.client,
     rootCa: pki.authority.cert,
+    authority: () => pki.authority,
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,

@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Clock } from '../base/clock.ts'
+import { SigningFault } from '../controllers/csr-signing/controller.ts'
 
 /** A certificate and its private key, both PEM. */
 export interface KeyPair {
@@ -95,6 +96,93 @@ export async function issueCertificate(clock: Clock, authority: KeyPair, request
     ],
   })
   return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+}
+
+const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
+/** Lifetimes below this are kept to the second: what is dated back would be much of them. */
+const SHORT_MS = 8 * 3_600_000
+
+/**
+ * Signs what a CertificateSigningRequest asks for (pkg/controller/certificates/authority): its names and key as they are, the usages
+ * given, nothing else that it says. Throws a SigningFault when the request's own signature does not hold.
+ */
+export async function signRequest(
+  clock: Clock,
+  authority: KeyPair,
+  { der, usages, ttlMs }: { readonly der: Uint8Array; readonly usages: readonly string[]; readonly ttlMs: number },
+): Promise<string> {
+  const x509 = await loadX509()
+  const request = new x509.Pkcs10CertificateRequest(new Uint8Array(der))
+  if (!(await request.verify().catch(() => false))) throw new SigningFault('unable to verify certificate request signature')
+  const issuer = new x509.X509Certificate(authority.cert)
+  const nowMs = clock.now()
+  const endMs = Math.min(nowMs + ttlMs - (ttlMs < SHORT_MS ? 0 : BACKDATE_MS), issuer.notAfter.getTime())
+  if (endMs <= nowMs)
+    throw new SigningFault(`refusing to sign a certificate that expired in the past: NotAfter=${issuer.notAfter.toISOString()}`)
+  const names = request.extensions.find(({ type }) => type === SUBJECT_ALTERNATIVE_NAME)
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: request.subjectName,
+    issuer: issuer.subject,
+    notBefore: new Date(nowMs - BACKDATE_MS),
+    notAfter: new Date(endMs),
+    publicKey: request.publicKey,
+    signingKey: await importKey(authority.key),
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      ...usageExtensions(x509, usages),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      ...(names ? [names] : []),
+    ],
+  })
+  return `${certificate.toString('pem')}\n`
+}
+
+type X509 = Awaited<ReturnType<typeof loadX509>>
+
+/** Usages of the certificates API by the names that X.509 has for them. */
+const KEY_USAGES = {
+  signing: 'digitalSignature',
+  'digital signature': 'digitalSignature',
+  'content commitment': 'nonRepudiation',
+  'key encipherment': 'keyEncipherment',
+  'key agreement': 'keyAgreement',
+  'data encipherment': 'dataEncipherment',
+  'cert sign': 'keyCertSign',
+  'crl sign': 'cRLSign',
+  'encipher only': 'encipherOnly',
+  'decipher only': 'decipherOnly',
+} as const
+
+const EXTENDED_USAGES: Readonly<Record<string, string>> = {
+  any: '2.5.29.37.0',
+  'server auth': '1.3.6.1.5.5.7.3.1',
+  'client auth': '1.3.6.1.5.5.7.3.2',
+  'code signing': '1.3.6.1.5.5.7.3.3',
+  'email protection': '1.3.6.1.5.5.7.3.4',
+  's/mime': '1.3.6.1.5.5.7.3.4',
+  'ipsec end system': '1.3.6.1.5.5.7.3.5',
+  'ipsec tunnel': '1.3.6.1.5.5.7.3.6',
+  'ipsec user': '1.3.6.1.5.5.7.3.7',
+  timestamping: '1.3.6.1.5.5.7.3.8',
+  'ocsp signing': '1.3.6.1.5.5.7.3.9',
+  'microsoft sgc': '1.3.6.1.4.1.311.10.3.3',
+  'netscape sgc': '2.16.840.1.113730.4.1',
+}
+
+function usageExtensions(x509: X509, usages: readonly string[]) {
+  let flags = 0
+  const extended = new Set<string>()
+  for (const usage of usages) {
+    if (Object.hasOwn(KEY_USAGES, usage)) flags |= x509.KeyUsageFlags[KEY_USAGES[usage as keyof typeof KEY_USAGES]]
+    else if (Object.hasOwn(EXTENDED_USAGES, usage)) extended.add(EXTENDED_USAGES[usage]!)
+    else throw new SigningFault(`unrecognized usage values: [${JSON.stringify(usage)}]`)
+  }
+  return [
+    ...(flags === 0 ? [] : [new x509.KeyUsagesExtension(flags, true)]),
+    ...(extended.size === 0 ? [] : [new x509.ExtendedKeyUsageExtension([...extended].toSorted())]),
+  ]
 }
 
 /** False when the certificate ends soon, was signed by another authority, or lacks one of the hosts. */

@@ -12,6 +12,7 @@ import { systemClock, systemRandom } from '../base/system.ts'
 import type { Client, KindName, ObjectOf } from '../client/client.ts'
 import { createVirtualClock, type VirtualClock } from '../simulation/virtual-clock.ts'
 import { createMemoryStore } from '../store/memory.ts'
+import { createAuthority, type KeyPair } from './certificates.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
@@ -48,10 +49,18 @@ export class Cluster implements AsyncDisposable {
   readonly #lifecycle: Lifecycle
   readonly #runtime: Runtime
   readonly #virtual: VirtualClock | undefined
+  readonly #authority: () => Promise<KeyPair>
   #served: Promise<TemporaryServer> | undefined
 
-  private constructor(runtime: Runtime, virtual: VirtualClock | undefined, lifecycle: Lifecycle, plane: ControlPlane) {
+  private constructor(
+    runtime: Runtime,
+    virtual: VirtualClock | undefined,
+    lifecycle: Lifecycle,
+    plane: ControlPlane,
+    authority: () => Promise<KeyPair>,
+  ) {
     this.#runtime = runtime
+    this.#authority = authority
     this.#virtual = virtual
     this.#lifecycle = lifecycle
     this.#plane = plane
@@ -68,11 +77,14 @@ export class Cluster implements AsyncDisposable {
       log: options.log ? createLog(options.log.sink, options.log.level) : silentLog,
     }
     const lifecycle = createLifecycle()
-    const begun = begin(runtime, lifecycle, options)
+    // Keys take a while to make: only clusters that sign or serve have an authority.
+    let made: Promise<KeyPair> | undefined
+    const authority = () => (made ??= createAuthority(runtime.clock, 'kubernetes'))
+    const begun = begin(runtime, lifecycle, authority, options)
     try {
       if (virtual) await passUntilSettled(virtual, begun)
       const plane = await Promise.race([begun, lifecycle.failed])
-      return new Cluster(runtime, virtual, lifecycle, plane)
+      return new Cluster(runtime, virtual, lifecycle, plane, authority)
     } catch (error) {
       await stopped(virtual, lifecycle)
       throw error
@@ -179,7 +191,7 @@ export class Cluster implements AsyncDisposable {
   /** YAML of a kubeconfig that any client can use; starts listening on loopback at the first call. Real clock only. */
   async kubeconfig(): Promise<string> {
     if (this.#virtual) throw new Error('a cluster on the virtual clock has no time to answer other programs: use cluster.client')
-    this.#served ??= serveTemporarily(this.#runtime, this.#lifecycle, this.#plane.server)
+    this.#served ??= serveTemporarily(this.#runtime, this.#lifecycle, this.#plane.server, this.#authority)
     return (await this.#served).kubeconfig
   }
 
@@ -189,10 +201,16 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-async function begin(runtime: Runtime, lifecycle: Lifecycle, options: ClusterOptions): Promise<ControlPlane> {
+async function begin(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  authority: () => Promise<KeyPair>,
+  options: ClusterOptions,
+): Promise<ControlPlane> {
   const plane = await startControlPlane(runtime, lifecycle, {
     store: createMemoryStore(),
     rootCa: '',
+    authority,
     podCidr: SIMULATED_POD_CIDR,
     serviceCidr: DEFAULT_SERVICE_CIDR,
     tokenSigner: temporaryTokenSigner(),

@@ -8,6 +8,7 @@ import { builtInControllers } from '../controllers/index.ts'
 import { runControllers } from '../controllers/run.ts'
 import { legacyClaims } from '../server/authentication/legacy-tokens.ts'
 import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
+import { signRequest, type KeyPair } from './certificates.ts'
 import * as identities from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { createScheduler, type SchedulerSetup } from './scheduler-setup.ts'
@@ -18,6 +19,8 @@ export interface ControlPlaneOptions extends ApiPlaneOptions {
   readonly podCidr: string
   /** Default: upstream's default profile. */
   readonly scheduler?: SchedulerSetup
+  /** The cluster's authority, which signs certificates that are asked for. */
+  authority(): Promise<KeyPair> | KeyPair
 }
 
 export interface ControlPlane extends ApiPlane {
@@ -32,7 +35,13 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
   const { rootCa, podCidr, tokenSigner } = options
-  for (const controller of builtInControllers({ rootCa, podCidr, issueToken: (subject) => tokenSigner.sign(legacyClaims(subject)) })) {
+  const controllers = builtInControllers({
+    rootCa,
+    podCidr,
+    issueToken: (subject) => tokenSigner.sign(legacyClaims(subject)),
+    signCertificate: async (request) => signRequest(runtime.clock, await options.authority(), request),
+  })
+  for (const controller of controllers) {
     const own = identities.controllerAccount(controller.component ?? `${controller.name}-controller`)
     const account = controller.runsAsManager ? identities.controllerManager : own
     lifecycle.start({

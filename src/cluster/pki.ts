@@ -106,8 +106,8 @@ export async function ensureFrontProxy(clock: Clock, directory: string): Promise
 }
 
 /** The same for a cluster that keeps nothing on disk. */
-export async function temporaryPki(clock: Clock, hosts: readonly string[]): Promise<Pki> {
-  const authority = await createAuthority(clock, 'kubernetes')
+export async function temporaryPki(clock: Clock, hosts: readonly string[], given?: KeyPair): Promise<Pki> {
+  const authority = given ?? (await createAuthority(clock, 'kubernetes'))
   return {
     authority,
     server: await issueCertificate(clock, authority, { commonName: 'kube-apiserver', usage: 'server', hosts }),

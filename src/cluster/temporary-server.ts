@@ -6,6 +6,7 @@ import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createHttpsServer } from '../server/http/server.ts'
 import { createTokenSigner } from '../server/http/tokens.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
+import type { KeyPair } from './certificates.ts'
 import { newServiceAccountKey, serverHosts, temporaryPki } from './pki.ts'
 import { SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
 
@@ -16,8 +17,13 @@ export interface TemporaryServer {
 export const temporaryTokenSigner = (): TokenSigner =>
   createTokenSigner({ issuer: SERVICE_ACCOUNT_ISSUER, privateKey: newServiceAccountKey() })
 
-export async function serveTemporarily(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer): Promise<TemporaryServer> {
-  const pki = await temporaryPki(runtime.clock, serverHosts([]))
+export async function serveTemporarily(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  api: ApiServer,
+  authority: () => Promise<KeyPair>,
+): Promise<TemporaryServer> {
+  const pki = await temporaryPki(runtime.clock, serverHosts([]), await authority())
   const server = await createHttpsServer(runtime, api, { port: 0, ...pki.server, clientCa: pki.authority.cert })
   lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => server.close()) })
   const { cert, key } = pki.admin

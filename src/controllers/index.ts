@@ -3,7 +3,9 @@ import type { Controller } from './controller.ts'
 import { bootstrapSigner } from './bootstrap-signer/controller.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
 import { cronJobController } from './cronjob/controller.ts'
+import { csrApprovingController } from './csr-approving/controller.ts'
 import { csrCleanerController } from './csr-cleaner/controller.ts'
+import { createCsrSigningController, type SignCertificate } from './csr-signing/controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
@@ -50,6 +52,8 @@ export interface BuiltInControllersOptions {
   readonly nodeCidrPrefix?: number
   /** Issues the tokens of Secrets that ask for one; without it such Secrets stay empty. */
   readonly issueToken?: ServiceAccountTokenOptions['issue']
+  /** Signs certificates that are asked for by CertificateSigningRequests; without it nobody does. */
+  readonly signCertificate?: SignCertificate
 }
 
 export const builtInControllers = ({
@@ -57,6 +61,7 @@ export const builtInControllers = ({
   podCidr = '10.244.0.0/16',
   nodeCidrPrefix = 24,
   issueToken,
+  signCertificate,
 }: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
   serviceAccountController,
@@ -86,7 +91,9 @@ export const builtInControllers = ({
   clusterRoleAggregationController,
   ephemeralVolumeController,
   tokenCleanerController,
+  csrApprovingController,
   csrCleanerController,
+  ...(signCertificate ? [createCsrSigningController(signCertificate)] : []),
   createHorizontalPodAutoscaler(),
   createNodeTtlController(),
   serviceCidrController,
