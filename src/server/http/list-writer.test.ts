@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib'
 import { encodeProtobuf } from '../../api/protobuf-encode.ts'
 import type { StoredObject } from '../../api/exchange.ts'
 import { Computed, Revision, serialise } from '../revision.ts'
-import { jsonBlocks, protobufBlocks, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
+import { jsonText, protobufText, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
 import type { WireResponse } from './request.ts'
 
 const configMap = (index: number, sizeBytes: number): StoredObject => {
@@ -47,16 +47,22 @@ function bytesOf(blocks: Blocks): Buffer {
 const shapes: Readonly<Record<string, readonly number[]>> = {
   nothing: [],
   'one small object': [10],
-  'objects of all sizes around a block': [10, 524_000, 10, 524_288, 1, 1_500_000, 524_200, 30, 30, 600_000],
+  'objects of all sizes around a block': [10, 130_800, 10, 131_072, 1, 1_500_000, 130_930, 30, 30, 200_000],
   many: Array.from({ length: 3000 }, (_, index) => 1000 + (index % 700)),
 }
 
 test('a list in blocks is the list', async () => {
   for (const [name, sizes] of Object.entries(shapes)) {
     const list = listOf(sizes.map((size, index) => configMap(index, size)))
-    assert.ok(isDeepStrictEqual(JSON.parse(bytesOf(jsonBlocks(list)).toString()), whole(list)), name)
-    assert.ok(bytesOf(await protobufBlocks(list)).equals(encodeProtobuf(whole(list))), name)
+    const [json, protobuf] = [jsonText(list), await protobufText(list)]
+    const [jsonBytes, protobufBytes] = [bytesOf(json.blocks), bytesOf(protobuf.blocks)]
+    assert.ok(isDeepStrictEqual(JSON.parse(jsonBytes.toString()), whole(list)), name)
+    assert.ok(protobufBytes.equals(encodeProtobuf(whole(list))), name)
+    assert.equal(protobuf.sizeBytes, protobufBytes.length)
+    if (json.sizeBytes !== undefined) assert.equal(json.sizeBytes, jsonBytes.length)
   }
+  const ofCache = jsonText(listOf(Array.from({ length: 900 }, (_, index) => configMap(3 * index + 1, 20))))
+  assert.equal(ofCache.sizeBytes, bytesOf(ofCache.blocks).length)
 })
 
 /** Takes bytes at its leisure. */
@@ -76,7 +82,7 @@ test('a long list is written whole, plain and compressed, and others get their t
     const response = new Slow()
     let turns = 0
     const timer = setInterval(() => turns++, 0)
-    const blocks = jsonBlocks(list)
+    const { blocks } = jsonText(list)
     const finished = new Promise((resolve) => response.once('finish', resolve))
     await write(response as unknown as WireResponse, blocks.next().value!, blocks)
     await finished
@@ -92,7 +98,7 @@ test('a client that goes away ends the writing', async () => {
   for (const write of [writeBlocks, writeCompressed]) {
     const response = new Slow()
     const list = listOf(shapes['many']!.map((size, index) => configMap(index, size)))
-    const blocks = jsonBlocks(list)
+    const { blocks } = jsonText(list)
     const writing = write(response as unknown as WireResponse, blocks.next().value!, blocks)
     setImmediate(() => response.destroy())
     await writing

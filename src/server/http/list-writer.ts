@@ -8,7 +8,7 @@ import { encodeProtobufItem, encodeProtobufListHead, PROTOBUF_LIST_END } from '.
 import type { WireResponse } from './request.ts'
 
 /** The client reads one block while the next is encrypted. A list that fits is sent whole, with its length. */
-const BLOCK_BYTES = 512 * 1024
+const BLOCK_BYTES = 128 * 1024
 /** How long objects are encoded before others get a turn of the event loop. */
 const SLICE_MS = 10
 
@@ -26,19 +26,30 @@ export interface Block {
   readonly isLast: boolean
 }
 
+export interface ListText {
+  /** Undefined where it is known only when everything has been made. */
+  readonly sizeBytes: number | undefined
+  readonly blocks: Blocks
+}
+
 export type Blocks = Generator<Block, undefined>
 
 const COMMA = 0x2c
 const LIST_END = Buffer.from(']}')
-/** Lists of more objects than this get a whole block at once; of fewer, one of the size that they need. */
+/** Of lists of more objects than this, those that are made for the answer are made one by one, and nobody knows their size before. */
 const FEW = 256
 
-export function jsonBlocks({ apiVersion, kind, metadata, items }: ListAnswer): Blocks {
+export function jsonText({ apiVersion, kind, metadata, items }: ListAnswer): ListText {
   const start = Buffer.from(
     `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`,
   )
-  const sizeBytes = items.length > FEW ? Infinity : items.reduce((sum, item) => sum + (item.sizeBytes ?? item.bytes.length) + 1, 0)
-  return blocksOf(jsonParts(start, items), start.length + sizeBytes + LIST_END.length)
+  let sizeBytes: number | undefined = start.length + Math.max(0, items.length - 1) + LIST_END.length
+  for (const item of items) {
+    const itemBytes: number | undefined = item.sizeBytes ?? (items.length > FEW ? undefined : item.bytes.length)
+    sizeBytes = itemBytes === undefined ? undefined : sizeBytes + itemBytes
+    if (sizeBytes === undefined) break
+  }
+  return { sizeBytes, blocks: blocksOf(jsonParts(start, items), sizeBytes) }
 }
 
 function* jsonParts(start: Buffer, items: readonly StoredObject[]): Generator<Part, undefined> {
@@ -61,7 +72,7 @@ const SEPARATOR: Part = {
 }
 
 /** One buffer is filled again and again; a part that is larger gets one of its own. There is at least one part, and the last is small. */
-function* blocksOf(parts: Iterable<Part>, sizeBytes: number): Blocks {
+function* blocksOf(parts: Iterable<Part>, sizeBytes = Infinity): Blocks {
   const buffer = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, sizeBytes))
   let at = 0
   for (const part of parts) {
@@ -84,20 +95,21 @@ function* blocksOf(parts: Iterable<Part>, sizeBytes: number): Blocks {
 }
 
 /** All objects are encoded before the first byte: the length of their sum comes first. */
-export async function protobufBlocks({ apiVersion, kind, metadata, items }: ListAnswer): Promise<Blocks> {
+export async function protobufText({ apiVersion, kind, metadata, items }: ListAnswer): Promise<ListText> {
   const messages: Uint8Array[] = []
-  let sizeBytes = 0
+  let itemsBytes = 0
   let sinceMs = performance.now()
   for (const { object } of items) {
     const message = encodeProtobufItem(object)
     messages.push(message)
-    sizeBytes += message.length
+    itemsBytes += message.length
     if (performance.now() - sinceMs < SLICE_MS) continue
     await new Promise((resolve) => setImmediate(resolve))
     sinceMs = performance.now()
   }
-  const head = encodeProtobufListHead({ apiVersion, kind, metadata }, sizeBytes)
-  return blocksOf(protobufParts(head, messages), head.length + sizeBytes + PROTOBUF_LIST_END.length)
+  const head = encodeProtobufListHead({ apiVersion, kind, metadata }, itemsBytes)
+  const sizeBytes = head.length + itemsBytes + PROTOBUF_LIST_END.length
+  return { sizeBytes, blocks: blocksOf(protobufParts(head, messages), sizeBytes) }
 }
 
 function* protobufParts(head: Uint8Array, messages: readonly Uint8Array[]): Generator<Part, undefined> {

@@ -5,7 +5,7 @@ import type { ApiResponse, HeaderList, StoredObject } from '../../api/exchange.t
 import { hasProtobuf } from '../../api/protobuf-layout.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
 import { encodeAs } from './encodings.ts'
-import { jsonBlocks, protobufBlocks, writeBlocks, writeCompressed, type ListAnswer } from './list-writer.ts'
+import { jsonText, protobufText, writeBlocks, writeCompressed, type ListAnswer } from './list-writer.ts'
 import type { WireRequest, WireResponse } from './request.ts'
 import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 
@@ -96,13 +96,15 @@ async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers
     return send(exchange, 200, contentType, bytes, headers)
   }
   const contentType = MEDIA_TYPES[encoding]
-  const blocks = isProtobuf ? await protobufBlocks(answer) : jsonBlocks(answer)
+  const { sizeBytes, blocks } = isProtobuf ? await protobufText(answer) : jsonText(answer)
   const first = blocks.next().value!
   if (first.isLast) return send(exchange, 200, contentType, first.bytes, headers)
   const { response } = exchange
   if (response.destroyed) return
   const isZipped = isCompressed(exchange, GZIP_BYTES)
-  writeHead(response, 200, { ...headers, 'Content-Type': contentType, ...(isZipped ? GZIP_HEADERS : {}) })
+  // Told its length, the response hands each block on as it is, and not as the middle of a chunk, which would be another copy.
+  const body: Headers = isZipped ? GZIP_HEADERS : sizeBytes === undefined ? {} : { 'Content-Length': sizeBytes }
+  writeHead(response, 200, { ...headers, 'Content-Type': contentType, ...body })
   return isZipped ? writeCompressed(response, first, blocks) : writeBlocks(response, first, blocks)
 }
 
