@@ -16,7 +16,7 @@ import { dns1123LabelFaults, labelValueFaults } from '../../../api/names.ts'
 import { toMilli } from '../../../api/quantity.ts'
 import { ipWarnings } from '../addresses.ts'
 
-const DEPRECATED_LABELS: Readonly<Record<string, string>> = {
+export const DEPRECATED_LABELS: Readonly<Record<string, string>> = {
   'beta.kubernetes.io/arch': 'deprecated since v1.14; use "kubernetes.io/arch" instead',
   'beta.kubernetes.io/os': 'deprecated since v1.14; use "kubernetes.io/os" instead',
   'failure-domain.beta.kubernetes.io/region': 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',

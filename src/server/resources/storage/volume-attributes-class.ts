@@ -3,6 +3,7 @@ import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
 import { isSemanticallyEqual } from '../immutable.ts'
 import { forbidden, required, type FieldErrors } from '../rules.ts'
+import { validateParameters, validateProvisioner } from './storage-class.ts'
 
 /** VolumeAttributesClasses: how a volume behaves, changeable while it is in use. */
 export const volumeAttributesClasses = defineResource({
@@ -13,7 +14,8 @@ export const volumeAttributesClasses = defineResource({
   columns: nameToAge(text('DriverName', ({ driverName }: VolumeAttributesClass) => driverName ?? '')),
   validate({ driverName, parameters }) {
     const errors: FieldErrors = []
-    if (!driverName) errors.push(required('driverName', driverName ?? ''))
+    validateProvisioner(errors, 'driverName', driverName)
+    validateParameters(errors, parameters)
     if (Object.keys(parameters ?? {}).length === 0) errors.push(required('parameters', 'must contain at least one key/value pair'))
     return errors
   },
