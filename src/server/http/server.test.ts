@@ -197,7 +197,7 @@ test('compresses a large list for who takes it', async () => {
   assert.equal(plain.body.items.length, 2)
   const small = await call('GET', '/api/v1/namespaces/large/configmaps', { headers: { 'accept-encoding': 'gzip' } })
   assert.equal(small.headers['content-encoding'], 'gzip')
-  assert.ok(Number(small.headers['content-length']) < 2000)
+  assert.equal(small.headers['transfer-encoding'], 'chunked', 'its length is known only at the end')
 })
 
 test('speaks HTTP/2', async () => {
