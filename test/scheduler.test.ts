@@ -188,3 +188,59 @@ test('an extender that binds does so in the place of the binder', async () => {
   const bound = await cluster.client.get('v1/Pod', { namespace: 'default', name: 'a' })
   assert.equal(bound.metadata?.annotations?.['by'], 'extender')
 })
+
+test('devices are found for claims, written into them, and not given twice', async () => {
+  await using cluster = await Cluster.start({ nodes: 3 })
+  const selectors = [{ cel: { expression: 'device.attributes["gpu.example.com"].cores >= 8' } }]
+  const claim = (name: string) => ({
+    apiVersion: 'resource.k8s.io/v1',
+    kind: 'ResourceClaim',
+    metadata: { name, namespace: 'default' },
+    spec: { devices: { requests: [{ name: 'gpu', exactly: { deviceClassName: 'gpu', selectors } }] } },
+  })
+  const user = (name: string) => pod(name, { resourceClaims: [{ name: 'gpu', resourceClaimName: `claim-${name}` }] })
+  await cluster.apply([
+    {
+      apiVersion: 'resource.k8s.io/v1',
+      kind: 'DeviceClass',
+      metadata: { name: 'gpu' },
+      spec: { selectors: [{ cel: { expression: 'device.driver == "gpu.example.com"' } }] },
+    },
+    {
+      apiVersion: 'resource.k8s.io/v1',
+      kind: 'ResourceSlice',
+      metadata: { name: 'slice' },
+      spec: {
+        driver: 'gpu.example.com',
+        nodeName: 'node-2',
+        pool: { name: 'node-2', generation: 1, resourceSliceCount: 1 },
+        devices: [
+          { name: 'small', attributes: { cores: { int: 4 } } },
+          { name: 'large', attributes: { cores: { int: 16 } } },
+        ],
+      },
+    },
+    claim('claim-a'),
+    user('a'),
+  ])
+  assert.equal(await nodeOf(cluster, 'a'), 'node-2')
+  const allocated = await cluster.client.get('resource.k8s.io/v1/ResourceClaim', { namespace: 'default', name: 'claim-a' })
+  assert.deepEqual(
+    allocated.status?.allocation?.devices?.results?.map(({ device, pool, request }) => [device, pool, request]),
+    [['large', 'node-2', 'gpu']],
+  )
+  assert.deepEqual(
+    allocated.status?.reservedFor?.map(({ resource, name }) => `${resource}/${name}`),
+    ['pods/a'],
+  )
+  assert.ok(allocated.metadata?.finalizers?.includes('resource.kubernetes.io/delete-protection'))
+
+  await cluster.apply([claim('claim-b'), user('b')])
+  assert.match(
+    (await whyNot(cluster, 'b'))!,
+    /^0\/3 nodes are available: 3 cannot allocate all claims\. still not schedulable, preemption: 0\/3 nodes are available: 3 Preemption is not helpful for scheduling\.$/,
+  )
+  // With the pod its claim is free for others: the controller takes the reservation away, and deallocates what nobody has reserved.
+  await cluster.client.delete('v1/Pod', { namespace: 'default', name: 'a' }, { gracePeriodSeconds: 0 })
+  assert.equal(await nodeOf(cluster, 'b'), 'node-2')
+})

@@ -26,8 +26,6 @@ export interface ClusterView {
   resourceClaims(): Iterable<ResourceClaim>
   resourceSlices(): Iterable<ResourceSlice>
   deviceClass(name: string): DeviceClass | undefined
-  /** The class that stands for an extended resource (KEP-5004). */
-  deviceClassFor(resource: string): DeviceClass | undefined
 }
 
 /** Nothing there: for simulations of nodes and pods alone. */
@@ -51,5 +49,4 @@ export const emptyView: ClusterView = {
   resourceClaims: () => [],
   resourceSlices: () => [],
   deviceClass: () => undefined,
-  deviceClassFor: () => undefined,
 }

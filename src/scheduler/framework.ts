@@ -40,7 +40,11 @@ export type ClusterEvent =
   | { readonly kind: 'pod-added' | 'pod-deleted'; readonly pod: PodInfo }
   | { readonly kind: 'pod-labels' | 'pod-scaled-down'; readonly pod: PodInfo; readonly old: PodInfo }
   /** The rejected pod itself was changed. */
-  | { readonly kind: 'own-labels' | 'own-tolerations' | 'own-gates' | 'own-scaled-down'; readonly pod: PodInfo; readonly old: PodInfo }
+  | {
+      readonly kind: 'own-labels' | 'own-tolerations' | 'own-gates' | 'own-scaled-down' | 'own-claims'
+      readonly pod: PodInfo
+      readonly old: PodInfo
+    }
   | { readonly kind: 'namespace-labels' }
   | { readonly kind: ObjectEventKind; readonly object: KubeObject; readonly old?: KubeObject }
 
@@ -81,6 +85,10 @@ export interface PostFilterContext {
   refusalAt(place: number): Rejection
   /** Text of what of the pod decided, and undefined when what decided was more than the pod and each node by itself. */
   readonly template: string | undefined
+  /** What this plugin's preFilter made; undefined when it made none. */
+  readonly state: unknown
+  /** Another plugin's preFilter refused the pod before this one's was asked. */
+  readonly wasPassedOver: boolean
   /** A copy of the node to try evictions on. */
   readonly tryOn: (node: NodeInfo) => Trial
 }
@@ -107,7 +115,14 @@ export type PostFilterResult =
       readonly candidates?: readonly Candidate[]
     }
   /** Nothing to be done; `clearNomination` when what was promised before does not hold any more. */
-  | { readonly message: string; readonly clearNomination: boolean }
+  | {
+      readonly message: string
+      readonly clearNomination: boolean
+      /** Nobody else is asked. */
+      readonly isFinal?: true
+      /** What can be done all the same, so that the pod fits later. */
+      readonly effect?: (context: BindContext) => Promise<void>
+    }
 
 /** One way to make room. */
 export interface Candidate {
@@ -147,7 +162,7 @@ export interface Plugin<FilterState = any, ScoreState = any> {
   /** Which of two waiting pods is tried first; of all profiles the same. */
   queueSort?(a: Queued, b: Queued): boolean
   /** May the pod be tried at all? A rejected pod waits aside, without back-off. */
-  preEnqueue?(pod: Pod): Rejection | undefined
+  preEnqueue?(pod: Pod, view: ClusterView): Rejection | undefined
   preFilter?(pod: PodInfo, snapshot: Snapshot): PreFilterResult<FilterState>
   filter?(state: FilterState, pod: PodInfo, node: NodeInfo, snapshot: Snapshot): Rejection | undefined
   /**

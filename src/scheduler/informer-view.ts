@@ -1,24 +1,9 @@
 /** The view of other objects, over the shared informers. */
-import type { DeviceClass } from '../api/generated/resource/v1.ts'
 import type { VolumeAttachment } from '../api/generated/storage/v1.ts'
 import type { Informers } from '../client/informers.ts'
 import type { ClusterView } from './cluster-view.ts'
 
 const byAttachedNode = ({ spec }: VolumeAttachment): string => spec.nodeName
-
-const IMPLICIT_PREFIX = 'deviceclass.resource.kubernetes.io/'
-/** Each class stands for the resource it names, and for one made of its own name. */
-const byResource = ({ metadata, spec }: DeviceClass): readonly string[] => [
-  `${IMPLICIT_PREFIX}${metadata?.name}`,
-  ...(spec.extendedResourceName ? [spec.extendedResourceName] : []),
-]
-
-/** Of several classes for a resource the one made last, and of those the first by name (upstream extendedresourcecache). */
-const preferred = (a: DeviceClass, b: DeviceClass): number => {
-  const [made, madeOther] = [a.metadata?.creationTimestamp ?? '', b.metadata?.creationTimestamp ?? '']
-  if (made !== madeOther) return made > madeOther ? -1 : 1
-  return (a.metadata?.name ?? '') < (b.metadata?.name ?? '') ? -1 : 1
-}
 
 /** Asks for the informers at once, so that they are synced before the first decision. */
 export function clusterViewOf(informers: Informers): ClusterView {
@@ -37,7 +22,7 @@ export function clusterViewOf(informers: Informers): ClusterView {
   const attachments = informers.of('storage.k8s.io/v1/VolumeAttachment', { attachedNode: byAttachedNode }).cache
   const resourceClaims = informers.of('resource.k8s.io/v1/ResourceClaim').cache
   const slices = informers.of('resource.k8s.io/v1/ResourceSlice').cache
-  const deviceClasses = informers.of('resource.k8s.io/v1/DeviceClass', { resource: byResource }).cache
+  const deviceClasses = informers.of('resource.k8s.io/v1/DeviceClass').cache
   return {
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
@@ -58,6 +43,5 @@ export function clusterViewOf(informers: Informers): ClusterView {
     resourceClaims: () => resourceClaims.values(),
     resourceSlices: () => slices.values(),
     deviceClass: (name) => deviceClasses.get(name),
-    deviceClassFor: (resource) => deviceClasses.byIndex('resource', resource).toSorted(preferred)[0],
   }
 }

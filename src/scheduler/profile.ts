@@ -6,6 +6,7 @@ import { profileOf } from './framework.ts'
 import type { Plugin, Profile, WeightedPlugin } from './framework.ts'
 import { defaultBinder } from './plugins/default-binder.ts'
 import { createDefaultPreemption } from './plugins/default-preemption.ts'
+import { createDynamicResources } from './plugins/dynamic-resources.ts'
 import { imageLocality } from './plugins/image-locality.ts'
 import { createInterPodAffinity } from './plugins/inter-pod-affinity.ts'
 import { createNodeAffinity } from './plugins/node-affinity.ts'
@@ -42,6 +43,8 @@ const defaults: readonly { readonly make: () => Plugin; readonly weight?: number
   { make: always(volumeZone) },
   { make: createPodTopologySpread, weight: 2 },
   { make: createInterPodAffinity, weight: 2 },
+  // Before preemption: an idle claim is better given up than a pod that works.
+  { make: createDynamicResources, weight: 2 },
   { make: createDefaultPreemption },
   { make: createNodeResourcesBalancedAllocation, weight: 1 },
   { make: always(imageLocality), weight: 1 },

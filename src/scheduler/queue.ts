@@ -12,6 +12,8 @@
 import { createHeap } from '../base/heap.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Pod } from '../api/generated/core/v1.ts'
+import { emptyView } from './cluster-view.ts'
+import type { ClusterView } from './cluster-view.ts'
 import type { ClusterEvent, Plugin, Profile, Rejection } from './framework.ts'
 import { podInfoOf } from './pod-info.ts'
 import type { PodInfo } from './pod-info.ts'
@@ -27,7 +29,13 @@ export interface BackOff {
   readonly maximumMs: number
 }
 
-export const DEFAULT_BACK_OFF: BackOff = { initialMs: 1_000, maximumMs: 10_000 }
+const DEFAULT_BACK_OFF: BackOff = { initialMs: 1_000, maximumMs: 10_000 }
+
+export interface QueueOptions {
+  readonly backOff?: BackOff | undefined
+  /** For plugins that say whether a pod may be tried at all. */
+  readonly view?: ClusterView
+}
 
 export interface QueuedPod {
   info: PodInfo
@@ -91,6 +99,7 @@ function ownEvents(pod: PodInfo, old: PodInfo): readonly ClusterEvent[] {
   if (!sameLabels(pod.labels, old.labels)) events.push({ kind: 'own-labels', pod, old })
   if (!now?.schedulingGates?.length && before?.schedulingGates?.length) events.push({ kind: 'own-gates', pod, old })
   if ((now?.tolerations?.length ?? 0) !== (before?.tolerations?.length ?? 0)) events.push({ kind: 'own-tolerations', pod, old })
+  if (pod.pod.status?.resourceClaimStatuses !== old.pod.status?.resourceClaimStatuses) events.push({ kind: 'own-claims', pod, old })
   if (hasScaledDown(pod, old)) events.push({ kind: 'own-scaled-down', pod, old })
   return events
 }
@@ -115,7 +124,7 @@ const isWorthFor = (plugin: Plugin | undefined, pod: PodInfo, event: ClusterEven
 export function createSchedulingQueue(
   clock: Clock,
   profiles: ReadonlyMap<string, Profile>,
-  backOffTimes: BackOff = DEFAULT_BACK_OFF,
+  { backOff: backOffTimes = DEFAULT_BACK_OFF, view = emptyView }: QueueOptions = {},
 ): SchedulingQueue {
   const sortPlugin = profiles.values().next().value?.points.queueSort[0]
   /** The profile's order; pods that it does not tell apart in the order of their coming. */
@@ -150,7 +159,7 @@ export function createSchedulingQueue(
   function gate(entry: QueuedPod): QueuedPod {
     const { info } = entry
     for (const plugin of profiles.get(info.pod.spec?.schedulerName ?? '')?.points.preEnqueue ?? []) {
-      const rejection = plugin.preEnqueue!(info.pod)
+      const rejection = plugin.preEnqueue!(info.pod, view)
       if (!rejection) continue
       gates.set(info.uid, rejection)
       return { ...entry, gatedBy: plugin.name, rejectedBy: new Set([...entry.rejectedBy, plugin.name]) }

@@ -5,7 +5,7 @@
 import type { Random } from '../base/random.ts'
 import { describeDiagnosis, rejectionMessage } from './diagnosis.ts'
 import { impossible } from './framework.ts'
-import type { Candidate, PostFilterContext, PostFilterResult, Profile, Rejection } from './framework.ts'
+import type { BindContext, Candidate, PostFilterContext, PostFilterResult, Profile, Rejection } from './framework.ts'
 import type { PodInfo } from './pod-info.ts'
 import { findFeasible, trialOn } from './search.ts'
 import type { Search, SearchOptions } from './search.ts'
@@ -31,6 +31,8 @@ export type Decision =
         | { readonly nominate: string; readonly victims: readonly PodInfo[]; readonly candidates?: readonly Candidate[] }
         | undefined
       readonly clearNomination: boolean
+      /** What a post-filter does so that the pod fits later. */
+      readonly effect: ((context: BindContext) => Promise<void>) | undefined
       readonly nextStart: number
     }
 
@@ -45,6 +47,7 @@ export const noNodes: Decision = {
   pendingFor: new Set(),
   preemption: undefined,
   clearNomination: true,
+  effect: undefined,
   nextStart: 0,
 }
 
@@ -71,7 +74,7 @@ export const decideNode = (snapshot: Snapshot, search: Search, place: number): D
 export function decideNone(snapshot: Snapshot, pod: PodInfo, profile: Profile, random: Random, search: Search): Decision {
   const { rejections, absent, filters, rejectedBy, pendingFor, nextStart, preFilterMessage, template } = search
   const otherwise = absent ?? impossible()
-  const outcome = runPostFilters(profile, {
+  const outcome = runPostFilters(profile, search, {
     pod,
     snapshot,
     random,
@@ -93,19 +96,32 @@ export function decideNone(snapshot: Snapshot, pod: PodInfo, profile: Profile, r
     pendingFor,
     preemption: outcome && 'nominate' in outcome ? outcome : undefined,
     clearNomination: outcome === undefined || ('message' in outcome && outcome.clearNomination),
+    effect: outcome && 'message' in outcome ? outcome.effect : undefined,
     nextStart,
   }
 }
 
 /** The first that finds a way out wins; otherwise their messages are joined. */
-function runPostFilters({ points }: Profile, context: PostFilterContext): PostFilterResult | undefined {
+function runPostFilters(
+  { points }: Profile,
+  { filters, passedOver }: Search,
+  context: Omit<PostFilterContext, 'state' | 'wasPassedOver'>,
+): PostFilterResult | undefined {
   const messages: string[] = []
+  const effects: ((context: BindContext) => Promise<void>)[] = []
   let clearNomination = false
   for (const plugin of points.postFilter) {
-    const result = plugin.postFilter!(context)
+    const state = filters.find((filter) => filter.plugin === plugin)?.state
+    const result = plugin.postFilter!({ ...context, state, wasPassedOver: passedOver.includes(plugin) })
     if ('nominate' in result) return result
     messages.push(result.message)
     clearNomination ||= result.clearNomination
+    if (result.effect) effects.push(result.effect)
+    if (result.isFinal) break
   }
-  return messages.length > 0 ? { message: messages.join(', '), clearNomination } : undefined
+  if (messages.length === 0) return undefined
+  const effect = async (context: BindContext) => {
+    for (const run of effects) await run(context)
+  }
+  return { message: messages.join(', '), clearNomination, ...(effects.length > 0 ? { effect } : {}) }
 }

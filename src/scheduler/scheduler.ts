@@ -71,7 +71,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const pods = informers.of('v1/Pod')
   const view = clusterViewOf(informers)
   const state = createClusterState(view)
-  const queue = createSchedulingQueue(clock, profiles, options.backOff)
+  const queue = createSchedulingQueue(clock, profiles, { backOff: options.backOff, view })
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
   const memory = createDecisionMemory()
@@ -182,6 +182,16 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
         if (!(await evict({ runtime, client, events, preemptor: info, node, victims }))) queue.retry(info.uid)
       })
     } else if (decision.clearNomination) state.clearNomination(info.uid)
+    const { effect } = decision
+    if (effect) {
+      limiter.start(async () => {
+        try {
+          await effect(context)
+        } catch (error) {
+          if (!signal.aborted) log.warn('post-filter failed', { pod: info.key, error: textOf(error) })
+        }
+      })
+    }
     const nomination = preemption?.nominate ?? (decision.clearNomination ? null : undefined)
     failed(entry, { rejectedBy, pendingFor, isError: false }, decision.message, nomination)
   }

@@ -62,6 +62,8 @@ type Prepared = {
   readonly nodeNames: ReadonlySet<string> | undefined
   readonly narrowedBy: readonly string[]
   readonly refusal: Refusal | undefined
+  /** Plugins whose preFilter was not asked any more. */
+  readonly passedOver: readonly Plugin[]
 }
 
 function prepare(snapshot: Snapshot, pod: PodInfo, profile: Profile): Prepared {
@@ -72,7 +74,8 @@ function prepare(snapshot: Snapshot, pod: PodInfo, profile: Profile): Prepared {
   let refusal: Refusal | undefined
   const filters = (): readonly ActiveFilter[] =>
     profile.points.filter.filter((plugin) => !skipped.has(plugin)).map((plugin) => ({ plugin, state: states.get(plugin) }))
-  for (const plugin of profile.points.preFilter) {
+  for (const [i, plugin] of profile.points.preFilter.entries()) {
+    const passedOver = () => profile.points.preFilter.slice(i + 1)
     const result = plugin.preFilter!(pod, snapshot)
     if ('skip' in result) {
       skipped.add(plugin)
@@ -80,7 +83,7 @@ function prepare(snapshot: Snapshot, pod: PodInfo, profile: Profile): Prepared {
     }
     if ('rejection' in result) {
       const refused = { plugins: [plugin.name], rejection: result.rejection }
-      if (!result.rejection.canPreempt) return { refusal: refused, filters: filters(), nodeNames, narrowedBy }
+      if (!result.rejection.canPreempt) return { refusal: refused, filters: filters(), nodeNames, narrowedBy, passedOver: passedOver() }
       // Preemption may help: the others' states are needed for trying it.
       refusal = refused
       continue
@@ -95,9 +98,9 @@ function prepare(snapshot: Snapshot, pod: PodInfo, profile: Profile): Prepared {
       names.length === 1
         ? `node(s) didn't satisfy plugin ${names[0]}`
         : `node(s) didn't satisfy plugin(s) [${names.join(' ')}] simultaneously`
-    return { refusal: { plugins: names, rejection: impossible(text) }, filters: filters(), nodeNames, narrowedBy }
+    return { refusal: { plugins: names, rejection: impossible(text) }, filters: filters(), nodeNames, narrowedBy, passedOver: passedOver() }
   }
-  return { refusal, filters: filters(), nodeNames, narrowedBy }
+  return { refusal, filters: filters(), nodeNames, narrowedBy, passedOver: [] }
 }
 
 function firstRefusal(filters: readonly ActiveFilter[], pod: PodInfo, node: NodeInfo, snapshot: Snapshot): Refusal | undefined {
@@ -223,6 +226,7 @@ export interface Search {
   readonly rejectedBy: Set<string>
   readonly pendingFor: Set<string>
   readonly filters: readonly ActiveFilter[]
+  readonly passedOver: readonly Plugin[]
   readonly template: string | undefined
   /** Nodes looked at. */
   readonly evaluated: number
@@ -244,7 +248,7 @@ export function findFeasible(snapshot: Snapshot, pod: PodInfo, profile: Profile,
   const { nodes } = snapshot
   const start = (options.start ?? 0) % nodes.length
   const prepared = prepare(snapshot, pod, profile)
-  const { filters, nodeNames, refusal: refusedAtOnce } = prepared
+  const { filters, nodeNames, passedOver, refusal: refusedAtOnce } = prepared
   const rejections: (Rejection | undefined)[] = []
   const rejectedBy = new Set<string>()
   const pendingFor = new Set<string>()
@@ -254,7 +258,17 @@ export function findFeasible(snapshot: Snapshot, pod: PodInfo, profile: Profile,
     lastNoted = refusal.rejection.isPending ? undefined : refusal.plugins
     for (const plugin of refusal.plugins) (refusal.rejection.isPending ? pendingFor : rejectedBy).add(plugin)
   }
-  const common = { rejections, rejectedBy, pendingFor, filters, preFilterMessage: '', nextStart: start, absent: undefined, evaluated: 0 }
+  const common = {
+    rejections,
+    rejectedBy,
+    pendingFor,
+    filters,
+    passedOver,
+    preFilterMessage: '',
+    nextStart: start,
+    absent: undefined,
+    evaluated: 0,
+  }
   if (refusedAtOnce) {
     note(refusedAtOnce)
     const { rejection } = refusedAtOnce

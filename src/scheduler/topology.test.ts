@@ -41,7 +41,7 @@ test('affinity goes where the others are, by topology', () => {
   assert.match(outcomeOf(decide(zones, makePod('p', affinity(near('web'))), [[web('w'), 'b1']])), /^b[12]$/)
   assert.match(
     outcomeOf(decide(zones, makePod('p', affinity(near('web'))))),
-    /^0\/3 nodes are available: 3 node\(s\) didn't match pod affinity rules\. preemption: 0\/3 nodes are available: 3 Preemption is not helpful for scheduling\.$/,
+    /^0\/3 nodes are available: 3 node\(s\) didn't match pod affinity rules\. no new claims to deallocate, preemption: 0\/3 nodes are available: 3 Preemption is not helpful for scheduling\.$/,
   )
 })
 
@@ -171,7 +171,7 @@ test('preemption spares equal priorities and says when there is nobody to evict'
   const decision = decide([makeNode('n1', { cpu: '2' })], important('p'), [[filler('x', 100), 'n1']])
   assert.equal(
     preemptionOf(decision),
-    '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+    '0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
   )
   assert.equal(decision.kind === 'none' && decision.clearNomination, true)
 })

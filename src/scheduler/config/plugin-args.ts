@@ -5,6 +5,7 @@
 import type { NodeAffinity, TopologySpreadConstraint } from '../../api/generated/core/v1.ts'
 import type { Plugin } from '../framework.ts'
 import { createDefaultPreemption } from '../plugins/default-preemption.ts'
+import { createDynamicResources } from '../plugins/dynamic-resources.ts'
 import { createInterPodAffinity } from '../plugins/inter-pod-affinity.ts'
 import { createNodeAffinity } from '../plugins/node-affinity.ts'
 import { createNodeResourcesBalancedAllocation } from '../plugins/node-resources-balanced-allocation.ts'
@@ -136,9 +137,18 @@ function readVolumeBinding(args: Fields): Plugin {
   return createVolumeBinding({ bindTimeoutSeconds })
 }
 
+function readDynamicResources(args: Fields): Plugin {
+  // Accepted: the search for devices ends by its steps, so that it ends alike on every machine.
+  if ((args.durationMs('filterTimeout') ?? 0) < 0) args.invalid('filterTimeout', 'must be zero or positive')
+  const bindingTimeoutMs = args.durationMs('bindingTimeout') ?? 600_000
+  if (bindingTimeoutMs < 1_000) args.invalid('bindingTimeout', 'must be at least 1 second')
+  return createDynamicResources({ bindingTimeoutMs })
+}
+
 /** Makes the plugin of its arguments; plugins that are not named here have none. `ignoredByScheduler`: resources that extenders manage. */
 export const withArgs: Readonly<Record<string, (args: Fields, ignoredByScheduler: readonly string[]) => Plugin>> = {
   DefaultPreemption: readPreemption,
+  DynamicResources: readDynamicResources,
   InterPodAffinity: (args) =>
     createInterPodAffinity({
       hardPodAffinityWeight: readInRange(args, 'hardPodAffinityWeight', 1, [0, 100], '[0, 100]'),

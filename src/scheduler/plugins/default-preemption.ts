@@ -112,17 +112,19 @@ const costs: readonly ((candidate: Candidate) => number)[] = [
   ({ victims }) => -Math.min(...victims.filter(({ priority }) => priority === victims[0]!.priority).map(startOf)),
 ]
 
-/** The candidate that costs least; of equal ones the first. */
-export function cheapest(candidates: readonly Candidate[]): Candidate {
-  let best = candidates
+/** Less than zero when the first costs less, zero when both cost the same. */
+export function costOf(a: Candidate, b: Candidate): number {
   for (const cost of costs) {
-    const all = best.map(cost)
-    const least = Math.min(...all)
-    best = best.filter((_candidate, i) => all[i] === least)
-    if (best.length === 1) break
+    const [one, other] = [cost(a), cost(b)]
+    // Two that have not started have no difference.
+    if (one !== other) return one - other
   }
-  return best[0]!
+  return 0
 }
+
+/** The candidate that costs least; of equal ones the first. */
+export const cheapest = (candidates: readonly Candidate[]): Candidate =>
+  candidates.reduce((best, candidate) => (costOf(candidate, best) < 0 ? candidate : best))
 
 /** What was found out about nodes for equal pods, by place. */
 interface Tried {

@@ -27,7 +27,7 @@ function refusalFor(
   podLimit: number,
   requested: Resources,
   podCount: number,
-  isIgnored?: (name: string, capacity: number) => boolean,
+  isIgnored?: (name: string) => boolean,
 ): Rejection | undefined {
   let reasons: string[] | undefined
   let canPreempt = true
@@ -42,7 +42,7 @@ function refusalFor(
   check('ephemeral-storage', requests.ephemeralStorageBytes, allocatable.ephemeralStorageBytes, requested.ephemeralStorageBytes)
   for (const [name, wanted] of requests.scalars) {
     const capacity = allocatable.scalars.get(name) ?? 0
-    if (!isIgnored?.(name, capacity)) check(name, wanted, capacity, requested.scalars.get(name) ?? 0)
+    if (!isIgnored?.(name)) check(name, wanted, capacity, requested.scalars.get(name) ?? 0)
   }
   return reasons ? { reasons, canPreempt } : undefined
 }
@@ -101,19 +101,11 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = NODE_RESOURC
   const names = new Set(args.ignoredResources)
   const groups = new Set(args.ignoredResourceGroups)
   const isLeftOut = (name: string): boolean => isExtended(name) && (names.has(name) || groups.has(groupOf(name)))
-  return definePlugin<{ readonly isIgnored: (name: string, capacity: number) => boolean }>({
+  return definePlugin({
     name: 'NodeResourcesFit',
-    preFilter: (_pod, { view }) => ({
-      // What a device class stands for is given by DynamicResources where the node has none of it by itself (KEP-5004).
-      state: { isIgnored: (name, capacity) => isLeftOut(name) || (capacity === 0 && view.deviceClassFor(name) !== undefined) },
-    }),
-    filter: ({ isIgnored }, pod, node) =>
-      interned(refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length, isIgnored)),
+    filter: (_state, pod, node) => interned(refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length, isLeftOut)),
     score: (_state, pod, node) => scoreOf(pod, node),
-    template(pod, { view }) {
-      for (const name of pod.requests.scalars.keys()) if (view.deviceClassFor(name) !== undefined) return undefined
-      return requestsKey(pod)
-    },
+    template: (pod) => requestsKey(pod),
     requeueOn: [
       { on: ['pod-deleted', 'own-scaled-down'] },
       {
@@ -128,7 +120,6 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = NODE_RESOURC
           fitsEmpty(pod, event.node.status?.allocatable) &&
           hasGrown(pod, event.node.status?.allocatable, event.old.status?.allocatable),
       },
-      { on: ['device-class'], isWorth: (pod) => pod.requests.scalars.size > 0 },
     ],
   })
 }
