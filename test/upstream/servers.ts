@@ -6,6 +6,7 @@ import { Agent } from 'node:https'
 import { after } from 'node:test'
 import { silentLog } from '../../src/base/log.ts'
 import { systemClock, systemRandom } from '../../src/base/system.ts'
+import { createAuthority } from '../../src/cluster/certificates.ts'
 import { startApiPlane } from '../../src/cluster/api-plane.ts'
 import { createLifecycle } from '../../src/cluster/lifecycle.ts'
 import { serveTemporarily, temporaryTokenSigner } from '../../src/cluster/temporary-server.ts'
@@ -67,7 +68,7 @@ async function startProa(): Promise<Server> {
   closing.push(() => lifecycle.stop())
   const options = { store: createMemoryStore(), tokenSigner: temporaryTokenSigner(), serviceCidr: '10.96.0.0/16' }
   const api = await startApiPlane(runtime, lifecycle, options)
-  const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server)
+  const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server, () => createAuthority(runtime.clock, 'kubernetes'))
   return server('proa', parseEndpoint(kubeconfig))
 }
 
