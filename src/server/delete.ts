@@ -7,6 +7,7 @@ import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
 import { listKindOf } from '../api/schema.ts'
 import { conflict, isApiError, modifiedConflict, notFound } from '../api/status.ts'
+import { companionChanges } from './companions.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
 import { settle, settleAll } from './custom-resources/conversion.ts'
 import { parseListOptions, select } from './list-options.ts'
@@ -226,14 +227,15 @@ async function mark(core: Core, stored: StoredKind, old: Revision, object: KubeO
   const value = withMetadata(object, without(object.metadata!, 'resourceVersion'))
   const bytes = serialise(value)
   if (isDry) return { revision: new Revision(old.key, old.revision, bytes, value), isGone: false }
-  const outcome = await put(core, stored, old.key, bytes, value, old.revision)
+  const outcome = await put(core, stored, { key: old.key, bytes, value, expected: old.revision })
   return outcome.type === 'stored' ? { revision: outcome.revision, isGone: false } : undefined
 }
 
 /** Deletes the key; undefined when another write came between. The last state is told at the revision of the deletion. */
 async function erase(core: Core, stored: StoredKind, old: Revision, isDry: boolean): Promise<Deleted | undefined> {
   if (isDry) return { revision: old, isGone: true }
-  const outcome = await core.store.commit([{ key: stored.prefix + old.key, value: undefined, expected: old.revision }])
+  const beside = companionChanges(core, stored, old.object, undefined)
+  const outcome = await core.store.commit([{ key: stored.prefix + old.key, value: undefined, expected: old.revision }, ...beside])
   if ('conflict' in outcome) {
     if (!outcome.current) throw notFound(stored.group, stored.resource, old.object.metadata!.name!)
     return undefined

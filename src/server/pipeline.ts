@@ -4,11 +4,13 @@
  * patches and the subresources that write all come through here; the direct transport and HTTPS alike.
  */
 import type { KubeObject } from '../api/object.ts'
-import { invalid, plainFailure, type FieldError } from '../api/status.ts'
+import { invalid, modifiedConflict, plainFailure, type FieldError } from '../api/status.ts'
 import { assert } from '../base/assert.ts'
+import type { Change } from '../store/store.ts'
 import type { AdmissionAttributes, AdmissionOperation, AdmissionRounds } from './admission.ts'
 import { isStatusAlone } from './apply/reset-fields.ts'
 import { isSameObject, withManagedFields, withOwners, withReadableOwners } from './apply/write-owners.ts'
+import { companionChanges } from './companions.ts'
 import type { Call, Core } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
 import { deepEqual } from '../base/deep-equal.ts'
@@ -310,7 +312,8 @@ async function commit(core: Core, write: Write, object: KubeObject): Promise<Out
     throw plainFailure('etcdserver: request is too large')
   }
   if (write.isDryRun) return dryRun(write, key, bytes, value)
-  return put(core, stored, key, bytes, value, write.old?.revision ?? 0)
+  const beside = companionChanges(core, stored, write.old?.object, value)
+  return put(core, stored, { key, bytes, value, expected: write.old?.revision ?? 0, beside })
 }
 
 function dryRun({ old, served }: Write, key: string, bytes: Uint8Array, value: KubeObject): Outcome {
@@ -335,17 +338,21 @@ class DryRunRevision extends Revision {
   }
 }
 
+interface Put {
+  readonly key: string
+  readonly bytes: Uint8Array
+  readonly value: KubeObject
+  readonly expected: number
+  readonly beside?: readonly Change[]
+}
+
 /** Writes a value, expecting the key at a revision (0: not there). */
-export async function put(
-  core: Core,
-  stored: StoredKind,
-  key: string,
-  bytes: Uint8Array,
-  value: KubeObject,
-  expected: number,
-): Promise<Outcome> {
-  const outcome = await core.store.commit([{ key: stored.prefix + key, value: bytes, decoded: value, expected }])
+export async function put(core: Core, stored: StoredKind, { key, bytes, value, expected, beside = [] }: Put): Promise<Outcome> {
+  const own = stored.prefix + key
+  const outcome = await core.store.commit([{ key: own, value: bytes, decoded: value, expected }, ...beside])
   if ('conflict' in outcome) {
+    // Somebody took what lives with the object.
+    if (outcome.conflict !== own) throw modifiedConflict(stored.group, stored.resource, value.metadata?.name ?? '')
     const { current } = outcome
     const object = current && new Revision(key, current.modRevision, current.value, current.decoded as KubeObject | undefined).object
     return { type: 'conflict', current: object }

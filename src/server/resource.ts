@@ -45,6 +45,12 @@ export interface Claim {
   release(): void
 }
 
+/** An object that lives with another one. */
+export interface Companion {
+  readonly kind: keyof Kinds
+  readonly object: KubeObject
+}
+
 export interface Resource<T extends KubeObject = KubeObject> {
   readonly group: string
   /** The version in which it is stored and in which every hook sees it. */
@@ -86,6 +92,8 @@ export interface Resource<T extends KubeObject = KubeObject> {
   markForDeletion?(object: T, now: string): T | undefined
   /** Runs after an object is gone, to give back claims. */
   afterDelete?(object: T): void
+  /** What is written and deleted in the same commit as the object. */
+  companions?(object: T): readonly Companion[]
 
   /** Graceful deletion (pods): how long, or undefined for at once. */
   gracePeriodSeconds?(object: T, requested: number | undefined): number | undefined

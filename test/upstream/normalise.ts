@@ -80,6 +80,9 @@ function asListed(list: object, items: unknown): unknown {
   })
 }
 
+const sortedCauses = (given: unknown): unknown =>
+  (given as readonly object[]).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+
 function value(given: unknown, key: string): unknown {
   if (typeof given === 'string') {
     const chance = CHANCE[key]
@@ -90,13 +93,15 @@ function value(given: unknown, key: string): unknown {
       (given as readonly unknown[]).map((cell) => (/^\d+s$/.test(String(cell)) ? '<age>' : cell)),
       '',
     )
+  // Upstream tells the managers in conflict in the order of a Go map.
+  if (key === 'causes') return value(JSON.stringify(given).includes('FieldManagerConflict') ? sortedCauses(given) : given, '')
   if (Array.isArray(given)) return given.map((item) => value(item, key === 'columnDefinitions' ? key : ''))
   if (typeof given !== 'object' || given === null) return given
   const made: Record<string, unknown> = {}
-  // Columns are described in each server's own words.
+  // Go writes null where proa writes nothing. Columns are described in each server's own words.
   const { description: _, ...rest } = given as { readonly description?: unknown }
   for (const [name, item] of Object.entries(key === 'columnDefinitions' ? rest : given))
-    made[text(name)] = value(name === 'items' ? asListed(given, item) : item, name)
+    if (item !== null) made[text(name)] = value(name === 'items' ? asListed(given, item) : item, name)
   if (isGenerated(given)) made['name'] = `${String((given as Metadata).generateName)}<chance>`
   return made
 }

@@ -70,10 +70,9 @@ function wholeJson(bytes: Uint8Array): Pick<ParsedJson, 'value' | 'duplicates'> 
 export function tellDuplicates(call: ResourceCall, { duplicates }: Configuration): void {
   if (duplicates.length === 0) return
   const validation = fieldValidation(call.request.query)
-  const [first, ...rest] = duplicates
-  const text = `error converting YAML to JSON: yaml: unmarshal errors:\n  ${[first, ...rest].join('\n  ')}`
-  if (validation === 'Strict') throw badRequest(`error strict decoding YAML: ${text}`)
-  if (validation === 'Warn') call.warnings.push(text)
+  if (validation === 'Warn') call.warnings.push(...duplicates)
+  if (validation !== 'Strict') return
+  throw badRequest(`error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${duplicates.join('\n  ')}`)
 }
 
 export async function applyPatch(core: Core, call: ResourceCall, options: KubeObject): Promise<ApiResponse> {

@@ -26,13 +26,13 @@ interface AccessSpec {
 export async function selfAccessReview(core: Core, { user }: ResourceCall, review: KubeObject): Promise<KubeObject> {
   const errors = specErrors(specOf(review))
   errors.push(...metadataErrors(review, 'must be empty'))
-  refuse('SelfSubjectAccessReview', errors)
+  refuse(errors)
   return answer(core, review, user)
 }
 
 export async function subjectAccessReview(core: Core, _call: ResourceCall, review: KubeObject): Promise<KubeObject> {
   const spec = specOf(review)
-  refuse('SubjectAccessReview', [...subjectErrors(spec), ...metadataErrors(review, 'must be empty')])
+  refuse([...subjectErrors(spec), ...metadataErrors(review, 'must be empty')])
   return answer(core, review, subjectOf(spec))
 }
 
@@ -44,14 +44,15 @@ export async function localAccessReview(core: Core, { info }: ResourceCall, revi
   if (resourceAttributes && (resourceAttributes.namespace ?? '') !== info.namespace)
     errors.push(invalid('spec.resourceAttributes.namespace', resourceAttributes.namespace ?? '', 'must match metadata.namespace'))
   if (nonResourceAttributes) errors.push(invalid('spec.nonResourceAttributes', nonResourceAttributes, 'disallowed on this kind of request'))
-  refuse('LocalSubjectAccessReview', errors)
+  refuse(errors)
   return answer(core, review, subjectOf(spec))
 }
 
 const specOf = ({ spec = {} }: KubeObject): AccessSpec => spec as AccessSpec
 
-function refuse(kind: string, errors: FieldErrors): void {
-  if (errors.length > 0) throw invalidObject('authorization.k8s.io', kind, '', errors)
+/** Upstream does not say which review it was. */
+function refuse(errors: FieldErrors): void {
+  if (errors.length > 0) throw invalidObject('authorization.k8s.io', '', '', errors)
 }
 
 function metadataErrors({ metadata = {} }: KubeObject, why: string, ...allowed: readonly string[]): FieldErrors {
@@ -62,7 +63,9 @@ function metadataErrors({ metadata = {} }: KubeObject, why: string, ...allowed: 
 function specErrors({ resourceAttributes, nonResourceAttributes }: AccessSpec): FieldErrors {
   const errors: FieldErrors = []
   if (resourceAttributes && nonResourceAttributes) {
-    errors.push(invalid('spec.nonResourceAttributes', nonResourceAttributes, 'cannot be specified in combination with resourceAttributes'))
+    // Upstream shows its internal type.
+    const shown = { Path: nonResourceAttributes.path ?? '', Verb: nonResourceAttributes.verb ?? '' }
+    errors.push(invalid('spec.nonResourceAttributes', shown, 'cannot be specified in combination with resourceAttributes'))
   }
   if (!resourceAttributes && !nonResourceAttributes) {
     errors.push(
@@ -87,8 +90,7 @@ const subjectOf = ({ user = '', groups = [], uid, extra }: AccessSpec): UserInfo
 
 async function answer({ authorizer }: Core, review: KubeObject, user: UserInfo): Promise<KubeObject> {
   const { resourceAttributes, nonResourceAttributes } = specOf(review)
-  const kind = review.kind ?? ''
-  const narrowed = resourceAttributes ? selectorsOf(resourceAttributes, kind) : { ignored: [] }
+  const narrowed = resourceAttributes ? selectorsOf(resourceAttributes) : { ignored: [] }
   const attributes = { ...attributesOf(user, resourceAttributes, nonResourceAttributes), ...narrowed.selectors }
   const verdict = user.groups.includes(MASTERS) ? { isAllowed: true, reason: '' } : await authorizer.authorize(attributes)
   const errors = [...(verdict.error === undefined ? [] : [verdict.error]), ...narrowed.ignored]
@@ -115,7 +117,7 @@ interface Narrowed {
   readonly ignored: readonly string[]
 }
 
-function selectorsOf({ fieldSelector, labelSelector }: ResourceAttributes, kind: string): Narrowed {
+function selectorsOf({ fieldSelector, labelSelector }: ResourceAttributes): Narrowed {
   const errors: FieldErrors = []
   checkShape(errors, 'spec.resourceAttributes.fieldSelector', fieldSelector)
   for (const [index, { key, operator, values = [] }] of (fieldSelector?.requirements ?? []).entries()) {
@@ -135,7 +137,7 @@ function selectorsOf({ fieldSelector, labelSelector }: ResourceAttributes, kind:
     const path = `spec.resourceAttributes.labelSelector.requirements[${index}]`
     errors.push(...borne.map((error) => ({ ...error, field: error.field.replace('x.matchExpressions[0]', path) })))
   }
-  refuse(kind, errors)
+  refuse(errors)
   const field = readFields(fieldSelector)
   const label = readLabels(labelSelector)
   return {

@@ -61,15 +61,22 @@ function checkTarget(binding: KubeObject, name: string): void {
   if (!node) throw invalid('', 'Binding', name, [{ type: 'FieldValueRequired', field: 'target.name', detail: 'Required value' }])
 }
 
+const preconditionFailed = ({ metadata }: Pod, what: string): Error => {
+  const { namespace, name = '' } = metadata!
+  const why = `StorageError: invalid object, Code: 4, Key: /registry/pods/${namespace}/${name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ${what}`
+  return conflict('', 'pods', name, why)
+}
+
 function bound(pod: Pod, binding: KubeObject, now: string): Pod {
   const name = pod.metadata!.name!
   const refuse = (why: string) => conflict('', 'pods/binding', name, why)
   const { uid, resourceVersion } = binding.metadata ?? {}
   if (uid && uid !== pod.metadata!.uid)
-    throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata!.uid}`)
+    throw preconditionFailed(pod, `UID in precondition: ${uid}, UID in object meta: ${pod.metadata!.uid}`)
   if (resourceVersion && resourceVersion !== pod.metadata!.resourceVersion)
-    throw refuse(
-      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata!.resourceVersion}`,
+    throw preconditionFailed(
+      pod,
+      `ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata!.resourceVersion}`,
     )
   if (pod.metadata!.deletionTimestamp) throw refuse(`pod ${name} is being deleted, cannot be assigned to a host`)
   if (pod.spec?.nodeName) throw refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`)

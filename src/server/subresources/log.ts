@@ -18,6 +18,7 @@ export async function log(core: Core, call: ResourceCall): Promise<ApiResponse> 
   const container = containerOf(pod, query.get('container') ?? '')
   const node = nodeOf(core, pod)
   // Upstream answers a pod without a node with nothing at all.
+  if (!pod.spec?.nodeName) return { type: 'raw', status: 204, contentType: TEXT, body: new Uint8Array(0) }
   if (!node) return { type: 'raw', status: 200, contentType: TEXT, body: new Uint8Array(0) }
   const body = await node.logs(refOf(pod), { ...asked, container }, signal)
   return { type: 'raw', status: 200, contentType: TEXT, body }
@@ -41,7 +42,7 @@ function logOptions(query: URLSearchParams, name: string): Omit<LogOptions, 'con
   if (sinceSeconds !== undefined && sinceTime !== undefined)
     errors.push({
       type: 'FieldValueForbidden',
-      field: '',
+      field: '[]',
       detail: 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified',
     })
   const stream = query.get('stream') || 'All'
@@ -55,7 +56,7 @@ function logOptions(query: URLSearchParams, name: string): Omit<LogOptions, 'con
   } else if (stream !== 'All' && tailLines !== undefined) {
     errors.push({
       type: 'FieldValueForbidden',
-      field: '',
+      field: '[]',
       detail: 'Forbidden: `tailLines` and specific `stream` are mutually exclusive for now',
     })
   }

@@ -69,7 +69,7 @@ async function serviceTarget(core: Core, call: ResourceCall, roads: ProxyRoads):
   const { namespace } = call.info
   const portName = await portNameOf(core, call, id)
   const endpoints = core.reader.get('v1/Endpoints', namespace, id.name)
-  if (!endpoints) throw notFound('', 'endpoints', id.name)
+  if (!endpoints) throw notFound('', core.reader.get('v1/Service', namespace, id.name) ? 'endpoints' : 'services', id.name)
   const subsets = endpoints.subsets ?? []
   if (subsets.length === 0) throw noEndpoints(id.name)
   for (const { addresses = [], ports = [] } of fromAnywhere(core, subsets)) {

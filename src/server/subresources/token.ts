@@ -96,7 +96,7 @@ function checkMetadata({ metadata = {} }: KubeObject, namespace: string, name: s
   if (metadata.name && metadata.name !== name)
     throw fault('metadata.name', metadata.name, 'must match the service account name if specified')
   if (metadata.namespace && metadata.namespace !== namespace)
-    throw fault('metadata.namespace', metadata.namespace, 'must match the service account namespace if specified')
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   if (metadata.uid && metadata.uid !== uid) {
     const why = `the UID in the token request (${metadata.uid}) does not match the UID of the service account (${uid})`
     throw conflict(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, name, why)

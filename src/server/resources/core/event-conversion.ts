@@ -15,8 +15,9 @@ export function eventToEventsV1(event: CoreEvent): Event {
     metadata: event.metadata,
     eventTime: event.eventTime,
     series: event.series && without({ count: event.series.count, lastObservedTime: event.series.lastObservedTime }),
-    reportingController: event.reportingComponent,
-    reportingInstance: event.reportingInstance,
+    // v1 writes them empty, too.
+    reportingController: event.reportingComponent || undefined,
+    reportingInstance: event.reportingInstance || undefined,
     action: event.action,
     reason: event.reason,
     regarding: event.involvedObject,

@@ -13,6 +13,7 @@ import { randomInt, type Random } from '../../../base/random.ts'
 import type { Claim, WriteContext } from '../../resource.ts'
 import { formatIPv4, parseIPv4, parseIPv4Network } from '../addresses.ts'
 import { invalid } from '../rules.ts'
+import { clusterIPsOf, isAllocatedIP } from './service-addresses.ts'
 import { initIPFamilies } from './service-ip-families.ts'
 import { needsHealthCheckPort, needsNodePorts, normalizeClusterIPs } from './service-fields.ts'
 
@@ -70,9 +71,6 @@ export interface ServiceAllocator {
   afterDelete(service: Service): void
 }
 
-const isAllocatedIP = (ip: string | undefined): ip is string => ip !== undefined && ip !== '' && ip !== 'None'
-const clusterIPsOf = (spec: ServiceSpec | undefined): readonly string[] =>
-  !spec || spec.type === 'ExternalName' ? [] : (spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])).filter(isAllocatedIP)
 const portsOf = (spec: ServiceSpec | undefined): readonly number[] => [
   ...new Set((spec?.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : []))),
   ...(spec && needsHealthCheckPort(spec) && spec.healthCheckNodePort ? [spec.healthCheckNodePort] : []),
@@ -128,6 +126,8 @@ export function createServiceAllocator({
       if ('errors' in families) return invalidObject('', 'Service', name, families.errors)
       let spec = families.spec
 
+      // People may have written IPAddresses themselves.
+      const isNamed = (ip: string): boolean => context.read.get('networking.k8s.io/v1/IPAddress', undefined, ip) !== undefined
       const oldIPs = new Set(clusterIPsOf(old?.spec))
       const oldPorts = new Set(portsOf(old?.spec))
 
@@ -147,18 +147,17 @@ export function createServiceAllocator({
         const chosen = spec.clusterIPs?.[0]
         if (isAllocatedIP(chosen)) {
           if (!oldIPs.has(chosen)) {
-            const problem = addresses.take(parseIPv4(chosen) ?? -1)
+            const problem = isNamed(chosen) ? taken : addresses.take(parseIPv4(chosen) ?? -1)
             if (problem !== undefined) {
-              const why =
-                problem === outside
-                  ? `failed to allocate IP ${chosen}: the provided IP (${chosen}) is not in the valid range. The range of valid IPs is ${cidr}`
-                  : `failed to allocate IP ${chosen}: ${problem}`
+              const why = `failed to allocate IP ${chosen}: ${problem}`
               return fail(invalidObject('', 'Service', name, [invalid('spec.clusterIPs', spec.clusterIPs, why)]))
             }
             takenIPs.push(chosen)
           }
         } else {
-          const any = addresses.takeAny()
+          let any = addresses.takeAny()
+          // What is somebody else's stays taken.
+          while (any !== undefined && isNamed(formatIPv4(any))) any = addresses.takeAny()
           if (any === undefined) {
             return fail(
               failure(

@@ -2,6 +2,7 @@
 import type { Service, ServicePort } from '../../../api/generated/core/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { ageColumn, formatLabels, loadBalancerText, nameColumn, text, wide } from '../columns.ts'
+import { addressesOf } from './service-addresses.ts'
 import { normalizeClusterIPs, prepareServiceUpdate, serviceDefaults } from './service-fields.ts'
 import { validateService, validateServiceStatusUpdate, validateServiceUpdate } from './service-validation.ts'
 import type { Column } from '../../resource.ts'
@@ -36,6 +37,7 @@ export const services = defineResource({
     'spec.clusterIP': (service: Service) => service.spec?.clusterIP ?? '',
     'spec.type': (service: Service) => service.spec?.type ?? '',
   },
+  companions: addressesOf,
   setDefaults: serviceDefaults,
   prepareForCreate: (service: Service) =>
     changeField({ ...service, status: { loadBalancer: {} } }, 'spec', (spec) => normalizeClusterIPs(spec, undefined)),
