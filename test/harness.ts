@@ -83,7 +83,8 @@ export interface TestCluster {
 
 let clusterCount = 0
 
-export async function startCluster(t: TestContext, flags: readonly string[]): Promise<TestCluster> {
+/** `prepare` may put files into the data directory before the cluster is made. */
+export async function startCluster(t: TestContext, flags: readonly string[], prepare?: (dataDir: string) => void): Promise<TestCluster> {
   const dataDir = mkdtempSync(join(tmpdir(), 'proa-test-'))
   const name = `test-${process.pid}-${clusterCount++}`
   const place = [`--name=${name}`, `--data-dir=${dataDir}`]
@@ -92,6 +93,7 @@ export async function startCluster(t: TestContext, flags: readonly string[]): Pr
     if (result.code !== 0) throw new Error(`down failed: ${result.stderr}`)
     rmSync(dataDir, { recursive: true, force: true })
   })
+  prepare?.(dataDir)
   const kubeconfig = join(dataDir, 'kubeconfig')
   const up = async (...more: string[]) => {
     const result = await proa('up', ...place, ...flags, ...more)

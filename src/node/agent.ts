@@ -175,9 +175,11 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     return informer
   }
 
-  /** Pods that have their place on the node. */
+  /** Pods that have their place on the node: one that was deleted at once has none any more, though it still ends here. */
   const activePods = (): readonly Pod[] =>
-    [...workers.values()].filter((worker) => worker.state !== 'ended' && !isTerminalPhase(worker.status.phase)).map((worker) => worker.pod)
+    [...workers.values()]
+      .filter((worker) => worker.state !== 'ended' && !worker.isRemoved && !isTerminalPhase(worker.status.phase))
+      .map((worker) => worker.pod)
 
   const room = (node: NodeContext): NodeRoom => ({
     ...allocatable({ facts: node.facts, configuration }),

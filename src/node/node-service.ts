@@ -40,7 +40,7 @@ export function createNodeService(
   }
 
   return {
-    usage: (signal) => meter.usage(signal),
+    usage: () => meter.usage(),
     async logs(pod, options, signal) {
       const worker = find(pod)
       const id = loggedContainer(pod, worker, options)

@@ -46,6 +46,8 @@ export interface Eviction extends Rejection {
 export interface PodWorker {
   readonly state: WorkerState
   readonly pod: Pod
+  /** The API let go of it already; it only has to end here. */
+  readonly isRemoved: boolean
   /** The API's pod changed. */
   update(pod: Pod): void
   /** The API does not know the pod any more. */
@@ -465,6 +467,9 @@ export function createPodWorker(
     },
     get status() {
       return status
+    },
+    get isRemoved() {
+      return isRemoved
     },
     get observed() {
       return observer.current

@@ -11,7 +11,6 @@ const pod: Pod = {
   spec: { containers: [{ name: 'a', resources: { requests: { cpu: '100m', memory: '1Gi' } } }, { name: 'b' }] },
   status: { phase: 'Running' },
 }
-const { signal } = new AbortController()
 
 test('CPU is averaged over a second at first, then over the time since the last look; soon after another look tells the same', async () => {
   const clock = createVirtualClock()
@@ -32,24 +31,24 @@ test('CPU is averaged over a second at first, then over the time since the last 
       },
     },
   )
-  const both = Promise.all([meter.usage(signal), meter.usage(signal)])
+  const both = Promise.all([meter.usage(), meter.usage()])
   await clock.advance(1000)
   const [first, second] = await both
   assert.deepEqual([first, looks], [second, 2])
   assert.deepEqual([first.windowMs, first.node], [1000, { cpuNanoCores: 2e9, workingSetBytes: 7 }])
   assert.deepEqual(first.pods, [{ namespace: 'n', name: 'p', containers: [{ name: 'a', cpuNanoCores: 5e8, workingSetBytes: 9 }] }])
   await clock.advance(4000)
-  await meter.usage(signal)
+  await meter.usage()
   assert.equal(looks, 2)
   await clock.advance(16_000)
-  assert.equal((await meter.usage(signal)).windowMs, 20_000)
+  assert.equal((await meter.usage()).windowMs, 20_000)
   assert.equal(looks, 3)
 })
 
 test('where nothing is measured pods use what they say, or else what they request', async () => {
   const meter = createUsageMeter({ clock: createVirtualClock() }, { pods: () => [pod], host: {}, containers: {} })
-  assert.equal(await meter.measure(signal), undefined)
-  const { pods, node } = await meter.usage(signal)
+  assert.equal(await meter.measure(), undefined)
+  const { pods, node } = await meter.usage()
   assert.deepEqual(pods[0]!.containers, [
     { name: 'a', cpuNanoCores: 100e6, workingSetBytes: 64 * 2 ** 20 },
     { name: 'b', cpuNanoCores: 0, workingSetBytes: 64 * 2 ** 20 },

@@ -39,8 +39,8 @@ type Sample = Omit<Measurement, 'windowMs' | 'cpuNanoCores'>
 
 export interface UsageMeter {
   /** Undefined where nothing can be measured. */
-  measure(signal: AbortSignal): Promise<Measurement | undefined>
-  usage(signal: AbortSignal): Promise<NodeUsage>
+  measure(): Promise<Measurement | undefined>
+  usage(): Promise<NodeUsage>
 }
 
 export interface UsageMeterOptions {
@@ -65,17 +65,18 @@ export function createUsageMeter({ clock }: Pick<Runtime, 'clock'>, { containers
     return { atMs: clock.now(), machine, containers: measured, networks, imageFs }
   }
 
-  async function take(next: () => Promise<Sample>, signal: AbortSignal): Promise<Measurement> {
+  /** Others may wait for the same, so it does not end with the one who asked first. */
+  async function take(next: () => Promise<Sample>): Promise<Measurement> {
     let before = last
     if (!before || clock.now() - before.atMs > OLD_MS) {
       before = await next()
-      await sleep(clock, SHORT_WINDOW_MS, signal)
+      await sleep(clock, SHORT_WINDOW_MS)
     }
     last = await next()
     return (current = compared(before, last))
   }
 
-  async function measure(signal: AbortSignal): Promise<Measurement | undefined> {
+  async function measure(): Promise<Measurement | undefined> {
     if (!containers.usage || !host.machineUsage) return undefined
     if (current && clock.now() - current.atMs < FRESH_MS) return current
     const next = () =>
@@ -83,13 +84,13 @@ export function createUsageMeter({ clock }: Pick<Runtime, 'clock'>, { containers
         () => host.machineUsage!(),
         () => containers.usage!(),
       )
-    return (running ??= take(next, signal).finally(() => (running = undefined)))
+    return (running ??= take(next).finally(() => (running = undefined)))
   }
 
   return {
     measure,
-    async usage(signal) {
-      const measurement = await measure(signal)
+    async usage() {
+      const measurement = await measure()
       return measurement ? measuredUsage(measurement, pods()) : declaredUsage(clock.now(), pods())
     },
   }

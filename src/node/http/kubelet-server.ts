@@ -149,7 +149,7 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
       return containerLogs(options, rest, request, response)
     case 'metrics':
     case 'stats':
-      return statsOf(options, [first, ...rest].join('/').replace(/\/$/, ''), request, response)
+      return statsOf(options, [first, ...rest].join('/').replace(/\/$/, ''), response)
     case 'logs':
       return serveLogFile(options.logsDirectory, rest, response)
     case 'exec':
@@ -164,15 +164,12 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
 async function statsOf(
   { meter, counters, pods, nodeName, facts }: KubeletServerOptions,
   path: string,
-  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   if (path === 'metrics') return sendText(response, 200, agentMetrics(nodeName, counters(), pods()), METRICS)
   if (path === 'metrics/probes') return sendText(response, 200, probeMetrics(counters()), METRICS)
   if (!['metrics/resource', 'metrics/cadvisor', 'stats/summary'].includes(path)) return sendText(response, 404, '404 page not found\n')
-  const gone = new AbortController()
-  request.once('close', () => gone.abort())
-  const measurement = await meter().measure(gone.signal)
+  const measurement = await meter().measure()
   if (!measurement) return sendText(response, 404, '404 page not found\n')
   if (path === 'metrics/cadvisor') {
     const { cpuCount, memoryBytes } = await facts()
