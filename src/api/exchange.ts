@@ -28,6 +28,8 @@ export interface ApiRequest {
   readonly target?: string
   /** In place of `body` where a body is passed on and not read: as it comes. */
   readonly bodyStream?: AsyncIterable<Uint8Array>
+  /** Names the request in answers and audit events; absent in the same process. */
+  readonly auditId?: string
   /** Of the peer; absent in the same process. */
   readonly remoteAddress?: string
   /** Aborts when the caller has gone. */

@@ -12,6 +12,7 @@ import type { Store } from '../store/store.ts'
 import { runAvailability } from './aggregation/availability.ts'
 import { createRegistrations } from './aggregation/registrations.ts'
 import type { AdmissionPlugin } from './admission.ts'
+import { Audit, type AuditOptions, type Trail } from './audit/audit.ts'
 import {
   createAuthenticator,
   withAuthenticated,
@@ -76,6 +77,8 @@ export interface ApiServerOptions {
   /** Discovery, OpenAPI and other paths that are no resources. */
   readonly paths?: readonly PathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler[])
   readonly housekeeping?: HousekeepingOptions
+  /** Absent: nothing is audited. */
+  readonly audit?: AuditOptions
 }
 
 export interface ApiServer {
@@ -150,6 +153,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
   const paths = [serverPaths(health), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
+  const audit = options.audit && new Audit(runtime, options.audit)
   let inFlight = 0
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
@@ -160,13 +164,22 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     metrics.begin(isMutating)
     let info: RequestInfo | undefined
     let response: ApiResponse
+    let trail: Trail | undefined
     try {
       const proved = who()
       const asked = proved instanceof Promise ? await proved : proved
       info = requestInfo(request)
-      response = await answerAs(core, request, info, asked, paths, outside)
+      trail = audit?.begin(request, info, asked)
+      if (trail) await trail.stage('RequestReceived')
+      response = await answerAs(core, request, info, asked, paths, outside, trail)
     } catch (error) {
+      if (isApiError(error, 'Unauthorized') && !info) await audit?.unauthenticated(request, requestInfo(request))
       response = failed(runtime, request, error)
+    }
+    if (trail) {
+      trail.answered(response)
+      if (outside) outside.trail = trail
+      else await trail.endInside(request.signal)
     }
     metrics.end(isMutating)
     observe(metrics, request, info, response.status, (runtime.clock.monotonic() - startMs) / 1000)
@@ -194,10 +207,13 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       const answered = await answer(request, () => core.authenticator.authenticate(credentials, request), outside)
       inFlight--
       outside.answered(answered)
+      const { trail } = outside
       try {
+        if (trail?.isLongRunning) await trail.lateStage('ResponseStarted')
         await respond?.(classified(answered, outside.headers))
       } finally {
         outside.end()
+        await trail?.lateStage('ResponseComplete')
       }
       return answered
     },
@@ -240,14 +256,16 @@ async function answerAs(
   asked: UserInfo,
   paths: readonly PathHandler[],
   outside: OutsideRequest | undefined,
+  trail: Trail | undefined,
 ): Promise<ApiResponse> {
   const acting = impersonate(core.authorizer, request, { ...info, user: asked })
   const user = acting instanceof Promise ? await acting : acting
   const admitted = outside?.admit(request, info, user)
   const refusal = admitted instanceof Promise ? await admitted : admitted
   if (refusal) return refusal
-  const call: Call = { request, info, user, warnings: [] }
-  await authorizeOrThrow(core.authorizer, { ...info, user })
+  const call: Call = { request, info, user, warnings: [], trail }
+  if (trail && user !== asked) trail.impersonates(user)
+  await authorizeOrThrow(core.authorizer, { ...info, user }, trail && ((verdict) => trail.authorized(verdict)))
   let response: ApiResponse
   try {
     response = await route(core, call, paths)

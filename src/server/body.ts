@@ -54,7 +54,9 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   const fault = kindFault(named, expected)
   if (fault?.when === 'parsing') throw unrecognized(fault.why)
   if (fault) throw badRequest(fault.when === 'converting' ? `${cannotBe(named, expectedKind)}${fault.why}` : fault.why)
-  return decodeValue(call, named, expected.rules, raw)
+  const object = decodeValue(call, named, expected.rules, raw)
+  call.trail?.request(object)
+  return object
 }
 
 const NO_KIND = "couldn't get version/kind; json parse error: "

@@ -4,6 +4,7 @@
 import type { ApiRequest, UserInfo } from '../api/exchange.ts'
 import type { NodeConnector } from '../api/node-service.ts'
 import type { AdmissionPlugin, InternalWriter } from './admission.ts'
+import type { Trail } from './audit/audit.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
 import type { TokenSigner } from './authentication/tokens.ts'
@@ -40,6 +41,8 @@ export interface Call {
   readonly user: UserInfo
   /** Collected on the way, for `Warning` headers. */
   readonly warnings: string[]
+  /** Absent when the request is not audited. */
+  readonly trail?: Trail | undefined
 }
 
 /** A request about a resource that is served. */

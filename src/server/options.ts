@@ -76,7 +76,9 @@ const POLICIES: ReadonlySet<string> = new Set(['Foreground', 'Background', 'Orph
 
 /** From the body when there is one, else from the query. */
 export function deleteOptions(call: Call): DeleteOptions {
-  return checkedDeleteOptions(readDeleteOptions(call) ?? fromQuery(call.request.query))
+  const sent = readDeleteOptions(call)
+  if (sent) call.trail?.requestPatch(sent)
+  return checkedDeleteOptions(sent ?? fromQuery(call.request.query))
 }
 
 const DELETE_OPTIONS = { group: '', version: 'v1', kind: 'DeleteOptions' } as const

@@ -91,6 +91,7 @@ function patchedKindFault(patched: KubeObject, expected: ExpectedKind): string |
 
 function readPatch(call: ResourceCall, contentType: string, rules: Pick<KindRules, 'strategicMerge'>): Patch {
   const { value, duplicates } = patchBody(call, contentType)
+  call.trail?.requestPatch(value)
   const twice = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
   if (contentType === JSON_PATCH) {
     const operations = value ?? []

@@ -31,6 +31,7 @@ export interface Configuration {
 export function readConfiguration(call: ResourceCall): Configuration {
   const raw = readBody(call)
   const { value = null, duplicates = [] } = raw ?? {}
+  call.trail?.requestPatch(value)
   if (value === null) return { config: {}, duplicates }
   if (typeof value !== 'object' || Array.isArray(value)) {
     const what = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value

@@ -24,7 +24,7 @@ export interface Verdict {
   readonly isDenied?: true
   /** Why not, or by which binding; may be empty. */
   readonly reason: string
-  /** What went wrong on the way; a request that nobody allows fails by it. */
+  /** What went wrong on the way: a request that is not allowed fails by it. */
   readonly error?: string
 }
 
@@ -76,18 +76,25 @@ export function forbidden(attributes: Attributes, reason: string): ApiError {
 const undecided = ({ path }: Attributes, error: string): ApiError =>
   failure('InternalError', `Internal Server Error: ${JSON.stringify(path)}: ${error}`)
 
-/** Throws at once what is refused at once; a promise only where another program is asked. */
-export function authorizeOrThrow(authorizer: Authorizer, attributes: Attributes): Promise<void> | undefined {
-  if (attributes.user.groups.includes(MASTERS)) return undefined
+/** Throws at once what is refused at once; a promise only where another program is asked. `told` hears of the verdict first. */
+export function authorizeOrThrow(
+  authorizer: Authorizer,
+  attributes: Attributes,
+  told?: (verdict: Verdict) => void,
+): Promise<void> | undefined {
+  const decide = (verdict: Verdict): void => {
+    told?.(verdict)
+    check(attributes, verdict)
+  }
+  if (attributes.user.groups.includes(MASTERS)) return void decide(ALLOWED)
   const verdict = authorizer.authorize(attributes)
-  if (verdict instanceof Promise) return verdict.then((decided) => check(attributes, decided))
-  check(attributes, verdict)
-  return undefined
+  if (verdict instanceof Promise) return verdict.then(decide)
+  return void decide(verdict)
 }
 
-function check(attributes: Attributes, { isAllowed, isDenied, reason, error }: Verdict): void {
+function check(attributes: Attributes, { isAllowed, reason, error }: Verdict): void {
   if (isAllowed) return
-  throw error !== undefined && !isDenied ? undecided(attributes, error) : forbidden(attributes, reason)
+  throw error !== undefined ? undecided(attributes, error) : forbidden(attributes, reason)
 }
 
 /** Asks one after the other until one decides; reasons of those without an opinion are gathered. */

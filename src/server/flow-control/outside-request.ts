@@ -1,5 +1,6 @@
 /** What one request from outside holds of the server: its seat until it is answered, its place among the watches until these end. */
 import type { ApiRequest, ApiResponse, UserInfo } from '../../api/exchange.ts'
+import type { Trail } from '../audit/audit.ts'
 import type { RequestInfo } from '../request-info.ts'
 import type { Admitted, FlowControl } from './flow-control.ts'
 import type { Flow } from './levels.ts'
@@ -11,6 +12,8 @@ export class OutsideRequest {
   #flow: Flow | undefined
   #info: RequestInfo | undefined
   #forget: (() => void) | undefined
+  /** Absent when the request is not audited. */
+  trail: Trail | undefined
 
   constructor(control: FlowControl) {
     this.#control = control

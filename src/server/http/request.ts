@@ -22,12 +22,13 @@ export class HttpRequest implements ApiRequest {
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body?: { readonly bytes: Uint8Array }
   readonly bodyStream?: AsyncIterable<Uint8Array>
+  readonly auditId: string
   readonly #request: WireRequest
   readonly #onGone: (callback: () => void) => void
   #abort: AbortController | undefined
 
   /** `body`: the bytes, or the request itself where its body is passed on unread. */
-  constructor(request: WireRequest, body: Uint8Array | WireRequest | undefined, onGone: (callback: () => void) => void) {
+  constructor(request: WireRequest, body: Uint8Array | WireRequest | undefined, auditId: string, onGone: (callback: () => void) => void) {
     const url = request.url ?? '/'
     const mark = url.indexOf('?')
     this.method = request.method as ApiRequest['method']
@@ -36,6 +37,7 @@ export class HttpRequest implements ApiRequest {
     this.headers = request.headers as Readonly<Record<string, string | undefined>>
     if (body instanceof Uint8Array) this.body = { bytes: body }
     else if (body) this.bodyStream = body
+    this.auditId = auditId
     this.#request = request
     this.#onGone = onGone
   }

@@ -63,6 +63,8 @@ const MALFORMED_LINGER_MS = 500
 /** How long close waits for answers under way. */
 const CLOSE_GRACE_MS = 2000
 
+const MAX_AUDIT_ID = 64
+
 const JSON_ONLY: Accepted = { encoding: 'json' }
 const HUMAN_AGENTS = /^(curl|Wget|Mozilla)\//
 
@@ -187,8 +189,7 @@ async function answer(
   request: WireRequest,
   response: WireResponse,
 ): Promise<void> {
-  const given = request.headers['audit-id']
-  const auditId = typeof given === 'string' && given.length <= 64 ? given : randomUUID()
+  const auditId = auditIdOf(request)
   const onGone = (callback: () => void) => void response.once('close', callback)
   const accepted = negotiate(request.headers.accept) ?? JSON_ONLY
   const shown = HUMAN_AGENTS.test(request.headers['user-agent'] ?? '') ? { ...accepted, isPretty: true } : accepted
@@ -199,7 +200,7 @@ async function answer(
     if (!isAcceptable(request)) throw notAcceptable()
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && request.headers['content-length'] !== '0'
     const body = !hasBody ? undefined : isProxyPath(request.url ?? '') ? request : await readBody(request)
-    asked = { request: new HttpRequest(request, body, onGone), credentials, isPassedOn: body === request }
+    asked = { request: new HttpRequest(request, body, auditId, onGone), credentials, isPassedOn: body === request }
   } catch (error) {
     if (request.destroyed && !request.complete) return
     // What is left of the body is not read: the connection cannot be used again.
@@ -219,16 +220,26 @@ function failed(runtime: Runtime, error: unknown): ApiResponse {
   return { type: 'object', status: status.code, stored: new Computed({ ...status.status }) }
 }
 
+/** A client may name its request itself. */
+function auditIdOf({ headers }: WireRequest): string {
+  const given = headers['audit-id']
+  return typeof given === 'string' && given.length <= MAX_AUDIT_ID ? given : randomUUID()
+}
+
 async function upgrade(api: ApiServer, request: IncomingMessage, socket: Duplex, head: Buffer, reader: CredentialsReader): Promise<void> {
   socket.on('error', () => socket.destroy())
   const credentials = reader.of(request)
   const onGone = (callback: () => void) => void socket.once('close', callback)
-  const result = await api.handle(new HttpRequest(request, undefined, onGone), withProtocolToken(request, credentials))
+  const asked = new HttpRequest(request, undefined, auditIdOf(request), onGone)
+  await api.handle(asked, withProtocolToken(request, credentials), (result) => switchOver(request, socket, head, asked.auditId, result))
+}
+
+async function switchOver(request: IncomingMessage, socket: Duplex, head: Buffer, auditId: string, result: ApiResponse): Promise<void> {
   if (request.headers.upgrade?.toLowerCase() === 'websocket' && (result.type === 'watch' || result.type === 'raw')) {
     return serveOverWebSocket(request, socket, head, result)
   }
   if (result.type === 'tunnel' || result.type === 'proxied') return joinTunnel(socket, head, result)
-  if (result.type !== 'upgrade') return refuse(socket, result)
+  if (result.type !== 'upgrade') return refuse(socket, auditId, result)
   const streams = await acceptUpgrade(request, socket, head, result.use)
   if (streams) await result.serve(streams)
 }
@@ -246,7 +257,7 @@ function withProtocolToken(request: IncomingMessage, credentials: Credentials): 
 }
 
 /** An answer to an upgrade request that is not upgraded, written by hand: the socket is already out of the HTTP server. */
-function refuse(socket: Duplex, result: ApiResponse): void {
+function refuse(socket: Duplex, auditId: string, result: ApiResponse): void {
   const status = result.type === 'object' ? result.status : 400
   const object =
     result.type === 'object'
@@ -254,7 +265,7 @@ function refuse(socket: Duplex, result: ApiResponse): void {
       : { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'unable to upgrade', reason: 'BadRequest', code: 400 }
   const body = Buffer.from(JSON.stringify(object))
   const headers = {
-    ...commonHeaders(randomUUID(), result),
+    ...commonHeaders(auditId, result),
     'Content-Type': MEDIA_TYPES.json,
     'Content-Length': body.length,
     Connection: 'close',

@@ -33,12 +33,14 @@ export interface CompiledPolicy {
   readonly variables: ReadonlyMap<string, Program>
   readonly conditions: readonly Expression[]
   readonly validations: readonly CompiledValidation[]
-  readonly annotations: readonly Expression[]
+  readonly annotations: readonly { readonly key: string; readonly expression: Expression }[]
 }
 
 export interface Denial {
   readonly message: string
   readonly reason?: string
+  /** Of the validation, for audit annotations. */
+  readonly index?: number
 }
 
 /** Throws an Error for what does not compile. */
@@ -64,9 +66,10 @@ export function compilePolicy({ spec }: ValidatingAdmissionPolicy): CompiledPoli
       expression: compileOne(validation.expression, { hasAuthorizer: true, returns: [BOOL] }),
       message: validation.messageExpression ? compileOne(validation.messageExpression, { returns: [STRING] }) : undefined,
     })),
-    annotations: (spec?.auditAnnotations ?? []).map(({ valueExpression }) =>
-      compileOne(valueExpression, { hasAuthorizer: true, returns: [STRING, NULL] }),
-    ),
+    annotations: (spec?.auditAnnotations ?? []).map(({ key, valueExpression }) => ({
+      key,
+      expression: compileOne(valueExpression, { hasAuthorizer: true, returns: [STRING, NULL] }),
+    })),
   }
 }
 
@@ -83,9 +86,12 @@ export interface Judging {
 export interface Judgement {
   readonly denials: readonly Denial[]
   readonly failures: readonly Denial[]
+  /** For the audit event. */
+  readonly annotations: readonly (readonly [key: string, value: string])[]
 }
 
-const NOTHING: Judgement = { denials: [], failures: [] }
+const NOTHING: Judgement = { denials: [], failures: [], annotations: [] }
+const MAX_ANNOTATION = 10 * 1024
 
 export function judge(policy: CompiledPolicy, judging: Judging): Judgement {
   const activation = activationOf(judging.attributes, judging.subject, judging.authorizer, judging.params)
@@ -93,13 +99,12 @@ export function judge(policy: CompiledPolicy, judging: Judging): Judgement {
     if (!holds(policy.conditions, activation, new Budget(CONDITIONS_BUDGET))) return NOTHING
     const budget = new Budget(POLICY_BUDGET)
     const variables = new Variables(policy.variables, activation, budget)
-    return {
-      denials: validate(policy, { ...activation, variables }, budget, judging.ignoresErrors),
-      failures: judging.ignoresErrors ? [] : annotationFailures(policy, activation),
-    }
+    const denials = validate(policy, { ...activation, variables }, budget, judging.ignoresErrors)
+    const { annotations, failures } = annotate(policy, activation)
+    return { denials, failures: judging.ignoresErrors ? [] : failures, annotations }
   } catch (error) {
     if (!(error instanceof ConditionFailure) && !(error instanceof BudgetExceeded)) throw error
-    return judging.ignoresErrors ? NOTHING : { denials: [{ message: error.message }], failures: [] }
+    return judging.ignoresErrors ? NOTHING : { ...NOTHING, denials: [{ message: error.message }] }
   }
 }
 
@@ -108,10 +113,10 @@ type Activation = ReturnType<typeof activationOf>
 function validate({ validations }: CompiledPolicy, activation: Activation, budget: Budget, ignoresErrors: boolean): readonly Denial[] {
   // Every expression runs before the first message, as the budget is theirs first.
   const outcomes = validations.map((compiled) => ({ compiled, outcome: run(compiled.expression, activation, budget) }))
-  return outcomes.flatMap(({ compiled, outcome }) => {
-    if ('error' in outcome) return ignoresErrors ? [] : [{ message: outcome.error }]
+  return outcomes.flatMap(({ compiled, outcome }, index) => {
+    if ('error' in outcome) return ignoresErrors ? [] : [{ message: outcome.error, index }]
     if (outcome.value === true) return []
-    return [{ message: messageOf(compiled, activation, budget), reason: compiled.validation.reason ?? 'Invalid' }]
+    return [{ message: messageOf(compiled, activation, budget), reason: compiled.validation.reason ?? 'Invalid', index }]
   })
 }
 
@@ -123,13 +128,18 @@ function messageOf({ validation, message }: CompiledValidation, activation: Acti
   return validation.message?.trim() || `failed expression: ${validation.expression.trim()}`
 }
 
-/** There is no audit log to annotate; that an annotation cannot be made refuses the request all the same. */
-function annotationFailures({ annotations, variables }: CompiledPolicy, activation: Activation): readonly Denial[] {
-  if (annotations.length === 0) return []
+/** That an annotation cannot be made refuses the request; one without a value is left out. */
+function annotate(policy: CompiledPolicy, activation: Activation): Pick<Judgement, 'annotations' | 'failures'> {
+  const annotations: (readonly [string, string])[] = []
+  const failures: Denial[] = []
+  if (policy.annotations.length === 0) return { annotations, failures }
   const budget = new Budget(POLICY_BUDGET)
-  const own = { ...activation, variables: new Variables(variables, activation, budget) }
-  return annotations.flatMap((annotation) => {
-    const outcome = run(annotation, own, budget)
-    return 'error' in outcome ? [{ message: outcome.error }] : []
-  })
+  const own = { ...activation, variables: new Variables(policy.variables, activation, budget) }
+  for (const { key, expression } of policy.annotations) {
+    const outcome = run(expression, own, budget)
+    if ('error' in outcome) failures.push({ message: outcome.error })
+    else if (typeof outcome.value === 'string' && outcome.value.trim() !== '')
+      annotations.push([key, outcome.value.trim().slice(0, MAX_ANNOTATION)])
+  }
+  return { annotations, failures }
 }

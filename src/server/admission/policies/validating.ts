@@ -79,7 +79,8 @@ function refusalsOf(
       return ignoresErrors ? [] : [{ policy: name, binding: bindingName, message: `failed to configure binding: ${judgements.message}` }]
     }
     const refusals: Refusal[] = []
-    for (const { denials, failures } of judgements) {
+    for (const { denials, failures, annotations } of judgements) {
+      for (const [key, value] of annotations) attributes.context.annotate?.(`${name}/${key}`, value)
       const denied = act(denials, name, binding, attributes)
       refusals.push(...[...denied, ...failures].map((denial) => ({ ...denial, policy: name, binding: bindingName })))
     }
@@ -111,7 +112,7 @@ function judgeBinding(
   return params.map((object) => judge(program, { attributes, subject, authorizer, params: object, ignoresErrors }))
 }
 
-/** Warns, and returns what denies. Audit is without effect: there is no audit log. */
+/** Warns, tells the audit event, and returns what denies. */
 function act(
   denials: readonly Denial[],
   policy: string,
@@ -122,6 +123,12 @@ function act(
   if (actions.includes('Warn')) {
     for (const { message } of denials) {
       context.warn(`Validation failed for ValidatingAdmissionPolicy '${policy}' with binding '${metadata?.name ?? ''}': ${message}`)
+    }
+  }
+  if (actions.includes('Audit')) {
+    for (const { message, index = 0 } of denials) {
+      const failure = { message, policy, binding: metadata?.name ?? '', expressionIndex: index, validationActions: actions }
+      context.annotate?.('validation.policy.admission.k8s.io/validation_failure', JSON.stringify([failure]))
     }
   }
   return actions.includes('Deny') ? denials : []

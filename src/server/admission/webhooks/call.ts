@@ -73,6 +73,7 @@ export async function ask(
     return undefined
   }
   for (const text of verdict.warnings) attributes.context.warn(text)
+  for (const [key, value] of Object.entries(verdict.auditAnnotations)) attributes.context.annotate?.(`${webhook.name}/${key}`, value)
   if (!verdict.isAllowed) throw refusalOf(webhook.name, verdict.result)
   return verdict
 

@@ -2,7 +2,7 @@
  * MutatingAdmissionWebhook and ValidatingAdmissionWebhook. Mutating webhooks are asked one after the other, each about what the one
  * before made; when one changed something, the whole of mutating admission has a second round, in which those webhooks are asked
  * again that were asked before and have reinvocationPolicy IfNeeded. Validating ones are asked at once; the first refusal counts.
- * Audit annotations of answers are not kept: there is no audit log.
+ * Audit annotations tell of each that was asked in its turn, whether it changed something, and what it says itself.
  */
 import type { MutatingWebhook, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
 import { applyJsonPatch } from '../../../api/json-patch.ts'
@@ -50,6 +50,7 @@ const cannotDecide: ConditionCheck = ({ name }) => {
 interface Configured<W extends Webhook> {
   /** Tells webhooks of the same name in different configurations apart. */
   readonly id: string
+  readonly configuration: string
   readonly webhook: W
 }
 
@@ -64,7 +65,7 @@ function webhooksOf<W extends Webhook>(registry: ResourceRegistry, resource: str
     const found: Configured<W>[] = []
     cache.walk('', undefined, ({ object }, key) => {
       for (const [i, webhook] of ((object.webhooks ?? []) as readonly W[]).entries())
-        found.push({ id: `${key}/${i}/${webhook.name}`, webhook })
+        found.push({ id: `${key}/${i}/${webhook.name}`, configuration: key, webhook })
     })
     return (known = found)
   }
@@ -95,7 +96,7 @@ async function mutate(
   // The built-in plugins of the second round changed something that the webhooks have not seen.
   if (rounds?.isSecond && !isSame(invoked.lastOutput, attributes.object)) remember()
   let next = attributes
-  for (const { id, webhook } of webhooks) {
+  for (const [index, { id, webhook, configuration }] of webhooks.entries()) {
     if (rounds?.isSecond && !invoked.again.has(id)) continue
     const about = next
     const resource = await concerns(dispatch, webhook, about)
@@ -103,7 +104,11 @@ async function mutate(
     const verdict = await ask(dispatch, webhook, resource, next, true)
     const changes = verdict?.patch
     const patched = changes === undefined ? next.object : await settle(() => patch(dispatch, webhook, resource, about, changes))
-    if (!isSame(patched, next.object)) {
+    const isMutated = !isSame(patched, next.object)
+    const place = `mutation.webhook.admission.k8s.io/round_${rounds?.isSecond ? 1 : 0}_index_${index}`
+    if (verdict) attributes.context.annotate?.(place, JSON.stringify({ configuration, webhook: webhook.name, mutated: isMutated }))
+    else attributes.context.annotate?.(`failed-open.${place}`, webhook.name)
+    if (isMutated) {
       next = { ...next, object: patched }
       remember()
       rounds?.wantSecond()

@@ -23,6 +23,7 @@ export interface Verdict {
   readonly isAllowed: boolean
   readonly result: Status | undefined
   readonly warnings: readonly string[]
+  readonly auditAnnotations: Readonly<Record<string, string>>
   /** RFC 6902; undefined when nothing is to be changed. */
   readonly patch: Json | undefined
 }
@@ -69,6 +70,9 @@ export function reviewOf(attributes: AdmissionAttributes, { uid, version, resour
   }
 }
 
+const textsOf = (value: unknown): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(recordOf(value) ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
+
 /** Reads an answer; throws an Error that says what is wrong with it. */
 export function readVerdict(answer: unknown, { uid, version }: Question, isMutating: boolean): Verdict {
   const review = recordOf(answer) ?? {}
@@ -97,6 +101,7 @@ export function readVerdict(answer: unknown, { uid, version }: Question, isMutat
   return {
     isAllowed: response['allowed'] === true,
     result: recordOf(response['status']),
+    auditAnnotations: textsOf(response['auditAnnotations']),
     warnings: Array.isArray(warnings) ? warnings.filter((text) => typeof text === 'string') : [],
     patch: hasPatch ? decodePatch(patch) : undefined,
   }
