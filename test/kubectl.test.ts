@@ -242,9 +242,9 @@ test('everyday kubectl', { skip: noKubectl() }, async (t) => {
 
   await t.test('server-side apply: create, diff, conflict, force, migration from client-side apply', async () => {
     const own = join(cluster.dataDir, 'applied.yaml')
-    const config = (name: string, data: string, labels = '') => `apiVersion: v1
+    const config = (name: string, data: string) => `apiVersion: v1
 kind: ConfigMap
-metadata: {name: ${name}, labels: {${labels}}}
+metadata: {name: ${name}}
 data: {${data}}
 `
     writeFileSync(own, config('shared', 'a: "1", b: "1"'))
