@@ -3,6 +3,7 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { apiServerFlags } from '../cluster/api-server-flags.ts'
 import { PROA_VERSION } from '../cluster/defaults.ts'
 import { isUserError } from '../cluster/user-error.ts'
 
@@ -37,8 +38,14 @@ const dataOption = () =>
 const command = (name: string, description: string): Command =>
   program.command(name).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)
 
+/** Under upstream's names; `proa up --help` tells of them. */
+const withApiServerFlags = (target: Command): Command => {
+  for (const { name, kind, help } of apiServerFlags) target.option(kind === 'switch' ? `--${name}` : `--${name} <${kind}>`, help)
+  return target
+}
+
 const withUpOptions = (target: Command): Command =>
-  target
+  withApiServerFlags(target)
     .option('--port <port>', 'the API server listens here (default: 6443, or the next free one)', integer(1, 65535))
     .option(
       '--nodes <count>',

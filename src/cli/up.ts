@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { apiServerFlags, type ApiServerSettings } from '../cluster/api-server-flags.ts'
 import { dataDirectory, defaultDataRoot, readRecord } from '../cluster/data-directory.ts'
 import { launchServer, type ServerReport, type UpOptions } from '../cluster/launch.ts'
 import { runningServer } from '../cluster/process.ts'
@@ -15,6 +16,8 @@ export interface UpFlags {
   readonly foreground?: boolean
   readonly logLevel?: UpOptions['logLevel']
   readonly schedulerConfig?: string
+  /** Flags of the API server, named as commander names them. */
+  readonly [flag: string]: unknown
 }
 
 export const dataRootOf = (flags: { readonly name: string; readonly dataDir?: string }): string =>
@@ -29,7 +32,18 @@ export const upOptionsOf = (flags: UpFlags): UpOptions => ({
   ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
   ...(flags.store === undefined ? {} : { store: flags.store }),
   ...(flags.schedulerConfig === undefined ? {} : { schedulerConfig: resolve(flags.schedulerConfig) }),
+  apiServer: apiServerSettings(flags),
 })
+
+function apiServerSettings(flags: UpFlags): ApiServerSettings {
+  const settings: Record<string, string> = {}
+  for (const { name, kind } of apiServerFlags) {
+    const value = flags[name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())]
+    if (value === true) settings[name] = 'true'
+    else if (typeof value === 'string') settings[name] = kind === 'file' && value !== '-' ? resolve(value) : value
+  }
+  return settings
+}
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
 

@@ -15,6 +15,7 @@ import { createTokenSigner } from '../server/http/tokens.ts'
 import { createMemoryStore } from '../store/memory.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
+import { readAuditSetup, type AuditSetup } from './audit.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import {
   dataDirectory,
@@ -101,6 +102,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   writePidFile(directory)
   // Before anything is started: a wrong configuration is told at once.
   const scheduler = options.schedulerConfig === undefined ? undefined : readSchedulerFile(options.schedulerConfig)
+  const audit = readAuditSetup(options.apiServer ?? {})
   const record = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
@@ -109,7 +111,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   // Looked at below, when the control plane is up.
   prepared?.catch(() => undefined)
   try {
-    return await beginWith(runtime, lifecycle, directory, record, { logLevel: options.logLevel, scheduler }, prepared, report)
+    return await beginWith(runtime, lifecycle, directory, record, { logLevel: options.logLevel, scheduler, audit }, prepared, report)
   } catch (error) {
     // A containerd that is being started must be on record before this process ends, or nobody would find it.
     await prepared?.catch(() => undefined)
@@ -117,12 +119,18 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   }
 }
 
+interface Configured {
+  readonly logLevel: UpOptions['logLevel']
+  readonly scheduler: SchedulerSetup | undefined
+  readonly audit: AuditSetup | undefined
+}
+
 async function beginWith(
   runtime: Runtime,
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, scheduler }: { readonly logLevel: UpOptions['logLevel']; readonly scheduler: SchedulerSetup | undefined },
+  { logLevel, scheduler, audit }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -147,6 +155,7 @@ async function beginWith(
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
+    ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
     kubeletTls: { ...(await ensureKubeletClient(runtime.clock, directory.pki, pki)), ca: pki.authority.cert },
     tokenSigner: createTokenSigner({

@@ -25,6 +25,7 @@ import { resourcesWith } from '../server/resources/index.ts'
 import { createWebhookCall } from '../server/webhook-call.ts'
 import { kubeletAddress } from '../server/subresources/proxy-target.ts'
 import type { Store } from '../store/store.ts'
+import { startAudit, type AuditSetup } from './audit.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
 import { servedPaths } from './served-paths.ts'
@@ -40,6 +41,8 @@ export interface ApiPlaneOptions {
   readonly aggregatorTls?: Pick<OutgoingTls, 'cert' | 'key'>
   /** "host:port", as discovery tells it. */
   readonly serverAddress?: string
+  /** Absent: nothing is audited. */
+  readonly audit?: AuditSetup
 }
 
 /** How long the server may take over an object that an admission plugin makes. */
@@ -98,6 +101,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
+    ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),
   })
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })
 

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ApiServerSettings } from './api-server-flags.ts'
 import { dataDirectory, ensureDataDirectory, type RuntimeKind } from './data-directory.ts'
 import { UserError } from './user-error.ts'
 
@@ -17,6 +18,7 @@ export interface UpOptions {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** A file with a KubeSchedulerConfiguration. */
   readonly schedulerConfig?: string
+  readonly apiServer?: ApiServerSettings
 }
 
 /** What the server process tells the one that started it, over the IPC channel. */
@@ -39,6 +41,7 @@ const argumentsOf = (options: UpOptions): string[] => [
   ...(options.runtime === undefined ? [] : [`--runtime=${options.runtime}`]),
   ...(options.store === undefined ? [] : [`--store=${options.store}`]),
   ...(options.schedulerConfig === undefined ? [] : [`--scheduler-config=${options.schedulerConfig}`]),
+  ...Object.entries(options.apiServer ?? {}).map(([name, value]) => (value === 'true' ? `--${name}` : `--${name}=${value}`)),
 ]
 
 /**

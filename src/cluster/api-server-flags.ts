@@ -1,0 +1,38 @@
+/**
+ * Flags of upstream's API server that `proa up` takes under the same names, as one table: the command line, the launcher and the
+ * server process all read it, so that a flag is added by adding a row and reading its value.
+ */
+import { UserError } from './user-error.ts'
+
+export interface ApiServerFlag {
+  readonly name: string
+  readonly kind: 'file' | 'text' | 'number' | 'duration' | 'switch'
+  readonly help: string
+}
+
+export const apiServerFlags: readonly ApiServerFlag[] = [
+  { name: 'audit-policy-file', kind: 'file', help: 'what the audit log tells of (audit.k8s.io/v1 Policy)' },
+  { name: 'audit-log-path', kind: 'file', help: 'the audit log, a line of JSON an event; - is standard output' },
+  { name: 'audit-log-maxsize', kind: 'number', help: 'megabytes after which the log is put aside (default: 100)' },
+  { name: 'audit-log-maxbackup', kind: 'number', help: 'how many logs put aside are kept (default: all)' },
+  { name: 'audit-log-maxage', kind: 'number', help: 'for how many days they are kept (default: for ever)' },
+  { name: 'audit-log-compress', kind: 'switch', help: 'compress what is put aside' },
+  { name: 'audit-log-mode', kind: 'text', help: 'batch, blocking (default) or blocking-strict' },
+  { name: 'audit-webhook-config-file', kind: 'file', help: 'a kubeconfig: where audit events are sent' },
+  { name: 'audit-webhook-mode', kind: 'text', help: 'batch (default), blocking or blocking-strict' },
+  { name: 'audit-webhook-initial-backoff', kind: 'duration', help: 'the wait before a second attempt (default: 10s)' },
+  { name: 'audit-webhook-batch-max-size', kind: 'number', help: 'events in a batch (default: 400)' },
+  { name: 'audit-webhook-batch-max-wait', kind: 'duration', help: 'how long a batch is waited for (default: 30s)' },
+  { name: 'audit-webhook-batch-throttle-qps', kind: 'number', help: 'batches a second (default: 10)' },
+]
+
+/** Values by the name of the flag; those of files are absolute paths. */
+export type ApiServerSettings = Readonly<Partial<Record<string, string>>>
+
+/** A number from a setting. */
+export function numberOf(settings: ApiServerSettings, name: string): number | undefined {
+  const text = settings[name]
+  if (text === undefined) return undefined
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new UserError(`--${name} must be a number, not ${JSON.stringify(text)}`)
+  return Number(text)
+}
