@@ -98,6 +98,7 @@ export async function startRealNode(
   options: RealNodeOptions,
 ): Promise<StartedNode> {
   const { layout, cluster } = options
+  lifecycle.start({ name: 'containerd', run: (signal) => containerd.keep(signal) })
   lifecycle.start({
     name: 'pod routes',
     run: (signal) => followPodRoutes(runtime, sources.nodes, podNetwork, layout.name, signal),

@@ -47,6 +47,8 @@ export interface Containerd {
   readonly isAdopted: boolean
   /** The CRI client that readiness was seen with: use it. */
   readonly cri: CriRuntime
+  /** Starts the daemon again whenever it dies, until the signal aborts, which leaves it running. Containers go on meanwhile. */
+  keep(signal: AbortSignal): Promise<void>
   /** Ends all pods and the daemon; images stay. Afterwards nothing of it runs, is mounted or listens. */
   stop(): Promise<void>
 }
@@ -57,6 +59,8 @@ const CAP_SYS_RESOURCE = 24
 const READY_MS = 30_000
 const READY_STEP_MS = 10
 const TERMINATE_MS = 10_000
+/** Between two looks at whether the daemon lives; the wait before it is started again, too. */
+const LOOK_MS = 500
 /** A larger log is begun anew at the next start of the daemon, which only logs warnings. */
 const MAX_LOG_BYTES = 10 * 1024 * 1024
 /** Pods taken down at the same time. */
@@ -82,7 +86,7 @@ export async function startContainerd(runtime: Runtime, options: ContainerdOptio
     const isAsWanted = (await readFile(home.configFile, 'utf8').catch(() => undefined)) === config
     // One that was killed a moment ago still looks alive; it is found out when it does not answer.
     const cri = isAsWanted ? await connected(runtime, home, running) : undefined
-    if (cri) return daemon(runtime, home, running, cri, true)
+    if (cri) return daemon(runtime, home, running, cri, { isAdopted: true, networkNamespace: options.networkNamespace })
     // Containers survive a restart of their containerd.
     await terminate(runtime, running, home)
   }
@@ -90,17 +94,38 @@ export async function startContainerd(runtime: Runtime, options: ContainerdOptio
   const pid = await launch(home, options.networkNamespace)
   const cri = await connected(runtime, home, pid)
   if (!cri) throw new Error(`containerd ended at its start, see ${home.logFile}`)
-  return daemon(runtime, home, pid, cri, false)
+  return daemon(runtime, home, pid, cri, { isAdopted: false, networkNamespace: options.networkNamespace })
 }
 
-function daemon(runtime: Runtime, home: Home, pid: number, cri: CriRuntime, isAdopted: boolean): Containerd {
+function daemon(
+  runtime: Runtime,
+  home: Home,
+  first: number,
+  cri: CriRuntime,
+  { isAdopted, networkNamespace }: { readonly isAdopted: boolean; readonly networkNamespace: string | undefined },
+): Containerd {
+  let pid = first
   return {
     socket: home.paths.socket,
-    pid,
+    get pid() {
+      return pid
+    },
     cniConfigDirectory: home.paths.cniConfig,
     logFile: home.logFile,
     isAdopted,
     cri,
+    async keep(signal) {
+      let start = await processStart(pid)
+      while (!signal.aborted) {
+        await sleep(runtime.clock, LOOK_MS, signal).catch((error: unknown) => {
+          if (!signal.aborted) throw error
+        })
+        if (signal.aborted || (start !== undefined && (await isSameProcess(pid, start)))) continue
+        runtime.log.warn('containerd has ended and is started again', { process: pid, log: home.logFile })
+        pid = await launch(home, networkNamespace)
+        start = await processStart(pid)
+      }
+    },
     stop: () => stop(runtime, home, pid, cri),
   }
 }
