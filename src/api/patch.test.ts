@@ -51,6 +51,36 @@ test('a merge patch applied twice is applied once', () => {
   )
 })
 
+const isRecord = (value: Json | undefined): value is Record<string, Json> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The merge patch between two objects without nulls (RFC 7386, 1). */
+function mergePatchBetween(from: Record<string, Json>, to: Record<string, Json>): Record<string, Json> {
+  const patch: Record<string, Json> = {}
+  for (const key of Object.keys(from)) if (!Object.hasOwn(to, key)) patch[key] = null
+  for (const [key, value] of Object.entries(to)) {
+    const before = Object.hasOwn(from, key) ? from[key] : undefined
+    if (isRecord(before) && isRecord(value)) patch[key] = mergePatchBetween(before, value)
+    else patch[key] = value
+  }
+  return patch
+}
+
+const withoutNulls = (value: Json): Json => {
+  if (!isRecord(value)) return value
+  const kept = Object.entries(value).filter(([, inner]) => inner !== null)
+  return Object.fromEntries(kept.map(([key, inner]) => [key, withoutNulls(inner)]))
+}
+
+test('the merge patch between two objects makes one the other', () => {
+  fc.assert(
+    fc.property(object, object, (from, to) => {
+      const [a, b] = [withoutNulls(from), withoutNulls(to)] as [Record<string, Json>, Record<string, Json>]
+      assert.deepEqual(applyMergePatch(freeze(a), freeze(mergePatchBetween(a, b))), b)
+    }),
+  )
+})
+
 test('JSON patch: every operation', () => {
   for (const [original, patch, result] of [
     [{ a: 1 }, [{ op: 'add', path: '/b', value: 2 }], { a: 1, b: 2 }],
@@ -119,6 +149,37 @@ const pod = freeze({
     tolerations: [{ key: 't1' }],
     volumes: [{ name: 'v', emptyDir: {} }],
   },
+})
+
+const image = fc.constantFrom('i:1', 'i:2')
+const named = fc.constantFrom('a', 'b', 'c')
+const variable = fc.record({ name: named, value: image }, { noNullPrototype: true })
+const patchedContainer = fc.record(
+  { name: named, image, env: fc.uniqueArray(variable, { selector: (one) => one.name, maxLength: 3 }) },
+  { noNullPrototype: true, requiredKeys: ['name'] },
+)
+const podPatch = fc.record(
+  {
+    metadata: fc.record({ labels: fc.dictionary(named, fc.option(image), { noNullPrototype: true }) }, { noNullPrototype: true }),
+    spec: fc.record(
+      { containers: fc.uniqueArray(patchedContainer, { selector: (one) => one.name, maxLength: 3 }) },
+      { noNullPrototype: true },
+    ),
+  },
+  { noNullPrototype: true, requiredKeys: [] },
+)
+
+test('a strategic merge applied twice is applied once, and says what it said', () => {
+  fc.assert(
+    fc.property(podPatch, (patch) => {
+      const once = applyStrategicMerge(pod, freeze(patch) as Json, typeOf('core/v1.Pod'))
+      assert.deepEqual(applyStrategicMerge(once, patch as Json, typeOf('core/v1.Pod')), once)
+      const merged = new Map(once.spec.containers.map((one) => [one.name, one]))
+      for (const { name, image: wanted } of patch.spec?.containers ?? []) {
+        if (wanted !== undefined) assert.equal(merged.get(name)?.image, wanted)
+      }
+    }),
+  )
 })
 
 for (const [what, patch, expected] of [

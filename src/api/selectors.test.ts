@@ -10,6 +10,7 @@ import {
   parseLabelRequirements,
   parseLabelSelector,
   type FieldRequirement,
+  type Labels,
   type LabelRequirement,
 } from './selectors.ts'
 
@@ -98,6 +99,26 @@ test('what is formatted parses to the same requirements', () => {
     fc.property(fc.uniqueArray(requirement, { selector: ({ key }) => key, maxLength: 5 }), (requirements) => {
       const sorted = requirements.toSorted((a, b) => (a.key < b.key ? -1 : 1))
       assert.deepEqual(parseLabelRequirements(formatRequirements(sorted)), sorted)
+    }),
+  )
+})
+
+const anyLabels = fc.dictionary(name, name, { maxKeys: 4, noNullPrototype: true })
+const matches = (requirements: readonly LabelRequirement[], given: Labels): boolean =>
+  parseLabelSelector(formatRequirements(requirements))(given)
+const OPPOSITES = { exists: '!', '!': 'exists', '=': '!=', '==': '!=', '!=': '=', in: 'notin', notin: 'in' } as const
+
+test('a selector selects what all of its requirements do, and its opposite the rest', () => {
+  fc.assert(
+    fc.property(fc.array(requirement, { maxLength: 4 }), anyLabels, (requirements, given) => {
+      assert.equal(
+        matches(requirements, given),
+        requirements.every((one) => matches([one], given)),
+      )
+      for (const one of requirements) {
+        if (one.operator === 'gt' || one.operator === 'lt') continue
+        assert.equal(matches([{ ...one, operator: OPPOSITES[one.operator] }], given), !matches([one], given))
+      }
     }),
   )
 })

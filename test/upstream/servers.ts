@@ -4,18 +4,12 @@
  */
 import { Agent } from 'node:https'
 import { after } from 'node:test'
-import { silentLog } from '../../src/base/log.ts'
-import { systemClock, systemRandom } from '../../src/base/system.ts'
-import { createAuthority } from '../../src/cluster/certificates.ts'
-import { startApiPlane } from '../../src/cluster/api-plane.ts'
-import { createLifecycle } from '../../src/cluster/lifecycle.ts'
-import { serveTemporarily, temporaryTokenSigner } from '../../src/cluster/temporary-server.ts'
-import { createMemoryStore } from '../../src/store/memory.ts'
 import { apiServerPrograms, startApiServer, writeApiServerFiles } from '../../upstream/api-server.ts'
 import { parseEndpoint, readEndpoint, type Endpoint } from '../../upstream/endpoint.ts'
 import { freePort, Group } from '../../upstream/processes.ts'
 import { builtPrograms } from '../../upstream/programs.ts'
 import { untilReady } from '../../upstream/ready.ts'
+import { startLoneServer } from '../api-server.ts'
 import { ask, type Answer, type Question } from './exchange.ts'
 
 export interface Server {
@@ -63,12 +57,8 @@ async function startUpstream(): Promise<Server> {
 }
 
 async function startProa(): Promise<Server> {
-  const runtime = { clock: systemClock, random: systemRandom, log: silentLog }
-  const lifecycle = createLifecycle()
-  closing.push(() => lifecycle.stop())
-  const options = { store: createMemoryStore(), tokenSigner: temporaryTokenSigner(), serviceCidr: '10.96.0.0/16' }
-  const api = await startApiPlane(runtime, lifecycle, options)
-  const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server, () => createAuthority(runtime.clock, 'kubernetes'))
+  const { kubeconfig, stop } = await startLoneServer()
+  closing.push(stop)
   return server('proa', parseEndpoint(kubeconfig))
 }
 

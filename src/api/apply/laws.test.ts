@@ -145,6 +145,30 @@ test('managers of different fields never conflict', () => {
   )
 })
 
+/** Lists by their items: which manager came first only shows in the order. */
+function unordered(value: Json): Json {
+  if (Array.isArray(value))
+    return value.map((inner: Json) => unordered(inner)).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value as Readonly<Record<string, Json>>).map(([name, inner]) => [name, unordered(inner)]))
+}
+
+test('managers of different fields may come in either order', () => {
+  check(
+    fc.property(object, object, (mine, yours) => {
+      if (!isEmpty(intersection(fieldsOf(mine), fieldsOf(yours)))) return
+      const [me, you] = [forced(NEW, NOBODY, 'me', mine), forced(NEW, NOBODY, 'you', yours)]
+      const meFirst = forced(me.object, me.owners, 'you', yours)
+      const youFirst = forced(you.object, you.owners, 'me', mine)
+      assert.deepEqual(unordered(meFirst.object as Json), unordered(youFirst.object as Json))
+      for (const manager of ['me', 'you']) {
+        const key = ownerKey(applierOf(manager))
+        assert(isEqual(meFirst.owners.get(key)?.fields ?? {}, youFirst.owners.get(key)?.fields ?? {}))
+      }
+    }),
+  )
+})
+
 test('force takes what conflicts, and only that', () => {
   check(
     fc.property(object, object, (mine, yours) => {
