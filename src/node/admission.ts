@@ -100,7 +100,7 @@ interface Requests {
 }
 
 /** The sum of what runs together, or the largest init container on top of the sidecars, whichever is more. */
-function requestsOf(pod: Pod): Requests {
+export function requestsOf(pod: Pod): Requests {
   const total = (valueOf: (quantity: string | number | undefined) => number, name: 'cpu' | 'memory'): number => {
     const own = pod.spec?.resources?.requests?.[name]
     if (own !== undefined) return valueOf(own)

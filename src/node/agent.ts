@@ -11,7 +11,7 @@ import type { Client } from '../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../client/events.ts'
 import { createInformer, type Informer } from '../client/informer.ts'
 import { orAborted } from './abort.ts'
-import { rejectionOf, type NodeRoom } from './admission.ts'
+import { rejectionOf, type NodeRoom, type Rejection } from './admission.ts'
 import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import { createCounters, type Counters } from './counters.ts'
@@ -28,6 +28,8 @@ import { createNodeService } from './node-service.ts'
 import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
+import { podsToPreempt } from './preemption.ts'
+import { createQosCgroups, type QosCgroups } from './qos-cgroups.ts'
 import { createStaticPods, type StaticPods } from './static/static-pods.ts'
 import type { StatusWriter } from './status-writer.ts'
 import { createUpkeep } from './upkeep.ts'
@@ -81,6 +83,7 @@ export interface NodeAgent {
 }
 
 const RETRY_MS = 1000
+const PREEMPTED = 'Pod was preempted by Kubelet to accommodate a critical pod.'
 
 /** Not one that this node took up before: what it once admitted it keeps. */
 const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined && pod.metadata?.deletionTimestamp === undefined
@@ -91,6 +94,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const ready = Promise.withResolvers<void>()
   let pressure: readonly Pressure[] = []
   let statics: StaticPods | undefined
+  let qosCgroups: QosCgroups | undefined
   const { client, containers, host } = options
   const counters = createCounters()
   const configuration = nodeConfiguration(options.configuration)
@@ -138,14 +142,45 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     for await (const event of containers.events(signal)) workerOf(event.id, event.sandboxId)?.observe(event)
   }
 
-  function launch(worker: PodWorker): PodWorker {
+  /** Whether the node takes the pod; those that must make room for it are on their way out. */
+  function admit(pod: Pod, free: NodeRoom): { readonly rejection: Rejection | undefined; readonly victims: readonly PodWorker[] } {
+    const others = activePods()
+    const victims = podsToPreempt(pod, others, free)
+    const rejection = rejectionOf(
+      pod,
+      others.filter((other) => !victims.includes(other)),
+      free,
+    )
+    if (rejection) return { rejection, victims: [] }
+    const leaving = [...workers.values()].filter((worker) => victims.includes(worker.pod))
+    for (const worker of leaving)
+      worker.evict({ reason: 'Preempting', message: 'Preempted in order to admit critical pod', disruption: PREEMPTED })
+    return { rejection, victims: leaving }
+  }
+
+  /** It begins when what it must wait for is over. */
+  function launch(worker: PodWorker, after: Promise<unknown> = Promise.resolve()): PodWorker {
     const { uid = '', name } = worker.pod.metadata ?? {}
     workers.set(uid, worker)
-    worker
-      .run()
+    void shareCpu()
+    after
+      .then(() => worker.run())
       .catch((error: unknown) => log.error('pod worker failed', { pod: name, error: String(error) }))
-      .finally(() => workers.delete(uid))
+      .finally(() => {
+        workers.delete(uid)
+        void shareCpu()
+      })
     return worker
+  }
+
+  let sharing: Promise<void> | undefined
+  /** Keeps the shares of the cgroups above pods in line, one change after the other. */
+  async function shareCpu(): Promise<void> {
+    await sharing
+    sharing ??= qosCgroups
+      ?.update(activePods())
+      .catch((error: unknown) => log.warn('CPU shares not set', { error: String(error) }))
+      .finally(() => (sharing = undefined))
   }
 
   function followPods(node: NodeContext, signal: AbortSignal): Informer<Pod> {
@@ -155,7 +190,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       const known = workers.get(uid)
       if (known) return known.update(pod)
       if (statics?.sawMirror(pod)) return
-      launch(createPodWorker(node, pod, signal, { rejection: isNew(pod) ? rejectionOf(pod, activePods(), room(node)) : undefined }))
+      const { rejection, victims } = isNew(pod) ? admit(pod, room(node)) : { rejection: undefined, victims: [] }
+      launch(createPodWorker(node, pod, signal, { rejection }), Promise.all(victims.map(({ ended }) => ended)))
     }
     informer.addHandlers({
       added: start,
@@ -210,6 +246,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     await retry('start', async () => void (node = await createContext(services, events, signal)), signal)
     if (!node) return
     const context = node
+    const { cpuMilli, memoryBytes } = allocatable({ facts: context.facts, configuration: { ...configuration, evictionHard: {} } })
+    qosCgroups = createQosCgroups(context, { cpuMilli, memoryLimitBytes: memoryBytes })
     const registration = createNodeRegistration(runtime, {
       client,
       containers,

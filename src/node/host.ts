@@ -94,7 +94,7 @@ export interface Host {
   /** cgroup of a pod: made with its limits (or brought to them), removed with its pod. A limit that is not given is none. `parent` is what the sandbox names as cgroupParent. */
   createPodCgroup(
     parent: string,
-    resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number },
+    resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number; readonly pidsLimit?: number },
   ): Promise<void>
   removePodCgroup(parent: string): Promise<void>
   /** A TCP connection probe or HTTP GET from the node's side. */

@@ -145,7 +145,10 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
       node.counters.increment('kubelet_started_pods_total', {})
       try {
         const config = sandboxConfig(node, pod, attempt)
-        await node.host.createPodCgroup(podCgroup(node.cgroupRoot, pod.metadata?.uid ?? '', qosClass(pod)), podCgroupResources(pod))
+        await node.host.createPodCgroup(podCgroup(node.cgroupRoot, pod.metadata?.uid ?? '', qosClass(pod)), {
+          ...podCgroupResources(pod),
+          ...(node.configuration.podPidsLimit > 0 ? { pidsLimit: node.configuration.podPidsLimit } : {}),
+        })
         await node.host.makeDirectory(podLogDirectory(node.logsDirectory, identityOf(pod)), 0o755)
         const id = await node.containers.runPodSandbox(config, await runtimeHandler(pod), signal)
         await observer.refreshSandbox(id)

@@ -20,7 +20,7 @@ export interface PodStatusInput extends StatusInput {
   readonly isTerminal: boolean
   readonly resize: { readonly problem: string } | undefined
   /** The node decided that the pod failed (deadline, admission). */
-  readonly failure?: { readonly reason: string; readonly message: string; readonly isDisruption?: boolean } | undefined
+  readonly failure?: { readonly reason: string; readonly message: string; readonly disruption?: string } | undefined
 }
 
 const DISRUPTION = 'DisruptionTarget'
@@ -54,7 +54,7 @@ export function podStatus(input: PodStatusInput): PodStatus {
     foreign,
     resize: input.resize,
   })
-  if (input.failure?.isDisruption) verdicts.push({ type: DISRUPTION, status: 'True', reason: BY_KUBELET, message: input.failure.message })
+  if (input.failure?.disruption) verdicts.push({ type: DISRUPTION, status: 'True', reason: BY_KUBELET, message: input.failure.disruption })
   const conditions = verdicts.map((verdict) => conditionAt(verdict, previous.conditions ?? [], input))
   const keepsReason = phase === previous.phase
   const reason = input.failure?.reason ?? (keepsReason ? previous.reason : undefined)

@@ -38,9 +38,10 @@ export type WorkerState = 'running' | 'terminating' | 'ended' | 'gone'
 
 /** Why the node ends a pod, and how long that may take. */
 export interface Eviction extends Rejection {
-  readonly graceSeconds: number
-  /** The pod's condition DisruptionTarget says so too (KEP-3329). */
-  readonly isDisruption?: boolean
+  /** Default: what the pod asks for. */
+  readonly graceSeconds?: number
+  /** What the pod's condition DisruptionTarget says of it (KEP-3329). */
+  readonly disruption?: string
 }
 
 export interface PodWorker {
@@ -60,6 +61,8 @@ export interface PodWorker {
   run(): Promise<void>
   /** Settles when `run` has. */
   readonly finished: Promise<void>
+  /** Resolves when nothing of it runs any more. */
+  readonly ended: Promise<void>
   /** Whether a container or sandbox of this id belongs to the pod. */
   owns(id: string): boolean
   /** The id of the container's run that is under way. */
@@ -145,6 +148,7 @@ export function createPodWorker(
   let isAwake = true
   let resume: (() => void) | undefined
   const finished = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<void>()
 
   function wake(): void {
     isAwake = true
@@ -397,6 +401,7 @@ export function createPodWorker(
     if (signal.aborted) return
     await Promise.all(observer.current.containers.filter(isAlive).map(({ id }) => observer.refreshContainer(id)))
     state = 'ended'
+    ended.resolve()
     publish()
     probes.close()
     objects.release()
@@ -518,6 +523,7 @@ export function createPodWorker(
       )
     },
     finished: finished.promise,
+    ended: ended.promise,
     owns: (id) => observer.has(id),
     runningContainer: (name) => observer.current.containers.find((one) => one.metadata.name === name && one.state === 'RUNNING')?.id,
     logPath: (containerId) => observer.current.containers.find(({ id }) => id === containerId)?.logPath,

@@ -139,11 +139,12 @@ export function createEvictionManager(
       return
     }
     const own = victim.spec?.terminationGracePeriodSeconds ?? configuration.evictionMaxPodGracePeriod
+    const message = evictionMessage(victim, resource, uses.get(victim), state.due, observations)
     worker.evict({
       reason: 'Evicted',
-      message: evictionMessage(victim, resource, uses.get(victim), state.due, observations),
+      message,
       graceSeconds: threshold.isHard ? IMMEDIATE_GRACE_SECONDS : Math.min(configuration.evictionMaxPodGracePeriod, own),
-      isDisruption: true,
+      disruption: message,
     })
     node.counters.increment('kubelet_evictions', { eviction_signal: threshold.signal })
     log.warn('pod evicted', { pod: victim.metadata?.name, namespace: victim.metadata?.namespace, resource })

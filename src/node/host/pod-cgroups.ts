@@ -34,6 +34,7 @@ export async function createPodCgroup(parent: string, limits: Limits): Promise<v
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_period_us'), String(PERIOD_US))
   await writeFile(join(ROOT, 'cpu', parent, 'cpu.cfs_quota_us'), String(limits.cpuQuota ?? -1))
   await writeFile(join(ROOT, 'memory', parent, 'memory.limit_in_bytes'), String(limits.memoryLimitBytes ?? -1))
+  if (limits.pidsLimit !== undefined) await writeFile(join(ROOT, 'pids', parent, 'pids.max'), String(limits.pidsLimit))
 }
 
 async function createUnified(parent: string, limits: Limits): Promise<void> {
@@ -49,6 +50,7 @@ async function createUnified(parent: string, limits: Limits): Promise<void> {
   await writeFile(join(path, 'cpu.weight'), String(weight))
   await writeFile(join(path, 'cpu.max'), `${limits.cpuQuota ?? 'max'} ${PERIOD_US}`)
   await writeFile(join(path, 'memory.max'), String(limits.memoryLimitBytes ?? 'max'))
+  if (limits.pidsLimit !== undefined) await writeFile(join(path, 'pids.max'), String(limits.pidsLimit))
 }
 
 async function removeDirectories(path: string): Promise<void> {
