@@ -32,12 +32,18 @@ export interface RestoredChange {
   readonly value: Uint8Array | undefined
 }
 
+/** About what a change takes besides its values. */
+const CHANGE_BYTES = 300
+/** Commits that are forgotten at once. */
+const COMPACT_SLICE = 500
+
 export class History {
   readonly #records = new Map<string, KeyRecord>()
   readonly #index = new KeyIndex()
   #log: StoreEvent[][] = []
   #revision: number
   #compacted: number
+  #pastBytes = 0
 
   /** Starts at a revision that was compacted before: 0 for a store that never held anything. */
   constructor(compacted = 0) {
@@ -51,6 +57,11 @@ export class History {
 
   get compacted(): number {
     return this.#compacted
+  }
+
+  /** About what the changes since the last compaction and the values that they overwrote take. */
+  get pastBytes(): number {
+    return this.#pastBytes
   }
 
   current(key: string): Entry | undefined {
@@ -123,7 +134,7 @@ export class History {
         if (record) dropped.push({ key, revision: record.head.revision })
         if (!entry) dropped.push({ key, revision })
         if (!entry && !record) continue
-        this.#write(record, entry, key, revision)
+        this.#forgetPast(this.#write(record, entry, key, revision))
         this.#trim(key)
         continue
       }
@@ -149,25 +160,38 @@ export class History {
     return found
   }
 
-  /** Forgets what no revision from this one on can see. An older revision than the last one compacted changes nothing. */
-  compact(revision: number): readonly Dropped[] {
+  /**
+   * Forgets what no revision from this one on can see: from now on nobody can read it, and its memory is given back slice by slice as
+   * the answer is iterated. An older revision than the last one compacted changes nothing.
+   */
+  compact(revision: number): Iterable<readonly Dropped[]> {
     if (revision > this.#revision) throw new FutureRevision(`cannot compact revision ${revision}: the newest is ${this.#revision}`)
     if (revision <= this.#compacted) return []
-    const dropped: Dropped[] = []
     const past = this.#log.slice(0, revision - this.#compacted)
     this.#log = this.#log.slice(revision - this.#compacted)
     this.#compacted = revision
-    // Each key once: a key that was written often has as many newer versions to walk past.
-    const keys = new Set<string>()
-    for (const events of past) {
-      for (const { key, revision: at, entry, previous } of events) {
+    return this.#forget(past)
+  }
+
+  *#forget(past: readonly (readonly StoreEvent[])[]): Iterable<readonly Dropped[]> {
+    for (let start = 0; start < past.length; start += COMPACT_SLICE) {
+      const dropped: Dropped[] = []
+      // Each key once: a key that was written often has as many newer versions to walk past.
+      const keys = new Set<string>()
+      for (const event of past.slice(start, start + COMPACT_SLICE).flat()) {
+        const { key, revision, entry, previous } = event
         if (previous) dropped.push({ key, revision: previous.modRevision })
-        if (!entry) dropped.push({ key, revision: at })
+        if (!entry) dropped.push({ key, revision })
         keys.add(key)
+        this.#forgetPast(event)
       }
+      for (const key of keys) this.#trim(key)
+      yield dropped
     }
-    for (const key of keys) this.#trim(key)
-    return dropped
+  }
+
+  #forgetPast({ previous }: StoreEvent): void {
+    this.#pastBytes -= CHANGE_BYTES + (previous?.value.length ?? 0)
   }
 
   #checkReadable(at: number): void {
@@ -186,6 +210,9 @@ export class History {
       this.#records.set(key, created)
       this.#index.insert(created)
     }
+    this.#pastBytes += CHANGE_BYTES + (previous?.value.length ?? 0)
+    // Whoever wants an old value as an object parses it: kept as objects, old values would take several times their bytes.
+    if (previous) previous.decoded = undefined
     return { key, revision, entry, previous }
   }
 

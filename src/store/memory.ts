@@ -23,6 +23,9 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     get revision() {
       return history.revision
     },
+    get historyBytes() {
+      return history.pastBytes
+    },
     async get(key, at) {
       checkOpen()
       return history.get(key, at)
@@ -44,7 +47,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     },
     async compact(revision) {
       checkOpen()
-      history.compact(revision)
+      for (const _dropped of history.compact(revision));
     },
     async close() {
       isClosed = true

@@ -11,8 +11,8 @@ export interface Entry {
   readonly value: Uint8Array
   readonly createRevision: number
   readonly modRevision: number
-  /** See Change.decoded. */
-  readonly decoded?: unknown
+  /** See Change.decoded. The store forgets it when the entry is overwritten. */
+  decoded?: unknown
 }
 
 /** A write to one key: put, or delete when `value` is undefined. */
@@ -94,6 +94,8 @@ export class StoreUnavailable extends Error {
 export interface Store {
   /** The newest revision that reads can see. */
   readonly revision: number
+  /** About what the history takes that a compaction would give back: grows with every change. */
+  readonly historyBytes: number
   get(key: string, at?: number): Promise<Entry | undefined>
   range(prefix: string, options?: RangeOptions): Promise<Page>
   /**

@@ -89,6 +89,9 @@ function storeOver(
     get revision() {
       return history.revision
     },
+    get historyBytes() {
+      return history.pastBytes
+    },
     async get(key, at) {
       checkOpen()
       return history.get(key, at)

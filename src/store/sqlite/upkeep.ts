@@ -2,13 +2,14 @@
  * What keeps the files small without holding up a commit. The write-ahead log is copied into the database by a thread of its own;
  * compaction deletes rows and gives pages back in slices, each a short transaction between two batches of commits.
  */
+import { statSync } from 'node:fs'
 import type { Log } from '../../base/log.ts'
 import type { Dropped, History } from '../history.ts'
 import type { CheckpointerRequest } from './checkpointer.ts'
 import { startWorker, workerUrl, type WorkerCalls } from './worker-calls.ts'
 import type { WriterRequest } from './writer.ts'
 
-/** Bytes written between two passive checkpoints, and between two emptyings of the write-ahead log. */
+/** Bytes written between two passive checkpoints, and the size at which the write-ahead log is emptied. */
 const CHECKPOINT_BYTES = 4 << 20
 const TRUNCATE_BYTES = 32 << 20
 /** Rows deleted, and pages given back, in one slice. */
@@ -26,7 +27,6 @@ export class Upkeep {
   /** Compactions run one after another. */
   #compacting: Promise<void> = Promise.resolve()
   #bytesSinceCheckpoint = 0
-  #bytesSinceTruncate = 0
   #isStopping = false
 
   constructor(path: string, writer: WorkerCalls<WriterRequest>, log: Log) {
@@ -38,7 +38,6 @@ export class Upkeep {
   /** To be told of every batch. */
   written(bytes: number): void {
     this.#bytesSinceCheckpoint += bytes
-    this.#bytesSinceTruncate += bytes
     if (this.#bytesSinceCheckpoint >= CHECKPOINT_BYTES) void this.#checkpoint()
   }
 
@@ -53,7 +52,7 @@ export class Upkeep {
   /** Deletes what an earlier process compacted but did not get to delete. */
   finish(leftover: readonly Dropped[]): void {
     if (leftover.length === 0) return
-    this.#next(() => this.#prune(leftover)).catch((error: unknown) => this.#log.warn('cannot delete compacted revisions', { error }))
+    this.#next(() => this.#prune([leftover])).catch((error: unknown) => this.#log.warn('cannot delete compacted revisions', { error }))
   }
 
   async close(): Promise<void> {
@@ -70,16 +69,42 @@ export class Upkeep {
     return run
   }
 
-  async #prune(dropped: readonly Dropped[]): Promise<void> {
+  async #prune(slices: Iterable<readonly Dropped[]>): Promise<void> {
+    let count = 0
+    let failure: unknown
+    // Memory is given back to the last, even where the disk fails: what it keeps is deleted after the next start.
+    for (const dropped of slices) {
+      count += dropped.length
+      if (failure === undefined) await this.#deleteRows(dropped).catch((error: unknown) => (failure = error))
+    }
+    if (failure !== undefined) throw failure
+    if (count > 0) await this.#vacuum()
+  }
+
+  async #deleteRows(dropped: readonly Dropped[]): Promise<void> {
     for (let i = 0; i < dropped.length && !this.#isStopping; i += PRUNE_ROWS) {
       const slice = dropped.slice(i, i + PRUNE_ROWS)
       await this.#writer.call({ kind: 'prune', keys: slice.map((one) => one.key), revisions: slice.map((one) => one.revision) })
+      await this.#keepLogShort()
     }
-    if (dropped.length === 0 || this.#isStopping) return
-    let free: number
-    do free = await this.#writer.call<number>({ kind: 'vacuum', pages: VACUUM_PAGES })
-    while (free > SPARE_PAGES && !this.#isStopping)
-    await this.#checkpoint()
+  }
+
+  async #vacuum(): Promise<void> {
+    let free = Infinity
+    while (free > SPARE_PAGES && !this.#isStopping) {
+      free = await this.#writer.call<number>({ kind: 'vacuum', pages: VACUUM_PAGES })
+      await this.#keepLogShort()
+    }
+    if (!this.#isStopping) await this.#checkpoint()
+  }
+
+  /** What deletes and moves pages fills the write-ahead log as commits do. */
+  async #keepLogShort(): Promise<void> {
+    if (this.#logBytes() >= TRUNCATE_BYTES && !this.#isStopping) await this.#checkpoint()
+  }
+
+  #logBytes(): number {
+    return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0
   }
 
   /** One at a time. A checkpoint that fails loses nothing: the log is longer until the next one. */
@@ -93,8 +118,6 @@ export class Upkeep {
     this.#bytesSinceCheckpoint = 0
     this.#checkpointer ??= startWorker<CheckpointerRequest>(workerUrl('checkpointer'), { path: this.#path })
     await this.#checkpointer.call({ kind: 'passive' })
-    if (this.#bytesSinceTruncate < TRUNCATE_BYTES) return
-    this.#bytesSinceTruncate = 0
-    await this.#writer.call({ kind: 'truncate' })
+    if (this.#logBytes() >= TRUNCATE_BYTES) await this.#writer.call({ kind: 'truncate' })
   }
 }
