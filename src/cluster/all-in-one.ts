@@ -5,16 +5,14 @@
  * SIGTERM ends the server alone: containers go on, and the next start takes them over. Ctrl-C in the foreground takes the cluster
  * down.
  */
-import { chmodSync } from 'node:fs'
-import { createKubeconfig, writeKubeconfig } from '../client/http/index.ts'
 import { createLog } from '../base/log.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { systemClock, systemRandom } from '../base/system.ts'
-import { createHttpsServer } from '../server/http/server.ts'
 import { createTokenSigner } from '../server/http/tokens.ts'
 import { createMemoryStore } from '../store/memory.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
+import { readAccessSetup, type AccessSetup } from './access.ts'
 import { readAuditSetup, type AuditSetup } from './audit.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import {
@@ -42,7 +40,8 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
 import { firstAddress, nodeLayouts } from './node-layout.ts'
-import { ensureFrontProxy, ensureKubeletClient, ensurePki, serverHosts, type Pki } from './pki.ts'
+import { ensureFrontProxy, ensureKubeletClient, ensurePki, serverHosts } from './pki.ts'
+import { serve } from './serve.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService, ensureAuthenticationConfig } from './system-objects.ts'
@@ -50,6 +49,8 @@ import { isUserError, UserError } from './user-error.ts'
 
 /** Each has a containerd and an agent, some 150 MB together. */
 const MAX_REAL_NODES = 32
+
+const OWN_TOKENS = { issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER] } as const
 
 type Report = (report: ServerReport) => void
 
@@ -103,6 +104,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   // Before anything is started: a wrong configuration is told at once.
   const scheduler = options.schedulerConfig === undefined ? undefined : readSchedulerFile(options.schedulerConfig)
   const audit = readAuditSetup(options.apiServer ?? {})
+  const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
   const record = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
@@ -111,7 +113,15 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   // Looked at below, when the control plane is up.
   prepared?.catch(() => undefined)
   try {
-    return await beginWith(runtime, lifecycle, directory, record, { logLevel: options.logLevel, scheduler, audit }, prepared, report)
+    return await beginWith(
+      runtime,
+      lifecycle,
+      directory,
+      record,
+      { logLevel: options.logLevel, scheduler, audit, access },
+      prepared,
+      report,
+    )
   } catch (error) {
     // A containerd that is being started must be on record before this process ends, or nobody would find it.
     await prepared?.catch(() => undefined)
@@ -123,6 +133,7 @@ interface Configured {
   readonly logLevel: UpOptions['logLevel']
   readonly scheduler: SchedulerSetup | undefined
   readonly audit: AuditSetup | undefined
+  readonly access: AccessSetup
 }
 
 async function beginWith(
@@ -130,12 +141,13 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, scheduler, audit }: Configured,
+  { logLevel, scheduler, audit, access }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
   const address = firstAddress(record)
-  const pki = await ensurePki(runtime.clock, directory.pki, serverHosts([DEFAULT_API_CLUSTER_IP, address, nodeAddress()]))
+  const hosts = serverHosts([DEFAULT_API_CLUSTER_IP, address, nodeAddress()])
+  const pki = await ensurePki(runtime.clock, directory.pki, hosts)
   const others =
     record.nodeCidr === undefined
       ? undefined
@@ -155,17 +167,26 @@ async function beginWith(
     podCidr: record.podCidr,
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
+    access,
     ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
     kubeletTls: { ...(await ensureKubeletClient(runtime.clock, directory.pki, pki)), ca: pki.authority.cert },
     tokenSigner: createTokenSigner({
-      issuer: SERVICE_ACCOUNT_ISSUER,
-      audiences: [SERVICE_ACCOUNT_ISSUER],
+      ...OWN_TOKENS,
       privateKey: pki.serviceAccountKey,
     }),
   })
   await ensureAuthenticationConfig(plane.client(identities.administrator), pki.authority.cert, frontProxy.authorityCert)
-  await serve(runtime, lifecycle, plane, directory, record, pki)
+  await serve(runtime, lifecycle, plane.server, {
+    name: record.name === 'default' ? 'proa' : `proa-${record.name}`,
+    port: record.port,
+    kubeconfig: directory.kubeconfig,
+    keys: { pki, frontProxyCa: frontProxy.authorityCert },
+    async renew() {
+      const next = await ensurePki(runtime.clock, directory.pki, hosts)
+      return { pki: next, frontProxyCa: (await ensureFrontProxy(runtime.clock, directory.pki)).authorityCert }
+    },
+  })
   await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
   report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })
   let startedAgents: ReadonlyMap<string, number> | undefined
@@ -241,30 +262,6 @@ async function openStore(directory: DataDirectory): Promise<Store> {
   } catch (error) {
     throw new UserError(error instanceof Error ? error.message : String(error))
   }
-}
-
-async function serve(
-  runtime: Runtime,
-  lifecycle: Lifecycle,
-  plane: ControlPlane,
-  directory: DataDirectory,
-  record: ClusterRecord,
-  pki: Pki,
-): Promise<void> {
-  const https = await createHttpsServer(runtime, plane.server, {
-    host: '0.0.0.0',
-    port: record.port,
-    ...pki.server,
-    clientCa: pki.authority.cert,
-  })
-  lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
-  const { cert, key } = pki.admin
-  const name = record.name === 'default' ? 'proa' : `proa-${record.name}`
-  writeKubeconfig(
-    directory.kubeconfig,
-    createKubeconfig({ name, server: `https://127.0.0.1:${record.port}`, ca: pki.authority.cert, cert, key }),
-  )
-  chmodSync(directory.kubeconfig, 0o600)
 }
 
 /** Resolves when this many nodes are Ready, and have said so since their agent was started. */

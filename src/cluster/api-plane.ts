@@ -25,6 +25,7 @@ import { resourcesWith } from '../server/resources/index.ts'
 import { createWebhookCall } from '../server/webhook-call.ts'
 import { kubeletAddress } from '../server/subresources/proxy-target.ts'
 import type { Store } from '../store/store.ts'
+import { startAccess, type AccessSetup } from './access.ts'
 import { startAudit, type AuditSetup } from './audit.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
@@ -41,6 +42,8 @@ export interface ApiPlaneOptions {
   readonly aggregatorTls?: Pick<OutgoingTls, 'cert' | 'key'>
   /** "host:port", as discovery tells it. */
   readonly serverAddress?: string
+  /** Absent: nodes by what runs on them, all others by RBAC; service account and bootstrap tokens; upstream's admission plugins. */
+  readonly access?: AccessSetup
   /** Absent: nothing is audited. */
   readonly audit?: AuditSetup
 }
@@ -83,24 +86,28 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     infos,
     resources: resourcesWith(createServiceAllocator({ cidr: options.serviceCidr, random: runtime.random })),
     admission: (registry, authorizer) =>
-      createAdmission({
-        registry,
-        authorizer,
-        create: createAsServer(() => server),
-        dynamic: [
-          createMutatingPolicies(registry, authorizer),
-          createValidatingPolicies(registry, authorizer),
-          ...createWebhookAdmission({
-            registry,
-            call: createWebhookCall(runtime, outgoing),
-            conditions: createConditionCheck(authorizer),
-          }),
-        ],
-      }),
+      createAdmission(
+        {
+          registry,
+          authorizer,
+          create: createAsServer(() => server),
+          dynamic: [
+            createMutatingPolicies(registry, authorizer),
+            createValidatingPolicies(registry, authorizer),
+            ...createWebhookAdmission({
+              registry,
+              call: createWebhookCall(runtime, outgoing),
+              conditions: createConditionCheck(authorizer),
+            }),
+          ],
+        },
+        options.access?.admission,
+      ),
     nodeConnector,
     roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
     paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
     tokenSigner: options.tokenSigner,
+    ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),
   })
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })

@@ -11,6 +11,15 @@ export interface ApiServerFlag {
 }
 
 export const apiServerFlags: readonly ApiServerFlag[] = [
+  { name: 'admission-control-config-file', kind: 'file', help: 'what admission plugins are told (AdmissionConfiguration)' },
+  { name: 'enable-admission-plugins', kind: 'text', help: 'admission plugins that are off by default, joined by commas' },
+  { name: 'disable-admission-plugins', kind: 'text', help: 'admission plugins to leave out, joined by commas' },
+  { name: 'anonymous-auth', kind: 'text', help: 'false: requests without credentials are refused (default: true)' },
+  { name: 'authentication-config', kind: 'file', help: 'identity providers whose tokens count (AuthenticationConfiguration)' },
+  { name: 'authentication-token-webhook-config-file', kind: 'file', help: 'a kubeconfig: who is asked about tokens' },
+  { name: 'authentication-token-webhook-cache-ttl', kind: 'duration', help: 'how long its answers count (default: 2m)' },
+  { name: 'token-auth-file', kind: 'file', help: 'tokens known beforehand: a line of token,user,uid,"groups" each' },
+  { name: 'authorization-config', kind: 'file', help: 'who is asked for leave (AuthorizationConfiguration; default: Node, RBAC)' },
   { name: 'audit-policy-file', kind: 'file', help: 'what the audit log tells of (audit.k8s.io/v1 Policy)' },
   { name: 'audit-log-path', kind: 'file', help: 'the audit log, a line of JSON an event; - is standard output' },
   { name: 'audit-log-maxsize', kind: 'number', help: 'megabytes after which the log is put aside (default: 100)' },

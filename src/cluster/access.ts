@@ -1,0 +1,269 @@
+/**
+ * The flags of the API server about who may do what, and their files, as what the server takes. All are read before anything is started:
+ * a wrong one is told at once. The structured files are looked at again while the server runs; one that has become unusable is logged,
+ * and the one before it stays in force.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { every } from '../base/clock.ts'
+import type { Runtime } from '../base/runtime.ts'
+import { parseYaml } from '../api/yaml.ts'
+import { loadConnection } from '../client/http/index.ts'
+import type { AdmissionChoice } from '../server/admission/index.ts'
+import type { ApiServerOptions } from '../server/api-server.ts'
+import type { AnonymousAccess, TokenAnswer, TokenAuthenticator } from '../server/authentication/authenticator.ts'
+import { createJwtAuthenticator } from '../server/authentication/jwt/authenticator.ts'
+import {
+  readAuthenticationConfiguration,
+  type AuthenticationConfiguration,
+  type JwtIssuer,
+} from '../server/authentication/jwt/configuration.ts'
+import { createKeySet } from '../server/authentication/jwt/key-set.ts'
+import { createStaticTokens, parseTokenFile } from '../server/authentication/static-tokens.ts'
+import { createWebhookTokens } from '../server/authentication/webhook-tokens.ts'
+import { ALLOWED, NO_OPINION, union, type Authorizer, type Verdict } from '../server/authorization/authorizer.ts'
+import { readAuthorizationConfiguration, type ConfiguredAuthorizer } from '../server/authorization/configuration.ts'
+import { createWebhookAuthorizer } from '../server/authorization/webhook.ts'
+import { decodeConfiguration, durationMs } from '../server/configuration/decode.ts'
+import { verifySignature } from '../server/http/jws.ts'
+import { tokenDigest } from '../server/http/tokens.ts'
+import type { Outgoing } from '../server/outgoing.ts'
+import { exchangeText } from '../server/outgoing-text.ts'
+import { createReviewClient } from '../server/review-client.ts'
+import type { ApiServerSettings } from './api-server-flags.ts'
+import { FRONT_PROXY_CLIENT } from './identities.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import { UserError } from './user-error.ts'
+
+/** A file whose text is followed, and what it said at the start. */
+interface Followed<T> {
+  readonly path: string
+  readonly text: string
+  readonly value: T
+  read(text: string): T
+}
+
+export interface AccessSetup {
+  readonly admission: AdmissionChoice
+  readonly isAnonymousAllowed: boolean
+  readonly tokenFile: string | undefined
+  readonly tokenWebhook: { readonly file: string; readonly ttlMs: number } | undefined
+  readonly authentication: Followed<AuthenticationConfiguration> | undefined
+  readonly authorization: Followed<readonly ConfiguredAuthorizer[]> | undefined
+}
+
+/** What this server's own tokens say. */
+export interface OwnTokens {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+}
+
+const TOKEN_WEBHOOK_TTL = '2m'
+const TOKEN_WEBHOOK_TIMEOUT_MS = 30_000
+const PROVIDER_TIMEOUT_MS = 30_000
+/** How often files are looked at. */
+const FOLLOW_MS = 10_000
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** What goes wrong with a flag's file is the user's to mend. */
+function reading<T>(what: string, file: string, read: (text: string) => T): T {
+  try {
+    return read(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new UserError(`${what} ${file}: ${messageOf(error)}`)
+  }
+}
+
+export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnTokens): AccessSetup {
+  const webhook = settings['authentication-token-webhook-config-file']
+  const anonymous = settings['anonymous-auth'] ?? 'true'
+  if (anonymous !== 'true' && anonymous !== 'false')
+    throw new UserError(`--anonymous-auth must be true or false, not ${JSON.stringify(anonymous)}`)
+  const authentication = followed('authentication configuration', settings['authentication-config'], (text) =>
+    readAuthenticationConfiguration(text, [issuer]),
+  )
+  if (authentication?.value.anonymous && settings['anonymous-auth'] !== undefined)
+    throw new UserError('--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file')
+  if (webhook !== undefined) reading('authentication webhook', webhook, () => loadConnection(webhook))
+  return {
+    admission: readAdmission(settings),
+    isAnonymousAllowed: anonymous === 'true',
+    tokenFile: settings['token-auth-file'],
+    tokenWebhook:
+      webhook === undefined
+        ? undefined
+        : { file: webhook, ttlMs: durationOf('authentication-token-webhook-cache-ttl', settings, TOKEN_WEBHOOK_TTL) },
+    authentication,
+    authorization: followed('authorization configuration', settings['authorization-config'], readAuthorization),
+  }
+}
+
+function durationOf(name: string, settings: ApiServerSettings, byDefault: string): number {
+  try {
+    return durationMs(settings[name] ?? byDefault)
+  } catch (error) {
+    throw new UserError(`--${name}: ${messageOf(error)}`)
+  }
+}
+
+function followed<T>(what: string, path: string | undefined, read: (text: string) => T): Followed<T> | undefined {
+  return path === undefined ? undefined : reading(what, path, (text) => ({ path, text, value: read(text), read }))
+}
+
+/** With what its kubeconfig files say: one that cannot be read is a fault of the configuration. */
+function readAuthorization(text: string): readonly ConfiguredAuthorizer[] {
+  const authorizers = readAuthorizationConfiguration(text)
+  for (const { webhook } of authorizers) if (webhook) loadConnection(webhook.kubeconfigFile)
+  return authorizers
+}
+
+interface AdmissionFile {
+  readonly plugins?: readonly { readonly name?: string; readonly path?: string; readonly configuration?: unknown }[]
+}
+
+function readAdmission(settings: ApiServerSettings): AdmissionChoice {
+  const list = (name: string): readonly string[] => (settings[name] ?? '').split(',').filter((item) => item !== '')
+  const file = settings['admission-control-config-file']
+  const configurations = new Map<string, unknown>()
+  if (file !== undefined) {
+    const { plugins = [] } = reading('admission control configuration', file, (text) =>
+      decodeConfiguration<AdmissionFile>(text, {
+        kind: 'AdmissionConfiguration',
+        apiVersions: ['apiserver.config.k8s.io/v1', 'apiserver.k8s.io/v1alpha1'],
+        shape: { fields: { plugins: { list: { fields: { name: 'string', path: 'string', configuration: 'any' } } } } },
+      }),
+    )
+    for (const { name = '', path, configuration } of plugins) {
+      const given =
+        configuration ??
+        (path ? reading(`configuration of ${name}`, resolve(dirname(file), path), (text) => parseYaml(text).value) : undefined)
+      if (given !== undefined) configurations.set(name, given)
+    }
+  }
+  return { enabled: list('enable-admission-plugins'), disabled: list('disable-admission-plugins'), configurations }
+}
+
+export type Access = Pick<ApiServerOptions, 'tokenAuthenticators' | 'laterTokenAuthenticators' | 'authentication' | 'authorizer'>
+
+/** Puts it together, and follows the files as long as the server lives. */
+export function startAccess(runtime: Runtime, lifecycle: Lifecycle, outgoing: Outgoing, setup: AccessSetup, own: OwnTokens): Access {
+  const { tokenFile, tokenWebhook, authentication, authorization } = setup
+  const providers = (configuration: AuthenticationConfiguration | undefined) =>
+    (configuration?.issuers ?? []).map((issuer) => jwtAuthenticator(runtime, outgoing, issuer, own.audiences))
+  let issuers = providers(authentication?.value)
+  let anonymous: AnonymousAccess = authentication?.value.anonymous ?? { isEnabled: setup.isAnonymousAllowed }
+  if (authentication) {
+    follow(runtime, lifecycle, authentication, (next) => {
+      issuers = providers(next)
+      anonymous = next.anonymous ?? { isEnabled: setup.isAnonymousAllowed }
+    })
+  }
+  return {
+    tokenAuthenticators:
+      tokenFile === undefined ? [] : [createStaticTokens(reading('token file', tokenFile, parseTokenFile), tokenDigest, own.audiences)],
+    laterTokenAuthenticators: [firstOf(() => issuers), ...(tokenWebhook ? [webhookTokens(runtime, outgoing, tokenWebhook, own)] : [])],
+    authentication: { frontProxy: { allowedNames: [FRONT_PROXY_CLIENT] }, anonymous: () => anonymous },
+    ...(authorization ? { authorizer: (built) => configuredAuthorizer(runtime, lifecycle, outgoing, authorization, built) } : {}),
+  }
+}
+
+function jwtAuthenticator(runtime: Runtime, outgoing: Outgoing, issuer: JwtIssuer, audiences: readonly string[]): TokenAuthenticator {
+  const fetchText = async (url: string): Promise<string> => {
+    const connection = { server: url, ca: issuer.ca }
+    const { status, text } = await exchangeText(runtime.clock, outgoing, connection, { method: 'GET', timeoutMs: PROVIDER_TIMEOUT_MS })
+    if (status !== 200) throw new Error(`${status}: ${text.slice(0, 200)}`)
+    return text
+  }
+  const keys = createKeySet(runtime.clock, issuer, fetchText)
+  // Ahead of the first token; a provider that is down now is asked again by the next one.
+  keys
+    .refresh()
+    .catch((error: unknown) => runtime.log.warn('an identity provider cannot be asked', { issuer: issuer.url, error: messageOf(error) }))
+  return createJwtAuthenticator(runtime.clock, issuer, keys, verifySignature, audiences)
+}
+
+/** Each token is of one issuer at most. */
+const firstOf = (authenticators: () => readonly TokenAuthenticator[]): TokenAuthenticator => ({
+  authenticate(token, audiences) {
+    for (const authenticator of authenticators()) {
+      const answer: TokenAnswer | Promise<TokenAnswer> = authenticator.authenticate(token, audiences)
+      if (answer !== undefined) return answer
+    }
+    return undefined
+  },
+})
+
+const webhookTokens = (
+  runtime: Runtime,
+  outgoing: Outgoing,
+  { file, ttlMs }: NonNullable<AccessSetup['tokenWebhook']>,
+  { audiences }: OwnTokens,
+): TokenAuthenticator =>
+  createWebhookTokens(runtime.clock, {
+    ask: createReviewClient(runtime, outgoing, loadConnection(file).options, TOKEN_WEBHOOK_TIMEOUT_MS),
+    digest: tokenDigest,
+    ttlMs,
+    ownAudiences: audiences,
+  })
+
+type Built = Parameters<Extract<NonNullable<ApiServerOptions['authorizer']>, (own: never) => unknown>>[0]
+
+function configuredAuthorizer(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  outgoing: Outgoing,
+  file: Followed<readonly ConfiguredAuthorizer[]>,
+  built: Built,
+): Authorizer {
+  const make = (authorizers: readonly ConfiguredAuthorizer[]): Authorizer =>
+    union(authorizers.map((one) => authorizerOf(runtime, outgoing, one, built)))
+  let current = make(file.value)
+  follow(runtime, lifecycle, file, (next) => {
+    current = make(next)
+  })
+  return { authorize: (attributes) => current.authorize(attributes), rulesFor: (user, namespace) => current.rulesFor(user, namespace) }
+}
+
+function authorizerOf(runtime: Runtime, outgoing: Outgoing, { type, webhook }: ConfiguredAuthorizer, { node, rbac }: Built): Authorizer {
+  switch (type) {
+    case 'Node':
+      return node
+    case 'RBAC':
+      return rbac
+    case 'AlwaysAllow':
+      return always(ALLOWED)
+    case 'AlwaysDeny':
+      return always({ ...NO_OPINION, reason: 'Everything is forbidden.' })
+    case 'Webhook': {
+      const ask = createReviewClient(runtime, outgoing, loadConnection(webhook!.kubeconfigFile).options, webhook!.timeoutMs)
+      return createWebhookAuthorizer(runtime.clock, ask, webhook!)
+    }
+  }
+}
+
+const ANYTHING = {
+  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'], resourceNames: [] }],
+  nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+}
+
+const always = (verdict: Verdict): Authorizer => ({
+  authorize: () => verdict,
+  rulesFor: () => (verdict.isAllowed ? ANYTHING : { resourceRules: [], nonResourceRules: [] }),
+})
+
+function follow<T>(runtime: Runtime, lifecycle: Lifecycle, { path, text, read }: Followed<T>, take: (value: T) => void): void {
+  let known = text
+  const look = (): void => {
+    try {
+      const now = readFileSync(path, 'utf8')
+      if (now === known) return
+      known = now
+      take(read(now))
+      runtime.log.info('a configuration was read anew', { path })
+    } catch (error) {
+      runtime.log.error('a configuration that changed cannot be used; the one before it stays', { path, error: messageOf(error) })
+    }
+  }
+  lifecycle.start({ name: `follow ${path}`, run: (signal) => every(runtime.clock, FOLLOW_MS, signal, look) })
+}

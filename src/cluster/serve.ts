@@ -1,0 +1,62 @@
+/**
+ * The cluster's HTTPS side: the server on its port, and the administrator's kubeconfig. The keys on disk are followed while it runs: a
+ * certificate that ends is renewed in time, and one that somebody has put there is shown to whoever connects next.
+ */
+import { chmodSync } from 'node:fs'
+import { every } from '../base/clock.ts'
+import type { Runtime } from '../base/runtime.ts'
+import { createKubeconfig, writeKubeconfig } from '../client/http/index.ts'
+import type { ApiServer } from '../server/api-server.ts'
+import { createHttpsServer } from '../server/http/server.ts'
+import { until, type Lifecycle } from './lifecycle.ts'
+import type { Pki } from './pki.ts'
+
+export interface ServerKeys {
+  readonly pki: Pki
+  /** PEM of the authority whose clients are proxies. */
+  readonly frontProxyCa: string
+}
+
+export interface ServeOptions {
+  readonly name: string
+  readonly port: number
+  /** Where the administrator's kubeconfig is written. */
+  readonly kubeconfig: string
+  readonly keys: ServerKeys
+  /** The keys as they are now, made anew where they end soon. */
+  renew(): Promise<ServerKeys>
+}
+
+/** How often the keys are looked at, as upstream looks at its files. */
+const FOLLOW_MS = 60_000
+
+const httpsKeysOf = ({ pki, frontProxyCa }: ServerKeys) => ({ ...pki.server, clientCa: pki.authority.cert, frontProxyCa })
+
+export async function serve(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer, options: ServeOptions): Promise<void> {
+  let keys = options.keys
+  const https = await createHttpsServer(runtime, api, { host: '0.0.0.0', port: options.port, ...httpsKeysOf(keys) })
+  lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
+  writeAdministrator(options, keys)
+  const look = async (): Promise<void> => {
+    try {
+      const next = await options.renew()
+      if (JSON.stringify(httpsKeysOf(next)) !== JSON.stringify(httpsKeysOf(keys))) {
+        https.setKeys(httpsKeysOf(next))
+        runtime.log.info('the server shows another certificate from now on')
+      }
+      if (next.pki.admin.cert !== keys.pki.admin.cert) writeAdministrator(options, next)
+      keys = next
+    } catch (error) {
+      runtime.log.error('the keys on disk cannot be used; those before stay', {
+        error: error instanceof Error ? error.message : String(error),
+      })
+    }
+  }
+  lifecycle.start({ name: 'keys', run: (signal) => every(runtime.clock, FOLLOW_MS, signal, look) })
+}
+
+function writeAdministrator({ name, port, kubeconfig }: ServeOptions, { pki }: ServerKeys): void {
+  const { cert, key } = pki.admin
+  writeKubeconfig(kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${port}`, ca: pki.authority.cert, cert, key }))
+  chmodSync(kubeconfig, 0o600)
+}
