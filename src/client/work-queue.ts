@@ -10,10 +10,24 @@ export interface WorkQueueOptions {
   /** The first wait after a failure; doubled with every further one. */
   readonly initialDelayMs?: number
   readonly maximumDelayMs?: number
+  readonly observer?: WorkQueueObserver
+}
+
+/** Learns what happens, for metrics. */
+export interface WorkQueueObserver {
+  /** A key came that was not waiting yet. */
+  added(): void
+  /** A key was handed out after this wait. */
+  taken(waitedMs: number): void
+  done(workedMs: number): void
+  /** A key comes back after a failure. */
+  retried(): void
 }
 
 export interface WorkQueue {
   readonly size: number
+  /** The keys that are worked on, and since when by the monotonic clock. */
+  readonly inProgress: ReadonlyMap<string, number>
   add(key: string): void
   /** Adds after a delay; of several pending delays of a key the earliest counts. */
   addAfter(key: string, delayMs: number): void
@@ -44,10 +58,11 @@ const MAX_DEAD_ENTRIES = 1024
 const MAX_EXPONENT = 30
 
 export function createWorkQueue(runtime: Runtime, options: WorkQueueOptions = {}): WorkQueue {
-  const { initialDelayMs = 5, maximumDelayMs = 1_000_000 } = options
+  const { initialDelayMs = 5, maximumDelayMs = 1_000_000, observer } = options
   const { clock } = runtime
-  const ready = new Set<string>()
-  const processing = new Set<string>()
+  /** Since when. */
+  const ready = new Map<string, number>()
+  const processing = new Map<string, number>()
   const addedMeanwhile = new Set<string>()
   const failures = new Map<string, number>()
   const takers: ((key: string) => void)[] = []
@@ -60,17 +75,25 @@ export function createWorkQueue(runtime: Runtime, options: WorkQueueOptions = {}
 
   function add(key: string): void {
     pending.delete(key)
-    if (processing.has(key)) {
-      addedMeanwhile.add(key)
-      return
-    }
+    if (ready.has(key) || addedMeanwhile.has(key)) return
+    observer?.added()
+    if (processing.has(key)) addedMeanwhile.add(key)
+    else handOut(key)
+  }
+
+  function handOut(key: string): void {
     const taker = takers.shift()
     if (!taker) {
-      ready.add(key)
+      ready.set(key, clock.monotonic())
       return
     }
-    processing.add(key)
+    begin(key, 0)
     taker(key)
+  }
+
+  function begin(key: string, waitedMs: number): void {
+    processing.set(key, clock.monotonic())
+    observer?.taken(waitedMs)
   }
 
   function fireDue(): void {
@@ -109,9 +132,9 @@ export function createWorkQueue(runtime: Runtime, options: WorkQueueOptions = {}
 
   function get(signal: AbortSignal): Promise<string | undefined> {
     if (signal.aborted) return Promise.resolve(undefined)
-    for (const key of ready) {
+    for (const [key, sinceMs] of ready) {
       ready.delete(key)
-      processing.add(key)
+      begin(key, clock.monotonic() - sinceMs)
       return Promise.resolve(key)
     }
     return new Promise((resolve) => {
@@ -129,17 +152,20 @@ export function createWorkQueue(runtime: Runtime, options: WorkQueueOptions = {}
   }
 
   function done(key: string): void {
+    observer?.done(clock.monotonic() - (processing.get(key) ?? 0))
     processing.delete(key)
-    if (addedMeanwhile.delete(key)) add(key)
+    if (addedMeanwhile.delete(key)) handOut(key)
   }
 
   return {
     get size() {
       return ready.size
     },
+    inProgress: processing,
     add,
     addAfter,
     addRateLimited(key) {
+      observer?.retried()
       const count = failures.get(key) ?? 0
       failures.set(key, count + 1)
       addAfter(key, Math.min(initialDelayMs * 2 ** Math.min(count, MAX_EXPONENT), maximumDelayMs))

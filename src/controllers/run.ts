@@ -14,13 +14,13 @@ import type { ObjectCache } from '../client/object-cache.ts'
 import { createWorkQueue } from '../client/work-queue.ts'
 import type { WorkQueue } from '../client/work-queue.ts'
 import type { Caches, Change, Controller } from './controller.ts'
+import type { ControllerMetrics } from './metrics.ts'
 import { createOwnWrites } from './own-writes.ts'
 
 export interface RunControllersOptions {
   /** Informers to share with other components; whoever made them runs them. Default: own ones. */
   readonly informers?: Informers
-  /** Called after each reconciliation, for metrics. */
-  readonly observe?: (controller: string, result: 'success' | 'error', durationMs: number) => void
+  readonly metrics?: ControllerMetrics
 }
 
 const DEFAULT_WORKERS = 5
@@ -48,11 +48,12 @@ async function runController(
   informers: Informers,
   controller: Controller,
   signal: AbortSignal,
-  { observe }: RunControllersOptions,
+  { metrics }: RunControllersOptions,
 ): Promise<void> {
   const log = runtime.log.with({ controller: controller.name })
   const own = { ...runtime, log }
-  const queue = createWorkQueue(own)
+  const queue = createWorkQueue(own, metrics ? { observer: metrics.observerOf(controller.name) } : {})
+  metrics?.watch(controller.name, queue)
   const events = createEventRecorder(own, client, {
     component: controller.eventSource ?? controller.component ?? `${controller.name}-controller`,
   })
@@ -60,23 +61,19 @@ async function runController(
   const removeHandlers = connect(informers, controller, caches, queue)
 
   async function work(key: string): Promise<void> {
-    const startMs = runtime.clock.monotonic()
     const writes = createOwnWrites(own, client, informers)
-    let result: 'success' | 'error' = 'success'
     try {
       const outcome = await controller.reconcile(key, { runtime: own, client: writes.client, caches, events, signal })
       queue.forget(key)
       if (outcome?.afterMs !== undefined) queue.addAfter(key, outcome.afterMs)
     } catch (error) {
       if (signal.aborted) return
-      result = 'error'
       // Someone else wrote or deleted first: ordinary, unless it goes on. A streak of failures of a key is told once.
       const failures = queue.failuresOf(key) + 1
       const isTold = failures === (isApiError(error, 'Conflict', 'NotFound') ? PATIENCE : 1)
       log[isTold ? 'warn' : 'debug']('reconciliation failed', { key, error, failures })
       queue.addRateLimited(key)
     }
-    observe?.(controller.name, result, runtime.clock.monotonic() - startMs)
     if (!(await writes.settled(signal)) && !signal.aborted) log.warn('own writes not seen in time', { key })
   }
 

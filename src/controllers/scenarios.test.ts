@@ -156,7 +156,8 @@ async function checkEnd({ admin, pods }: Api, wanted: Wanted, broken: string[]):
     const own = all.filter(({ metadata }) => metadata?.labels?.['app'] === app)
     const images = new Set(own.map(({ spec }) => spec!.containers[0]!.image))
     if (own.length !== size) broken.push(`${app} has ${own.length} pods in place of ${size}`)
-    if (size > 0 && (images.size !== 1 || !images.has(wanted.images.get(app)!))) broken.push(`${app} runs ${[...images].join()}`)
+    const image = wanted.images.get(app) ?? ''
+    if (size > 0 && (images.size !== 1 || !images.has(image))) broken.push(`${app} runs ${[...images].join()}`)
     const { status } = await admin.get(DEPLOYMENT, { namespace: NAMESPACE, name: app })
     if ((status?.availableReplicas ?? 0) !== size) broken.push(`${app} tells of ${status?.availableReplicas} pods in place of ${size}`)
   }

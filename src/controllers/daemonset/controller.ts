@@ -49,6 +49,7 @@ export function createDaemonSetController(): Controller {
   return {
     name: 'daemonset',
     component: 'daemon-set-controller',
+    eventSource: 'daemonset-controller',
     workers: 2,
     reads: [KIND, 'v1/Pod', 'v1/Node', REVISION_KIND],
     writes: ['v1/Pod', 'apps/v1/DaemonSet/status', REVISION_KIND],

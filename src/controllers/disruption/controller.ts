@@ -43,6 +43,7 @@ function keysOfPod({ type, object: pod, old }: Change<Pod>, caches: Caches): rea
 export const disruptionController: Controller = {
   name: 'disruption',
   component: 'disruption-controller',
+  eventSource: 'controllermanager',
   reads: [KIND, 'v1/Pod', 'v1/ReplicationController', 'apps/v1/ReplicaSet', 'apps/v1/Deployment', 'apps/v1/StatefulSet'],
   writes: ['policy/v1/PodDisruptionBudget/status', 'v1/Pod/status'],
   watches: [

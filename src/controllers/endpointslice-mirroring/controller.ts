@@ -18,6 +18,7 @@ const isOurs = (slice: EndpointSlice | undefined): slice is EndpointSlice => sli
 export const endpointSliceMirroringController: Controller = {
   name: 'endpointslice-mirroring',
   component: 'endpointslicemirroring-controller',
+  eventSource: 'endpoint-slice-mirroring-controller',
   reads: ['v1/Service', ENDPOINTS, KIND],
   writes: [KIND],
   watches: [

@@ -24,6 +24,7 @@ const isManaged = (slice: EndpointSlice): boolean => slice.metadata?.labels?.[MA
 export const endpointSliceController: Controller = {
   name: 'endpointslice',
   component: 'endpointslice-controller',
+  eventSource: 'endpoint-slice-controller',
   reads: ['v1/Service', 'v1/Pod', 'v1/Node', KIND],
   writes: [KIND],
   watches: [

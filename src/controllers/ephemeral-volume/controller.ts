@@ -12,6 +12,7 @@ const CLAIM = 'v1/PersistentVolumeClaim'
 export const ephemeralVolumeController: Controller = {
   name: 'ephemeral-volume',
   component: 'ephemeral-volume-controller',
+  eventSource: 'ephemeral_volume',
   reads: ['v1/Pod', CLAIM],
   writes: [CLAIM],
   watches: [

@@ -73,6 +73,7 @@ export function createGarbageCollector(): Controller {
   return {
     name: 'garbage-collector',
     component: 'generic-garbage-collector',
+    eventSource: 'garbage-collector-controller',
     workers: 20,
     reads: ['apiextensions.k8s.io/v1/CustomResourceDefinition', 'apiregistration.k8s.io/v1/APIService'],
     writes: ['*/*'],

@@ -9,6 +9,7 @@ export function createNodeIpamController(clusterCidr: string, blockPrefix: numbe
   return {
     name: 'node-ipam',
     component: 'node-controller',
+    eventSource: 'cidrAllocator',
     workers: 1,
     reads: ['v1/Node'],
     writes: ['v1/Node'],

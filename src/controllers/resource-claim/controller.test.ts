@@ -30,7 +30,10 @@ test('a claim is made from a template, told in the pod, and goes with it', async
   assert.deepEqual(claim!.spec.devices?.requests?.[0]?.name, 'gpu')
   assert.equal(claim!.metadata?.labels?.['kind'], 'gpu')
   const told = (await admin.get('v1/Pod', { namespace, name: 'trainer' })).status?.resourceClaimStatuses
-  assert.deepEqual(told, [{ name: 'dev', resourceClaimName: claim!.metadata!.name }])
+  assert.deepEqual(
+    told?.map((status) => [status.name, status.resourceClaimName]),
+    [['dev', claim!.metadata?.name]],
+  )
 
   // The pod ends: its claim is of no use to anybody.
   const current = await admin.get('v1/Pod', { namespace, name: 'trainer' })

@@ -19,6 +19,7 @@ export function createTaintEvictionController(): Controller {
   return {
     name: 'taint-eviction',
     component: 'node-controller',
+    eventSource: 'taint-eviction-controller',
     workers: 8,
     reads: ['v1/Node', 'v1/Pod'],
     writes: ['v1/Pod', 'v1/Pod/status'],

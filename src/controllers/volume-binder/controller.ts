@@ -32,6 +32,7 @@ const unboundOf = (caches: Caches, className: string): readonly string[] => cach
 export const volumeBinder: Controller = {
   name: 'persistent-volume-binder',
   component: 'persistent-volume-binder',
+  eventSource: 'persistentvolume-controller',
   reads: [CLAIM, VOLUME, CLASS],
   writes: [CLAIM, 'v1/PersistentVolumeClaim/status', VOLUME, 'v1/PersistentVolume/status'],
   watches: [
