@@ -48,6 +48,8 @@ export interface StoredObject {
   readonly sizeBytes?: number
   /** Writes the bytes into a larger piece, without making `bytes`. */
   copyTo?(target: Uint8Array, at: number): void
+  /** The bytes piece by piece, for what is made as it is written (a Table's rows). */
+  pieces?(): Iterable<Uint8Array>
 }
 
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'

@@ -57,22 +57,59 @@ const SCALE_COLUMNS: readonly Column[] = [
 const columnsOf = (served: ServedResource, isScale: boolean): readonly Column[] =>
   isScale ? SCALE_COLUMNS : (served.custom?.columns ?? served.stored.definition.columns ?? DEFAULT_COLUMNS)
 
-/** `items` are in the served version; columns are of the stored one, those of custom resources of the served one. */
-function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): KubeObject {
+/**
+ * `items` are in the served version; columns are of the stored one, those of custom resources of the served one. Rows are made when
+ * they are asked for, one by one for the wire: a table of very many holds nobody back.
+ */
+function table(shape: TableShape, items: readonly StoredObject[], metadata: KubeObject['metadata'], isHeadless = false): StoredObject {
   const include = includeObject(shape.query)
   const isScale = items[0]?.object.kind === 'Scale'
   const { served } = shape
   const columns = columnsOf(served, isScale)
-  const rows = items.map(({ object }) => ({
+  const rowOf = ({ object }: StoredObject) => ({
     ...cellsOf(served, columns, served.view.convert && !served.custom && !isScale ? served.toStored(object) : object, shape.nowMs),
     object: include === 'Object' ? object : include === 'None' ? null : partial(object, shape.accepted),
-  }))
-  return {
+  })
+  const head = {
     kind: 'Table',
     apiVersion: apiVersion(shape.accepted),
     metadata,
     columnDefinitions: isHeadless ? null : columnDefinitions(columns),
-    rows,
+  }
+  return new TableObject(head, items, rowOf)
+}
+
+const encoder = new TextEncoder()
+
+class TableObject implements StoredObject {
+  readonly object: KubeObject
+  readonly #head: KubeObject
+  readonly #items: readonly StoredObject[]
+  readonly #rowOf: (item: StoredObject) => object
+
+  constructor(head: KubeObject, items: readonly StoredObject[], rowOf: (item: StoredObject) => object) {
+    this.#head = head
+    this.#items = items
+    this.#rowOf = rowOf
+    let rows: readonly object[] | undefined
+    this.object = {
+      ...head,
+      get rows() {
+        return (rows ??= items.map(rowOf))
+      },
+    }
+  }
+
+  get bytes(): Uint8Array {
+    return encoder.encode(JSON.stringify(this.object))
+  }
+
+  *pieces(): Generator<Uint8Array, undefined> {
+    yield encoder.encode(`${JSON.stringify(this.#head).slice(0, -1)},"rows":[`)
+    for (let index = 0; index < this.#items.length; index++)
+      yield encoder.encode(`${index > 0 ? ',' : ''}${JSON.stringify(this.#rowOf(this.#items[index]!))}`)
+    yield encoder.encode(']}')
+    return undefined
   }
 }
 
@@ -93,7 +130,7 @@ const partial = (object: KubeObject, accepted: Accepted): KubeObject => ({
 export function shapeAnswer(shape: TableShape, answer: ApiResponse): ApiResponse {
   const { accepted } = shape
   if (answer.type === 'list') {
-    if (accepted.as === 'Table') return { type: 'object', status: 200, stored: new Computed(table(shape, answer.items, answer.metadata)) }
+    if (accepted.as === 'Table') return { type: 'object', status: 200, stored: table(shape, answer.items, answer.metadata) }
     if (accepted.as === 'PartialObjectMetadataList') {
       const items = answer.items.map(({ object }) => new Computed(partial(object, accepted)))
       return { ...answer, apiVersion: apiVersion(accepted), kind: 'PartialObjectMetadataList', items }
@@ -107,7 +144,7 @@ export function shapeAnswer(shape: TableShape, answer: ApiResponse): ApiResponse
   if (accepted.as === 'Table') {
     const { resourceVersion } = answer.stored.object.metadata ?? {}
     const made = table(shape, [answer.stored], resourceVersion === undefined ? {} : { resourceVersion })
-    return { ...answer, stored: new Computed(made) }
+    return { ...answer, stored: new Computed(made.object) }
   }
   if (accepted.as === 'PartialObjectMetadata') return { ...answer, stored: new Computed(partial(answer.stored.object, accepted)) }
   const type = goType(shape.served, answer.stored.object.kind ?? '')
@@ -129,6 +166,6 @@ export function tableEvents(shape: TableShape): (event: WatchEvent) => WatchEven
     const metadata = { resourceVersion: object.metadata?.resourceVersion ?? '' }
     const made = table(shape, [new Computed(object)], metadata, isHeadless)
     isHeadless = true
-    return new Happening(event.type, new Computed(made))
+    return new Happening(event.type, new Computed(made.object))
   }
 }

@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib'
 import { encodeProtobuf } from '../../api/protobuf-encode.ts'
 import type { StoredObject } from '../../api/exchange.ts'
 import { Computed, Revision, serialise } from '../revision.ts'
-import { jsonText, protobufText, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
+import { jsonText, piecesText, protobufText, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
 import type { WireResponse } from './request.ts'
 
 const configMap = (index: number, sizeBytes: number): StoredObject => {
@@ -75,6 +75,15 @@ class Slow extends Writable {
     })
   }
 }
+
+test('what comes in pieces is whole, whatever their sizes', () => {
+  const pieces = [
+    Buffer.from('['),
+    ...shapes['objects of all sizes around a block']!.map((size) => Buffer.from(`"${'x'.repeat(size)}",`)),
+    Buffer.from('0]'),
+  ]
+  assert.ok(bytesOf(piecesText(pieces).blocks).equals(Buffer.concat(pieces)))
+})
 
 test('a long list is written whole, plain and compressed, and others get their turn meanwhile', async () => {
   const list = listOf(shapes['many']!.map((size, index) => configMap(index, size)))

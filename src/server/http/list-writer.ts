@@ -52,6 +52,16 @@ export function jsonText({ apiVersion, kind, metadata, items }: ListAnswer): Lis
   return { sizeBytes, blocks: blocksOf(jsonParts(start, items), sizeBytes) }
 }
 
+/** What comes in pieces that are made one by one. */
+export function piecesText(pieces: Iterable<Uint8Array>): ListText {
+  return { sizeBytes: undefined, blocks: blocksOf(partsOf(pieces)) }
+}
+
+function* partsOf(pieces: Iterable<Uint8Array>): Generator<Part, undefined> {
+  for (const piece of pieces) yield partOf(piece)
+  return undefined
+}
+
 function* jsonParts(start: Buffer, items: readonly StoredObject[]): Generator<Part, undefined> {
   yield partOf(start)
   for (let index = 0; index < items.length; index++) {
@@ -109,14 +119,7 @@ export async function protobufText({ apiVersion, kind, metadata, items }: ListAn
   }
   const head = encodeProtobufListHead({ apiVersion, kind, metadata }, itemsBytes)
   const sizeBytes = head.length + itemsBytes + PROTOBUF_LIST_END.length
-  return { sizeBytes, blocks: blocksOf(protobufParts(head, messages), sizeBytes) }
-}
-
-function* protobufParts(head: Uint8Array, messages: readonly Uint8Array[]): Generator<Part, undefined> {
-  yield partOf(head)
-  for (const message of messages) yield partOf(message)
-  yield partOf(PROTOBUF_LIST_END)
-  return undefined
+  return { sizeBytes, blocks: blocksOf(partsOf([head, ...messages, PROTOBUF_LIST_END]), sizeBytes) }
 }
 
 /** Writes blocks until the last, or until the client has gone. */

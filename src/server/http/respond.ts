@@ -5,7 +5,7 @@ import type { ApiResponse, HeaderList, StoredObject } from '../../api/exchange.t
 import { hasProtobuf } from '../../api/protobuf-layout.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
 import { encodeAs } from './encodings.ts'
-import { jsonText, protobufText, writeBlocks, writeCompressed, type ListAnswer } from './list-writer.ts'
+import { jsonText, piecesText, protobufText, writeBlocks, writeCompressed, type ListAnswer, type ListText } from './list-writer.ts'
 import type { WireRequest, WireResponse } from './request.ts'
 import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 
@@ -78,6 +78,7 @@ function sendObject(exchange: Exchange, status: number, stored: StoredObject, he
   const { encoding, isPretty, as } = exchange.accepted
   // Who asked for another shape of the object is refused in plain JSON.
   const isRefusal = as !== undefined && status >= 400
+  if (stored.pieces && encoding !== 'yaml' && !isPretty) return sendText(exchange, MEDIA_TYPES.json, piecesText(stored.pieces()), headers)
   if ((encoding === 'json' && !isPretty) || isRefusal) return send(exchange, status, MEDIA_TYPES.json, asBuffer(stored.bytes), headers)
   const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, stored.object)
   return send(exchange, status, contentType, bytes, headers)
@@ -95,8 +96,11 @@ async function sendList(exchange: Exchange, answer: ListAnswer, headers: Headers
     const { contentType, bytes } = encodeAs(encoding, isPretty ?? false, list)
     return send(exchange, 200, contentType, bytes, headers)
   }
-  const contentType = MEDIA_TYPES[encoding]
-  const { sizeBytes, blocks } = isProtobuf ? await protobufText(answer) : jsonText(answer)
+  return sendText(exchange, MEDIA_TYPES[encoding], isProtobuf ? await protobufText(answer) : jsonText(answer), headers)
+}
+
+/** Whole with its length when it is short, else block by block. */
+async function sendText(exchange: Exchange, contentType: string, { sizeBytes, blocks }: ListText, headers: Headers): Promise<void> {
   const first = blocks.next().value!
   if (first.isLast) return send(exchange, 200, contentType, first.bytes, headers)
   const { response } = exchange
