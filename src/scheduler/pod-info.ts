@@ -33,6 +33,8 @@ export interface PodInfo {
   readonly requests: Resources
   readonly nonZeroCpuMilli: number
   readonly nonZeroMemoryBytes: number
+  readonly scoredCpuMilli: number
+  readonly scoredMemoryBytes: number
   readonly hostPorts: readonly HostPort[]
   readonly requiredAffinity: readonly AffinityTerm[]
   readonly requiredAntiAffinity: readonly AffinityTerm[]
@@ -80,7 +82,7 @@ const haveSameNeeds = (a: Pod, b: Pod): boolean =>
 export function podInfoOf(pod: Pod, before?: PodInfo): PodInfo {
   if (before?.pod === pod) return before
   if (before && haveSameNeeds(before.pod, pod)) return { ...before, pod, labels: pod.metadata?.labels ?? NO_LABELS }
-  const { requests, nonZeroCpuMilli, nonZeroMemoryBytes } = requestsOf(pod)
+  const amounts = requestsOf(pod)
   const affinity = pod.spec?.affinity
   const requiredAffinity = compileTerms(pod, affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution)
   const requiredAntiAffinity = compileTerms(pod, affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution)
@@ -93,9 +95,7 @@ export function podInfoOf(pod: Pod, before?: PodInfo): PodInfo {
     namespace: pod.metadata?.namespace ?? '',
     labels: pod.metadata?.labels ?? NO_LABELS,
     priority: priorityOf(pod),
-    requests,
-    nonZeroCpuMilli,
-    nonZeroMemoryBytes,
+    ...amounts,
     hostPorts: hostPortsOf(pod.spec),
     requiredAffinity,
     requiredAntiAffinity,

@@ -45,8 +45,8 @@ const isBuiltIn = (name: string): boolean => name === 'cpu' || name === 'memory'
 
 /** What the pod asks for, as scoring counts it: `isFilled` has defaults stand in for cpu and memory that nobody asks for. */
 export function podAmount(pod: PodInfo, name: string, isFilled: boolean): number {
-  if (isFilled && name === 'cpu') return pod.nonZeroCpuMilli
-  if (isFilled && name === 'memory') return pod.nonZeroMemoryBytes
+  if (isFilled && name === 'cpu') return pod.scoredCpuMilli
+  if (isFilled && name === 'memory') return pod.scoredMemoryBytes
   return amountOf(pod.requests, name)
 }
 

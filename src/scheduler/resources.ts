@@ -129,9 +129,9 @@ function containerRequests(pod: Pod, filling: Filling | undefined): Sum {
 /** Requests for the pod as a whole (KEP-2837) stand in for those of its containers. */
 const isPodLevel = (name: string): boolean => name === 'cpu' || name === 'memory' || name.startsWith('hugepages-')
 
-function podRequests(pod: Pod, filling: Filling | undefined): Sum {
+function podRequests(pod: Pod, filling: Filling | undefined, withPodLevel = true): Sum {
   const total = containerRequests(pod, filling)
-  const podLevel = pod.spec?.resources?.requests
+  const podLevel = withPodLevel ? pod.spec?.resources?.requests : undefined
   for (const name in podLevel) if (isPodLevel(name)) total.set(name, toMilli(podLevel[name]!))
   addList(total, pod.spec?.overhead)
   return total
@@ -142,6 +142,9 @@ export interface PodRequests {
   /** With defaults where nothing is requested, so that many best-effort pods still count when nodes are scored. */
   readonly nonZeroCpuMilli: number
   readonly nonZeroMemoryBytes: number
+  /** As NodeResourcesFit scores the pod: upstream leaves out there what is asked for the pod as a whole. */
+  readonly scoredCpuMilli: number
+  readonly scoredMemoryBytes: number
 }
 
 export function requestsOf(pod: Pod): PodRequests {
@@ -149,10 +152,13 @@ export function requestsOf(pod: Pod): PodRequests {
   const podLevel = pod.spec?.resources?.requests
   const isPodLevelSet = podLevel !== undefined && Object.keys(podLevel).some(isPodLevel)
   const filled = podRequests(pod, { cpu: !isPodLevelSet || !sum.has('cpu'), memory: !isPodLevelSet || !sum.has('memory') })
+  const scored = isPodLevelSet ? podRequests(pod, { cpu: true, memory: true }, false) : filled
   return {
     requests: toResources(sum),
     nonZeroCpuMilli: filled.get('cpu') ?? 0,
     nonZeroMemoryBytes: Math.ceil((filled.get('memory') ?? 0) / 1000),
+    scoredCpuMilli: scored.get('cpu') ?? 0,
+    scoredMemoryBytes: Math.ceil((scored.get('memory') ?? 0) / 1000),
   }
 }
 
@@ -173,8 +179,8 @@ export function addResources(base: Resources, change: Resources, sign: 1 | -1): 
 }
 
 /** Text that tells requests from others: of equal ones filters and scores of resources are the same. */
-export function requestsKey({ requests, nonZeroCpuMilli, nonZeroMemoryBytes }: PodRequests): string {
-  let key = `${requests.cpuMilli} ${requests.memoryBytes} ${requests.ephemeralStorageBytes} ${nonZeroCpuMilli} ${nonZeroMemoryBytes}`
+export function requestsKey({ requests, scoredCpuMilli, scoredMemoryBytes }: PodRequests): string {
+  let key = `${requests.cpuMilli} ${requests.memoryBytes} ${requests.ephemeralStorageBytes} ${scoredCpuMilli} ${scoredMemoryBytes}`
   for (const [name, amount] of requests.scalars) key += ` ${name}=${amount}`
   return key
 }

@@ -4,6 +4,7 @@
  */
 import type { Volume } from '../../api/generated/core/v1.ts'
 import { definePlugin, impossible, insufficient } from '../framework.ts'
+import type { NodeInfo } from '../node-info.ts'
 import type { PodInfo } from '../pod-info.ts'
 
 const SAME_DISK = insufficient('node(s) had no available disk')
@@ -37,13 +38,23 @@ interface State {
   readonly disks: readonly Volume[]
   readonly claims: ReadonlySet<string>
   readonly namespace: string
-  /** How many pods use one of them. */
+  /** How many of them are in use. */
   users: number
 }
 
 const uses = ({ claims, namespace }: State, other: PodInfo): boolean =>
   other.namespace === namespace &&
   (other.pod.spec?.volumes?.some((volume) => claims.has(volume.persistentVolumeClaim?.claimName ?? '')) ?? false)
+
+function claimsInUse({ claims, namespace }: State, nodes: readonly NodeInfo[]): number {
+  const used = new Set<string>()
+  for (const node of nodes)
+    for (const { pod, namespace: where } of node.pods)
+      if (where === namespace)
+        for (const { persistentVolumeClaim } of pod.spec?.volumes ?? [])
+          if (persistentVolumeClaim && claims.has(persistentVolumeClaim.claimName)) used.add(persistentVolumeClaim.claimName)
+  return used.size
+}
 
 export const volumeRestrictions = definePlugin<State>({
   name: 'VolumeRestrictions',
@@ -58,7 +69,8 @@ export const volumeRestrictions = definePlugin<State>({
     const disks = pod.spec?.volumes?.filter(namesDisk) ?? []
     if (claims.size === 0 && disks.length === 0) return { skip: true }
     const state: State = { disks, claims, namespace, users: 0 }
-    if (claims.size > 0) for (const node of nodes) for (const other of node.pods) if (uses(state, other)) state.users++
+    // A claim that is in use has one user, as upstream counts; what pods leave is taken off for each.
+    if (claims.size > 0) state.users = claimsInUse(state, nodes)
     return { state }
   },
   filter({ disks, users }, _pod, node) {
