@@ -12,6 +12,28 @@ import { canonicalMicroTime, canonicalTime } from './time.ts'
 /** A value that its type cannot hold; the message is Go's: "json: cannot unmarshal string into Go struct field ...". */
 export class DecodeError extends Error {
   override readonly name = 'DecodeError'
+  /** What did not fit: the JSON kind of the value, and the Go type that it met. */
+  readonly mismatch: { readonly value: string; readonly type: string } | undefined
+
+  constructor(message: string, options: ErrorOptions & { readonly mismatch?: DecodeError['mismatch'] } = {}) {
+    super(message, options)
+    this.mismatch = options.mismatch
+  }
+}
+
+const GO_KINDS: Readonly<Record<string, string>> = { array: 'slice', object: 'map', number: 'int64' }
+
+/** The same in the words of the converter that upstream's strategic merges end in (runtime.FromUnstructured): without the place. */
+export function conversionFault({ message, mismatch }: DecodeError): string {
+  if (!mismatch) return message
+  const [value = ''] = mismatch.value.split(' ')
+  const kind = GO_KINDS[value] ?? value
+  const { type } = mismatch
+  if (type.startsWith('map[') || type.endsWith('ResourceList')) return `cannot restore map from ${kind}`
+  if (type.startsWith('[]')) return `cannot restore slice from ${kind}`
+  if (type.includes('.')) return `cannot restore struct from: ${kind}`
+  if (value === 'number' && type !== 'bool') return `cannot convert ${kind} to ${type}`
+  return `unrecognized type: ${type}`
 }
 
 export interface Decoded {
@@ -138,7 +160,7 @@ class Decoder {
 
   #mismatchError(value: string, type: string): DecodeError {
     const target = this.#fields.length > 0 ? `Go struct field ${goName(this.#struct)}.${this.#fields.join('.')}` : 'Go value'
-    return new DecodeError(`json: cannot unmarshal ${value} into ${target} of type ${type}`)
+    return new DecodeError(`json: cannot unmarshal ${value} into ${target} of type ${type}`, { mismatch: { value, type } })
   }
 
   #field(value: Json | undefined, field: Field): unknown {

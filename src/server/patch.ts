@@ -3,7 +3,7 @@
  * had been sent whole. Server-side apply goes its own way (apply/apply-patch.ts).
  */
 import type { ApiResponse } from '../api/exchange.ts'
-import { strictDecodingMessage } from '../api/decode.ts'
+import { conversionFault, DecodeError, strictDecodingMessage } from '../api/decode.ts'
 import { applyJsonPatch } from '../api/json-patch.ts'
 import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
@@ -75,7 +75,9 @@ export function patcher(call: ResourceCall, expected: ExpectedKind): Apply {
     const fault = isStrategic || call.served.custom ? undefined : patchedKindFault(patched, expected)
     if (fault !== undefined) throw badPatch(read.shown(patched), fault)
     const named = { ...patched, apiVersion: expected.apiVersion, kind: expected.kind }
-    const decoded = decodePatched(named, rules, (why) => badPatch(read!.shown(patched), why))
+    const decoded = decodePatched(named, rules, (fault) =>
+      badPatch(read!.shown(patched), isStrategic ? conversionFault(fault) : fault.message),
+    )
     const strict = [...read.strict, ...decoded.strict]
     const validation = fieldValidation(call.request.query)
     if (strict.length > 0 && validation === 'Strict') throw badPatch(read.shown(patched), strictDecodingMessage(strict))
@@ -151,12 +153,12 @@ function patchBody(call: ResourceCall, contentType: string): { readonly value: J
   throw badRequest(`${prefixOf(contentType)}unexpected end of JSON input`)
 }
 
-function decodePatched(named: KubeObject, rules: KindRules, told: (why: string) => Error): Decoded {
+function decodePatched(named: KubeObject, rules: KindRules, told: (fault: DecodeError) => Error): Decoded {
   try {
     return rules.decode(named)
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
-    throw told(error.message)
+    if (!(error instanceof DecodeError)) throw error
+    throw told(error)
   }
 }
 

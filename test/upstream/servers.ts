@@ -2,10 +2,11 @@
  * Upstream's kube-apiserver and proa's, side by side and without controllers: whatever is stored was written by the test. Each is
  * started once a process.
  */
+import { readFileSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { after } from 'node:test'
 import { apiServerPrograms, startApiServer, writeApiServerFiles } from '../../upstream/api-server.ts'
-import { parseEndpoint, readEndpoint, type Endpoint } from '../../upstream/endpoint.ts'
+import { parseEndpoint, type Endpoint } from '../../upstream/endpoint.ts'
 import { freePort, Group } from '../../upstream/processes.ts'
 import { builtPrograms } from '../../upstream/programs.ts'
 import { untilReady } from '../../upstream/ready.ts'
@@ -15,6 +16,8 @@ import { ask, type Answer, type Question } from './exchange.ts'
 export interface Server {
   readonly name: 'upstream' | 'proa'
   ask(question: Question): Promise<Answer>
+  /** Its administrator's, as text. */
+  readonly kubeconfig: string
 }
 
 export interface Servers {
@@ -37,14 +40,15 @@ export function noUpstream(): string | false {
   return 'missing' in built && `upstream's programs are not built: ${built.missing.join(', ')} (npm run bench builds them)`
 }
 
-function server(name: Server['name'], endpoint: Endpoint): Server {
+function server(name: Server['name'], kubeconfig: string): Server {
+  const endpoint: Endpoint = parseEndpoint(kubeconfig)
   const agent = new Agent({ keepAlive: true })
   closing.push(async () => agent.destroy())
-  return { name, ask: (question) => ask(endpoint, agent, question) }
+  return { name, kubeconfig, ask: (question) => ask(endpoint, agent, question) }
 }
 
 async function startUpstream(): Promise<Server> {
-  if (running) return server('upstream', readEndpoint(running))
+  if (running) return server('upstream', readFileSync(running, 'utf8'))
   const programs = builtPrograms(apiServerPrograms)
   if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')}`)
   const group = new Group()
@@ -53,13 +57,13 @@ async function startUpstream(): Promise<Server> {
   const files = await writeApiServerFiles(group.directory, port)
   await startApiServer(group, programs, files, port)
   await untilReady(group, files.kubeconfig, performance.now())
-  return server('upstream', readEndpoint(files.kubeconfig))
+  return server('upstream', readFileSync(files.kubeconfig, 'utf8'))
 }
 
 async function startProa(): Promise<Server> {
   const { kubeconfig, stop } = await startLoneServer()
   closing.push(stop)
-  return server('proa', parseEndpoint(kubeconfig))
+  return server('proa', kubeconfig)
 }
 
 let started: Promise<Servers> | undefined
