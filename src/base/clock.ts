@@ -13,8 +13,17 @@ export interface Clock {
 
 /** The wall time as the API writes it (RFC 3339, whole seconds): metav1.Time. */
 export function timestamp(clock: Clock): string {
-  return `${new Date(clock.now()).toISOString().slice(0, 19)}Z`
+  const second = Math.floor(clock.now() / 1000)
+  if (second !== lastSecond) {
+    lastSecond = second
+    lastText = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`
+  }
+  return lastText
 }
+
+/** Thousands of timestamps a second are the same text. */
+let lastSecond = Number.NaN
+let lastText = ''
 
 /** The wall time with microseconds, as metav1.MicroTime is written. */
 export function microTimestamp(clock: Clock): string {

@@ -62,8 +62,13 @@ function quoted(text: string): string {
   return `"${Array.from(text, escape).join('')}"`
 }
 
+/** Nearly all names are of this form; each write checks all of its object's. */
+const PLAIN = /^[\x20-\x7e]{0,128}$/
+const NONE: readonly FieldError[] = []
+
 /** What is wrong with the name of a manager. */
 export function managerFaults(manager: string, field: string): readonly FieldError[] {
+  if (PLAIN.test(manager)) return NONE
   const faults: FieldError[] = []
   if (bytesOf(manager) > MAX_LENGTH)
     faults.push({ type: 'FieldValueTooLong', field, detail: `Too long: may not be more than ${MAX_LENGTH} bytes` })
