@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { get } from 'node:https'
 import { test } from 'node:test'
 import { Cluster, defineSchedulerPlugin, impossible } from '../src/cluster/index.ts'
+import { parseEndpoint } from '../upstream/endpoint.ts'
 
 const head = { apiVersion: 'kubescheduler.config.k8s.io/v1', kind: 'KubeSchedulerConfiguration' }
 
@@ -28,6 +30,18 @@ const whyNot = async (cluster: Cluster, name: string): Promise<string | undefine
     (found) => found?.status?.conditions?.some(isRefused) ?? false,
   )
   return refused?.status?.conditions?.find(isRefused)?.message
+}
+
+async function metricsOf(cluster: Cluster): Promise<string> {
+  const endpoint = parseEndpoint(await cluster.kubeconfig())
+  return new Promise((resolve, reject) => {
+    const request = get({ ...endpoint, path: '/metrics' }, async (response) => {
+      let text = ''
+      for await (const chunk of response) text += String(chunk)
+      resolve(text)
+    })
+    request.once('error', reject)
+  })
 }
 
 test("a user's own plugin filters, scores, reserves and lets pods wait", async () => {
@@ -243,4 +257,22 @@ test('devices are found for claims, written into them, and not given twice', asy
   // With the pod its claim is free for others: the controller takes the reservation away, and deallocates what nobody has reserved.
   await cluster.client.delete('v1/Pod', { namespace: 'default', name: 'a' }, { gracePeriodSeconds: 0 })
   assert.equal(await nodeOf(cluster, 'b'), 'node-2')
+})
+
+test('what the scheduler counts has upstream names', async () => {
+  await using cluster = await Cluster.start({ nodes: 2 })
+  await cluster.apply([pod('a'), pod('b', { nodeSelector: { no: 'where' } })])
+  await nodeOf(cluster, 'a')
+  await whyNot(cluster, 'b')
+  const text = await metricsOf(cluster)
+  for (const line of [
+    'scheduler_schedule_attempts_total{result="scheduled",profile="default-scheduler"} 1',
+    'scheduler_schedule_attempts_total{result="unschedulable",profile="default-scheduler"} 1',
+    'scheduler_pending_pods{queue="unschedulable"} 1',
+    'scheduler_unschedulable_pods{plugin="NodeAffinity",profile="default-scheduler"} 1',
+    'scheduler_pod_scheduling_attempts_bucket{le="1"} 1',
+    'scheduler_cache_size{type="nodes"} 2',
+    'scheduler_queue_incoming_pods_total{queue="active",event="UnschedulablePodAdd"} 2',
+  ])
+    assert.ok(text.includes(line), `${line} is not in\n${text.match(/^scheduler_.*$/gm)?.join('\n')}`)
 })

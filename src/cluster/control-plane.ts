@@ -10,6 +10,7 @@ import { builtInControllers } from '../controllers/index.ts'
 import { createControllerMetrics } from '../controllers/metrics.ts'
 import { runControllers } from '../controllers/run.ts'
 import { legacyClaims } from '../server/authentication/legacy-tokens.ts'
+import { createSchedulerMetrics } from '../scheduler/metrics.ts'
 import { Histogram } from '../server/metrics.ts'
 import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
 import { signRequest, type KeyPair } from './certificates.ts'
@@ -44,7 +45,9 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
   const metrics = createControllerMetrics(runtime.clock, (buckets) => new Histogram(buckets))
-  for (const { name, help, type, read } of metrics.families) api.server.core.metrics.expose(name, help, type, read)
+  const schedulerMetrics = createSchedulerMetrics((buckets) => new Histogram(buckets))
+  for (const { name, help, type, read } of [...metrics.families, ...schedulerMetrics.families])
+    api.server.core.metrics.expose(name, help, type, read)
   const { rootCa, podCidr, tokenSigner } = options
   /** Made anew for each term: some remember what they saw. */
   const createControllers = () =>
@@ -70,7 +73,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
         : runWhenLeading(runtime, client(user), { namespace: 'kube-system', name, identity: options.candidate }, signal, work),
   })
   lifecycle.start(whenLeading(identities.controllerManager, 'kube-controller-manager', runAll))
-  const newScheduler = () => createScheduler(runtime, client(identities.scheduler), informers, options.scheduler)
+  const newScheduler = () => createScheduler(runtime, client(identities.scheduler), informers, options.scheduler, schedulerMetrics)
   // The first one at once: what is wrong with its configuration is to be told now.
   let ready: ReturnType<typeof newScheduler> | undefined = newScheduler()
   const runScheduler = (signal: AbortSignal): Promise<void> => {

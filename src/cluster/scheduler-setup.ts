@@ -8,6 +8,7 @@ import { API_VERSION, readConfiguration } from '../scheduler/config/configuratio
 import type { PluginFactory } from '../scheduler/config/configuration.ts'
 import type { ExtenderConfig, ExtenderTls } from '../scheduler/extender-config.ts'
 import type { AskExtender } from '../scheduler/extender.ts'
+import type { SchedulerMetrics } from '../scheduler/metrics.ts'
 import { runScheduler } from '../scheduler/scheduler.ts'
 import { createOutgoing } from '../server/http/outgoing.ts'
 import type { Outgoing, OutgoingTls } from '../server/outgoing.ts'
@@ -102,6 +103,7 @@ export function createScheduler(
   client: Client,
   informers: Informers,
   setup: SchedulerSetup = {},
+  metrics?: SchedulerMetrics,
 ): { run(signal: AbortSignal): Promise<void> } {
   const fallback = { apiVersion: API_VERSION, kind: 'KubeSchedulerConfiguration' }
   const { plugins } = setup
@@ -120,6 +122,7 @@ export function createScheduler(
         recorders,
         profiles,
         backOff,
+        ...(metrics ? { metrics } : {}),
         ...(extenders.length > 0 ? { extenders: { configs: extenders, ask } } : {}),
       }
       await runScheduler(runtime, client, options, signal)

@@ -31,7 +31,23 @@ export interface BackOff {
 
 const DEFAULT_BACK_OFF: BackOff = { initialMs: 1_000, maximumMs: 10_000 }
 
+/** Told where pods go, and what brought them there: an event, or what is not one. */
+export interface QueueObserver {
+  entered(queue: 'active' | 'backoff' | 'unschedulable', cause: Cause): void
+}
+
+export type Cause =
+  | ClusterEvent
+  | 'UnschedulablePodAdd'
+  | 'UnschedulablePodUpdate'
+  | 'ScheduleAttemptFailure'
+  | 'BackoffComplete'
+  | 'PopFromBackoffQ'
+  | 'UnschedulableTimeout'
+  | 'ForceActivate'
+
 export interface QueueOptions {
+  readonly observer?: QueueObserver | undefined
   readonly backOff?: BackOff | undefined
   /** For plugins that say whether a pod may be tried at all. */
   readonly view?: ClusterView
@@ -42,6 +58,9 @@ export interface QueuedPod {
   /** Since when it waits in its present place; decides among equal priorities. */
   readonly timestampMs: number
   readonly sequence: number
+  /** When it came, and how often it has been tried since. */
+  readonly addedMs: number
+  attempts: number
   /** How often no node was found. */
   readonly unschedulableCount: number
   /** How often in a row something broke. */
@@ -70,6 +89,8 @@ export interface SchedulingQueue {
     readonly gated: number
     readonly inFlight: number
   }
+  /** How many waiting pods each plugin has rejected: labels of plugin and profile. */
+  rejections(): ReadonlyMap<string, number>
   add(pod: Pod): void
   /** The pod changed while it waited. */
   update(pod: Pod): void
@@ -124,7 +145,7 @@ const isWorthFor = (plugin: Plugin | undefined, pod: PodInfo, event: ClusterEven
 export function createSchedulingQueue(
   clock: Clock,
   profiles: ReadonlyMap<string, Profile>,
-  { backOff: backOffTimes = DEFAULT_BACK_OFF, view = emptyView }: QueueOptions = {},
+  { backOff: backOffTimes = DEFAULT_BACK_OFF, view = emptyView, observer }: QueueOptions = {},
 ): SchedulingQueue {
   const sortPlugin = profiles.values().next().value?.points.queueSort[0]
   /** The profile's order; pods that it does not tell apart in the order of their coming. */
@@ -169,20 +190,23 @@ export function createSchedulingQueue(
   }
 
   /** Puts the pod where it belongs now; it must be nowhere. */
-  function place(entry: QueuedPod, wanted: 'active' | 'unschedulable'): void {
+  function place(entry: QueuedPod, wanted: 'active' | 'unschedulable', cause: Cause): void {
     const checked = wanted === 'active' ? gate(entry) : entry
     pods.set(checked.info.uid, checked)
     if (checked.gatedBy !== undefined || wanted === 'unschedulable') {
       checked.place = 'unschedulable'
       unschedulable.add(checked)
+      observer?.entered('unschedulable', cause)
       return
     }
     if (checked.backOffEndsMs > clock.now()) {
       checked.place = 'back-off'
       backOffOf(checked).push(checked)
+      observer?.entered('backoff', cause)
     } else {
       checked.place = 'active'
       active.push(checked)
+      observer?.entered('active', cause)
     }
     wake?.()
   }
@@ -211,7 +235,7 @@ export function createSchedulingQueue(
     const verdict = worth(entry, event)
     if (verdict === 'no') return
     takeOut(entry)
-    place(verdict === 'at once' ? { ...entry, place: 'gone', backOffEndsMs: 0 } : requeued(entry), 'active')
+    place(verdict === 'at once' ? { ...entry, place: 'gone', backOffEndsMs: 0 } : requeued(entry), 'active', event)
   }
 
   function flushBackOff(now: number): void {
@@ -220,6 +244,7 @@ export function createSchedulingQueue(
         heap.pop()
         entry.place = 'active'
         active.push(entry)
+        observer?.entered('active', 'BackoffComplete')
       }
     }
   }
@@ -229,14 +254,19 @@ export function createSchedulingQueue(
       if (entry.gatedBy !== undefined) continue
       if (now - entry.timestampMs < MAXIMUM_UNSCHEDULABLE_MS) return
       takeOut(entry)
-      place(requeued(entry), 'active')
+      place(requeued(entry), 'active', 'UnschedulableTimeout')
     }
   }
 
   function tryPop(): QueuedPod | undefined {
     flushBackOff(clock.now())
-    const entry = active.pop() ?? backOff.pop()
-    if (!entry) return undefined
+    let entry = active.pop()
+    if (!entry) {
+      entry = backOff.pop()
+      if (!entry) return undefined
+      observer?.entered('active', 'PopFromBackoffQ')
+    }
+    entry.attempts++
     entry.place = 'in-flight'
     inFlight.add(entry)
     readFrom.set(entry, firstRemembered + remembered.length)
@@ -278,6 +308,15 @@ export function createSchedulingQueue(
         inFlight: inFlight.size,
       }
     },
+    rejections() {
+      const counts = new Map<string, number>()
+      for (const { info, rejectedBy, pendingFor } of unschedulable)
+        for (const plugin of [...rejectedBy, ...pendingFor]) {
+          const labels = `plugin="${plugin}",profile="${info.pod.spec?.schedulerName}"`
+          counts.set(labels, (counts.get(labels) ?? 0) + 1)
+        }
+      return counts
+    },
     add(pod) {
       const info = podInfoOf(pod)
       const known = pods.get(info.uid)
@@ -293,9 +332,12 @@ export function createSchedulingQueue(
           pendingFor: NO_NAMES,
           gatedBy: undefined,
           backOffEndsMs: 0,
+          addedMs: clock.now(),
+          attempts: 0,
           place: 'gone',
         },
         'active',
+        'UnschedulablePodAdd',
       )
     },
     update(pod) {
@@ -313,7 +355,7 @@ export function createSchedulingQueue(
       }
       if (entry.gatedBy !== undefined) {
         takeOut(entry)
-        place(requeued(entry), 'active')
+        place(requeued(entry), 'active', 'UnschedulablePodUpdate')
         return
       }
       for (const event of events) if (entry.place === 'unschedulable') requeueIfWorth(entry, event)
@@ -367,14 +409,16 @@ export function createSchedulingQueue(
         rejectedBy: failure.rejectedBy,
         pendingFor: failure.pendingFor,
         gatedBy: undefined,
+        addedMs: entry.addedMs,
+        attempts: entry.attempts,
         backOffEndsMs: now + backOffMs(errorCount > 0 ? errorCount : unschedulableCount),
         place: 'gone',
       }
       // An error says nothing of what would help: it is retried by time alone.
-      if (failure.isError) return place(back, 'active')
+      if (failure.isError) return place(back, 'active', 'ScheduleAttemptFailure')
       const isWorth =
         missed === undefined || missed.some(({ event, isConcerned }) => (isConcerned?.(back.info) ?? true) && worth(back, event) !== 'no')
-      place(back, isWorth ? 'active' : 'unschedulable')
+      place(back, isWorth ? 'active' : 'unschedulable', 'ScheduleAttemptFailure')
     },
     happened(event, isConcerned) {
       if (inFlight.size > 0) {
@@ -395,7 +439,7 @@ export function createSchedulingQueue(
       const entry = pods.get(uid)
       if (entry?.place !== 'unschedulable') return
       takeOut(entry)
-      place({ ...entry, place: 'gone', backOffEndsMs: 0 }, 'active')
+      place({ ...entry, place: 'gone', backOffEndsMs: 0 }, 'active', 'ForceActivate')
     },
     gateOf: (uid) => gates.get(uid),
   }

@@ -22,6 +22,7 @@ import type { ExtenderConfig } from './extender-config.ts'
 import { bindingExtender, createExtenders, scheduleWithExtenders } from './extender.ts'
 import type { AskExtender } from './extender.ts'
 import { createLimiter } from './limiter.ts'
+import type { AttemptResult, SchedulerMetrics } from './metrics.ts'
 import { patchPodStatus } from './pod-condition.ts'
 import type { StatusChange } from './pod-condition.ts'
 import type { PodInfo } from './pod-info.ts'
@@ -42,6 +43,7 @@ export interface SchedulerOptions {
   /** Default: the default profile alone. Pods of other schedulerNames are left alone. */
   readonly profiles?: readonly Profile[]
   readonly backOff?: BackOff
+  readonly metrics?: SchedulerMetrics
   readonly extenders?: { readonly configs: readonly ExtenderConfig[]; readonly ask: AskExtender }
 }
 
@@ -66,15 +68,18 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 export async function runScheduler(runtime: Runtime, client: Client, options: SchedulerOptions, signal: AbortSignal): Promise<void> {
   const { clock, random } = runtime
   const log = runtime.log.with({ component: 'scheduler' })
-  const { informers, events } = options
+  const { informers, events, metrics } = options
   const profiles = new Map((options.profiles ?? [createDefaultProfile()]).map((profile) => [profile.schedulerName, profile]))
   const pods = informers.of('v1/Pod')
   const view = clusterViewOf(informers)
   const state = createClusterState(view)
-  const queue = createSchedulingQueue(clock, profiles, { backOff: options.backOff, view })
+  const queue = createSchedulingQueue(clock, profiles, { backOff: options.backOff, view, observer: metrics?.queue })
+  metrics?.watch(state, queue)
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
   const memory = createDecisionMemory()
+  /** When the attempts under way began. */
+  const begun = new WeakMap<QueuedPod, number>()
   const extenders = options.extenders ? createExtenders(options.extenders.configs, options.extenders.ask, signal) : []
   let start = 0
   let sweep: (() => void) | undefined
@@ -102,8 +107,15 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     })
   }
 
+  function ended(entry: QueuedPod, result: AttemptResult): void {
+    const seconds = (clock.monotonic() - (begun.get(entry) ?? clock.monotonic())) / 1_000
+    metrics?.attempted(entry.info.pod.spec?.schedulerName ?? '', result, seconds)
+    if (result === 'scheduled') metrics?.bound(entry.attempts, (clock.now() - entry.addedMs) / 1_000)
+  }
+
   /** Gives the pod back to the queue and tells why, unless it is gone or has found a node without us. */
   function failed(entry: QueuedPod, failure: Failure, message: string, nominatedNodeName?: string | null): void {
+    ended(entry, failure.isError ? 'error' : 'unschedulable')
     const current = stillWaiting(entry.info)
     if (!current) return queue.done(entry)
     queue.giveBack(entry, current, failure)
@@ -167,6 +179,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     }
     state.bound(info.uid, clock.now() + CONFIRMATION_MS)
     scheduleSweep()
+    ended(entry, 'scheduled')
     queue.done(entry)
     log.debug('pod bound', { pod: info.key, node: nodeName })
     record(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${nodeName}`)
@@ -175,6 +188,8 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   function rejected(entry: QueuedPod, decision: Extract<Decision, { kind: 'none' }>): void {
     const { info } = entry
     const { preemption, rejectedBy, pendingFor } = decision
+    if ((profiles.get(info.pod.spec?.schedulerName ?? '')?.points.postFilter.length ?? 0) > 0)
+      metrics?.preempted(preemption?.victims.length ?? 0)
     if (preemption) {
       state.nominate(info, preemption.nominate)
       const { nominate: node, victims } = preemption
@@ -215,6 +230,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       log.error('scheduling failed', { pod: info.key, error })
       failed(entry, ERROR, textOf(error), null)
     }
+    begun.set(entry, clock.monotonic())
     try {
       const searching = { start, nominatedNode: state.nominationOf(info.uid), memory }
       if (extenders.length > 0)
@@ -231,6 +247,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   function settle(entry: QueuedPod, profile: Profile, decision: Decision): void {
     const { info } = entry
     start = decision.nextStart
+    metrics?.decided((clock.monotonic() - begun.get(entry)!) / 1_000)
     if (decision.kind === 'none') return rejected(entry, decision)
     const { nodeName } = decision
     state.assume(info, nodeName)

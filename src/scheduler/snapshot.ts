@@ -52,6 +52,7 @@ export interface ClusterState {
   /** The pod as it counts on its node. */
   placed(uid: string): PodInfo | undefined
   readonly hasAssumed: boolean
+  readonly sizes: { readonly nodes: number; readonly pods: number; readonly assumed: number }
   /** Assumed pods whose confirmation is overdue. */
   overdue(now: number): readonly PodInfo[]
   nominate(info: PodInfo, nodeName: string): void
@@ -227,6 +228,9 @@ export function createClusterState(view: ClusterView): ClusterState {
     placed: (uid) => placements.get(uid)?.info,
     get hasAssumed() {
       return assumed.size > 0
+    },
+    get sizes() {
+      return { nodes: nodes.length, pods: placements.size, assumed: assumed.size }
     },
     overdue(now) {
       const found: PodInfo[] = []
