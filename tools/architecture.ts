@@ -43,7 +43,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   controllers: { purpose: 'a folder a control loop', imports: ['base', 'api', 'client'] },
   scheduler: { purpose: 'queue, snapshot, framework, plugins', imports: ['base', 'api', 'cel', 'client'] },
   node: { purpose: 'the node agent over the interfaces it declares; simulated runtime', imports: ['base', 'api', 'client'] },
-  'node/http': { purpose: "the node's own HTTPS API", imports: ['base', 'api', 'node', 'streaming'], isAdapter: true },
+  'node/http': { purpose: "the node's own HTTPS API", imports: ['base', 'api', 'client', 'node', 'streaming'], isAdapter: true },
   'node/cri': {
     purpose: 'containerd by CRI',
     imports: ['base', 'api', 'node', 'streaming'],

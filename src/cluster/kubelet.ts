@@ -17,7 +17,7 @@ const KUBELET_PORT = 10250
 export async function startKubelet(
   runtime: Runtime,
   lifecycle: Lifecycle,
-  { pods }: NodeSources,
+  { pods, client }: NodeSources,
   { layout, cluster, kubelet }: RealNodeOptions,
   agent: () => NodeAgent,
   host: Host,
@@ -34,6 +34,7 @@ export async function startKubelet(
     pods: () => [...pods.cache.values()].filter(({ spec }) => spec?.nodeName === layout.name),
     host: '0.0.0.0',
     clients: [KUBELET_CLIENT],
+    client,
     logsDirectory,
     nodeName: layout.name,
     configuration: {

@@ -1,21 +1,21 @@
 /**
  * The node's own API, as upstream's kubelet has it: how the API server reaches a node that is not in its process, and what
- * nodes/NAME/proxy leads to. Over TLS; every request must come over a connection with a certificate of the cluster's authority and of
- * a name that is let in, health checks too. One such name is the API server's: what it asks has been authorised there.
+ * nodes/NAME/proxy leads to. Over TLS; who is let in to what is decided by kubelet-access.ts, for health checks too.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import type { Pod } from '../../api/generated/core/v1.ts'
 import type { NodeService } from '../../api/node-service.ts'
 import { isApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
+import type { Client } from '../../client/client.ts'
 import type { Counters } from '../counters.ts'
 import type { MachineFacts } from '../host.ts'
 import { summarize } from '../summary.ts'
 import type { UsageMeter } from '../usage.ts'
+import { createKubeletAccess, type KubeletAccess } from './kubelet-access.ts'
 import { serveLogFile } from './log-files.ts'
 import { containerLogs } from './container-logs.ts'
 import { serveStream } from './kubelet-streams.ts'
@@ -34,8 +34,10 @@ export interface KubeletServerOptions {
   readonly cert: string
   /** PEM of the authority whose client certificates count. */
   readonly clientCa: string
-  /** The common names of clients that are let in. */
+  /** The common names of clients that are let in to everything. */
   readonly clients: readonly string[]
+  /** As the node: asked who others are and what they may. Absent: nobody else is let in. */
+  readonly client?: Client
   /** As `service`. */
   meter(): Pick<UsageMeter, 'measure'>
   counters(): Counters
@@ -63,6 +65,7 @@ const METRICS = 'text/plain; version=0.0.4; charset=utf-8'
 
 export async function createKubeletServer(runtime: Runtime, options: KubeletServerOptions): Promise<KubeletServer> {
   const { key, cert, clientCa } = options
+  const access = createKubeletAccess(runtime, options)
   const server = createServer({
     key,
     cert,
@@ -81,7 +84,7 @@ export async function createKubeletServer(runtime: Runtime, options: KubeletServ
   const upgraded = new Set<Duplex>()
 
   server.on('request', (request, response) => {
-    answer(options, request, response).catch((error: unknown) => {
+    answer(options, access, request, response).catch((error: unknown) => {
       if (response.headersSent) return void response.destroy()
       const code = isApiError(error) ? error.code : 500
       if (!isApiError(error)) runtime.log.error('a request to the node failed', { path: pathOf(request), error: String(error) })
@@ -92,8 +95,9 @@ export async function createKubeletServer(runtime: Runtime, options: KubeletServ
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
     socket.on('error', () => socket.destroy())
-    const refused = refusalOf(options, request)
-    const served = refused ? refuse(socket, refused.code, refused.text) : upgrade(options, request, socket, head)
+    const served = access
+      .refusalOf(request)
+      .then((refused) => (refused ? refuse(socket, refused.code, refused.text) : upgrade(options, request, socket, head)))
     served.catch((error: unknown) => {
       runtime.log.warn('an upgraded connection to the node failed', { path: pathOf(request), error: String(error) })
       socket.destroy()
@@ -120,21 +124,13 @@ export async function createKubeletServer(runtime: Runtime, options: KubeletServ
 
 const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0]!
 
-/** Who may not come in, and why. */
-function refusalOf(
-  { clients }: KubeletServerOptions,
+async function answer(
+  options: KubeletServerOptions,
+  access: KubeletAccess,
   request: IncomingMessage,
-): { readonly code: number; readonly text: string } | undefined {
-  const socket = request.socket as TLSSocket
-  const name = socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined
-  if (typeof name !== 'string') return { code: 401, text: 'Unauthorized' }
-  if (clients.includes(name)) return undefined
-  const verb = request.method === 'GET' || request.method === 'HEAD' ? 'get' : 'create'
-  return { code: 403, text: `Forbidden (user=${name}, verb=${verb}, resource=nodes, subresource(s)=[proxy])\n` }
-}
-
-async function answer(options: KubeletServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const refused = refusalOf(options, request)
+  response: ServerResponse,
+): Promise<void> {
+  const refused = await access.refusalOf(request)
   if (refused) return sendText(response, refused.code, refused.text)
   const [, first = '', ...rest] = decodePath(pathOf(request)).split('/')
   if (request.method !== 'GET' && request.method !== 'HEAD') return sendText(response, 405, '405: Method Not Allowed')

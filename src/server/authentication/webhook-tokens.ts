@@ -4,7 +4,7 @@
  */
 import type { UserInfo } from '../../api/exchange.ts'
 import type { Clock } from '../../base/clock.ts'
-import { ExpiringCache } from '../expiring-cache.ts'
+import { ExpiringCache } from '../../base/expiring-cache.ts'
 import type { AskReview } from '../review-client.ts'
 import type { TokenAnswer, TokenAuthenticator } from './authenticator.ts'
 import type { Digest } from './static-tokens.ts'

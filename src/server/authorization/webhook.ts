@@ -5,7 +5,7 @@
 import { parseFieldSelector, parseLabelRequirements, type LabelOperator } from '../../api/selectors.ts'
 import { isApiError } from '../../api/status.ts'
 import type { Clock } from '../../base/clock.ts'
-import { ExpiringCache } from '../expiring-cache.ts'
+import { ExpiringCache } from '../../base/expiring-cache.ts'
 import type { AskReview } from '../review-client.ts'
 import { ALLOWED, NO_OPINION, type Attributes, type Authorizer, type Verdict } from './authorizer.ts'
 import type { WebhookSettings } from './configuration.ts'

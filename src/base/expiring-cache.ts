@@ -1,5 +1,5 @@
 /** Answers that count for a while; of many, those asked for longest ago go. Questions under way are asked once. */
-import type { Clock } from '../base/clock.ts'
+import type { Clock } from './clock.ts'
 
 export class ExpiringCache<T> {
   readonly #clock: Clock
