@@ -41,7 +41,10 @@ const SAFE_SYSCTLS: ReadonlyMap<string, 'network' | 'IPC'> = new Map([
   ['net.ipv4.tcp_wmem', 'network'],
 ])
 
-const rejected = (reason: string, message: string): Rejection => ({ reason, message: `Pod was rejected: ${message}` })
+/** Of the status' message alone: events say only what follows. */
+export const REJECTED_PREFIX = 'Pod was rejected: '
+
+const rejected = (reason: string, message: string): Rejection => ({ reason, message: `${REJECTED_PREFIX}${message}` })
 
 const lack = (name: string, requested: number, used: number, capacity: number): Rejection | undefined =>
   requested > 0 && requested + used > capacity

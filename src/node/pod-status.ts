@@ -9,6 +9,7 @@ import { NODE_CONDITIONS, podConditions } from './pod-conditions.ts'
 import { isTerminalPhase, phaseOf } from './pod-phase.ts'
 import { planSandbox } from './pod-plan.ts'
 import { qosClass } from './resources.ts'
+import { isSidecar } from './restart-policy.ts'
 
 export interface PodStatusInput extends StatusInput {
   readonly hostIPs: readonly string[]
@@ -18,6 +19,8 @@ export interface PodStatusInput extends StatusInput {
   readonly now: string
   /** Nothing will be started any more. */
   readonly isTerminal: boolean
+  /** The node never took it up: there is nothing to tell of containers. */
+  readonly isRejected: boolean
   readonly resize: { readonly problem: string } | undefined
   /** The node decided that the pod failed (deadline, admission). */
   readonly failure?: { readonly reason: string; readonly message: string; readonly disruption?: string } | undefined
@@ -31,10 +34,14 @@ const isOwn = ({ type, reason }: PodCondition): boolean => NODE_CONDITIONS.has(t
 
 export function podStatus(input: PodStatusInput): PodStatus {
   const { pod, observed, previous } = input
+  if (input.isRejected) return rejectedStatus(input)
   const spec = pod.spec!
-  const end = (status: ApiContainerStatus) => (input.isTerminal ? asEnded(status) : status)
-  const regular = containerStatuses(input, spec.containers ?? [], previous.containerStatuses, 'regular').map(end)
-  const init = containerStatuses(input, spec.initContainers ?? [], previous.initContainerStatuses, 'init').map(end)
+  const initNow = containerStatuses(input, spec.initContainers ?? [], previous.initContainerStatuses, 'init')
+  const regularNow = containerStatuses(input, spec.containers ?? [], previous.containerStatuses, 'regular')
+  // What has never begun still waits when all is over.
+  const lastBegun = Math.max(initNow.findLastIndex(hasBegun), 0)
+  const init = input.isTerminal ? initNow.map((status, index) => (index <= lastBegun ? asEnded(status) : status)) : initNow
+  const regular = input.isTerminal && wasInitialized(pod, initNow, regularNow) ? regularNow.map(asEnded) : regularNow
   const ephemeral = containerStatuses(input, spec.ephemeralContainers ?? [], previous.ephemeralContainerStatuses, 'ephemeral')
   const hasRegularStarted = (spec.containers ?? []).some(
     ({ name }) => newestContainer(observed, name)?.state === 'RUNNING' || newestContainer(observed, name)?.state === 'CREATED',
@@ -77,13 +84,38 @@ export function podStatus(input: PodStatusInput): PodStatus {
   }
 }
 
-/** Once all is over nothing waits any more: what never ran, or of which nothing is known, is said to have ended. */
+/** As upstream's kubelet leaves a pod that it does not admit. */
+function rejectedStatus({ pod, failure, startTime }: PodStatusInput): PodStatus {
+  const { conditions, startTime: known, reason, message } = pod.status ?? {}
+  const generation = pod.metadata?.generation
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    phase: 'Failed',
+    ...(conditions ? { conditions } : {}),
+    ...(failure
+      ? { reason: failure.reason, message: failure.message }
+      : { ...(reason ? { reason } : {}), ...(message ? { message } : {}) }),
+    startTime: known ?? startTime,
+    qosClass: pod.status?.qosClass ?? qosClass(pod),
+  }
+}
+
+const hasBegun = ({ state, lastState }: ApiContainerStatus): boolean => !state?.waiting || lastState?.terminated !== undefined
+
+/** Whether the pod's own containers were ever due. */
+function wasInitialized(pod: Pod, init: readonly ApiContainerStatus[], regular: readonly ApiContainerStatus[]): boolean {
+  const last = pod.spec?.initContainers?.at(-1)
+  if (!last || regular.some(hasBegun)) return true
+  const status = init.at(-1)
+  if (isSidecar(last)) return status?.state?.running !== undefined && status.started === true
+  return status?.state?.terminated?.exitCode === 0 || status?.lastState?.terminated?.exitCode === 0
+}
+
+/** Once all is over nothing waits any more: of what nothing is known is said to have ended badly. */
 function asEnded(status: ApiContainerStatus): ApiContainerStatus {
   if (status.state?.terminated) return status
   const message = 'The container could not be located when the pod was terminated'
-  const finishedAt = '1970-01-01T00:00:00Z'
-  const terminated = { exitCode: 137, reason: 'ContainerStatusUnknown', message, startedAt: finishedAt, finishedAt }
-  return { ...status, state: { terminated }, ready: false, started: false }
+  return { ...status, state: { terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message } }, ready: false, started: false }
 }
 
 function podIPs({ pod, observed, hostIPs, previous }: PodStatusInput): readonly string[] {

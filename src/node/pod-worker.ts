@@ -14,7 +14,7 @@
 import type { Pod, PodStatus, ResourceRequirements } from '../api/generated/core/v1.ts'
 import { isApiError } from '../api/status.ts'
 import { sleep, timestamp } from '../base/clock.ts'
-import type { Rejection } from './admission.ts'
+import { REJECTED_PREFIX, type Rejection } from './admission.ts'
 import { raiseBackOff, type BackOff } from './back-off.ts'
 import type { RuntimeEvent } from './container-runtime.ts'
 import { identityOf, podCgroup, podDirectory, podLogDirectory, podSecretDirectory } from './identity.ts'
@@ -128,7 +128,8 @@ export function createPodWorker(
   let isFinished = false
   let isClean = false
   let failure: (Rejection & Partial<Eviction>) | undefined = rejection
-  if (rejection) events.pod('Warning', rejection.reason, rejection.message)
+  if (rejection) events.pod('Warning', rejection.reason, rejection.message.replace(REJECTED_PREFIX, ''))
+  const isRejected = rejection !== undefined || (isTerminalPhase(first.status?.phase) && first.status?.containerStatuses === undefined)
   /** What running containers were given last, by id. */
   const applied = new Map<string, ResourceRequirements>()
   let resize: { readonly problem: string } | undefined
@@ -211,6 +212,7 @@ export function createPodWorker(
       startTime,
       now: timestamp(clock),
       isTerminal: state === 'ended',
+      isRejected,
       applied: (id) => appliedTo(id),
       resize: state === 'running' ? resize : undefined,
       failure,
