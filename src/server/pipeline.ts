@@ -280,15 +280,26 @@ async function admitValidating(core: Core, write: Write, object: KubeObject | un
   return undo
 }
 
-/** Admission of what has no object to store: deletes and connects. */
-export async function admitOnly(core: Core, write: Write, object: KubeObject | undefined): Promise<() => Promise<void>> {
+/** Admission of what is not stored as it is: deletes, connects, bindings. `take` gets what mutating admission made of the object. */
+export async function admitOnly(
+  core: Core,
+  write: Write,
+  object: KubeObject | undefined,
+  take?: (admitted: KubeObject) => void,
+): Promise<() => Promise<void>> {
   const { old } = write
   const shown = old ? { ...write, old: await settle(() => asServed(write.served, old)) } : write
-  const attributes = attributesOf(core, shown, object)
+  let admitted = object
+  let attributes = attributesOf(core, shown, object)
   for (const plugin of core.admission) {
-    if (plugin.admit && plugin.handles(attributes)) await plugin.admit(attributes)
+    if (!plugin.admit || !plugin.handles(attributes)) continue
+    const made = await plugin.admit(attributes)
+    if (!made || made === admitted || !take) continue
+    admitted = made
+    attributes = attributesOf(core, shown, admitted)
   }
-  return admitValidating(core, shown, object)
+  if (admitted) take?.(admitted)
+  return admitValidating(core, shown, admitted)
 }
 
 function claim(core: Core, write: Write, next: KubeObject): { readonly object: KubeObject; readonly claim?: Claim } {

@@ -121,7 +121,7 @@ function checkNames(entries: readonly Entry[], enabled: readonly string[], disab
     if (unknown !== undefined) throw new ConfigurationError(`${flag} plugin ${JSON.stringify(unknown)} is unknown`)
   }
   const both = enabled.find((name) => disabled.includes(name))
-  if (both !== undefined) throw new ConfigurationError(`${both} in enable-admission-plugins and disable-admission-plugins overlapped`)
+  if (both !== undefined) throw new ConfigurationError(`[${both}] in enable-admission-plugins and disable-admission-plugins overlapped`)
 }
 
 function inConfiguration<T>(name: string, make: () => T): T {

@@ -15,7 +15,7 @@ const BINDING = { group: '', version: 'v1', kind: 'Binding' } as const
 export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse> {
   if (call.info.subresource !== '') checkVerb(call)
   const { info } = call
-  const binding = decodeAs(call, BINDING)
+  let binding = decodeAs(call, BINDING)
   const name = binding.metadata?.name ?? ''
   if (info.name !== '' && name !== info.name) throw badRequest('name in URL does not match name in Binding object')
   checkTarget(binding, name)
@@ -37,6 +37,9 @@ export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse>
       options,
     },
     binding,
+    (admitted) => {
+      binding = admitted
+    },
   )
   try {
     await changeInternally(core, on, (pod) => bound(pod, binding, timestamp(core.runtime.clock)), { options, isDryRun: dry })
