@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseYamlDocuments } from '../api/yaml.ts'
 import { DEFAULT_EVICTION_HARD, nodeConfiguration, type KubeletConfiguration, type NodeConfiguration } from '../node/configuration.ts'
+import { parseProviders, type CredentialPluginsOptions } from '../node/credential-plugins.ts'
 import { UserError } from './user-error.ts'
 
 const SHARED_MACHINE: KubeletConfiguration = {
@@ -38,4 +39,17 @@ export function readNodeConfiguration(directory: string): NodeConfiguration {
   } catch (error) {
     throw new UserError(`${path}: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+/** Programs that know the credentials of registries: `credential-providers.yaml` and the directory of that name. */
+export function readCredentialPlugins(directory: string): CredentialPluginsOptions | undefined {
+  const path = join(directory, 'credential-providers.yaml')
+  if (!existsSync(path)) return undefined
+  const configuration = readFileSync(path, 'utf8')
+  try {
+    parseProviders(configuration)
+  } catch (error) {
+    throw new UserError(`${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return { configuration, binDirectory: join(directory, 'credential-providers') }
 }

@@ -18,7 +18,7 @@ import { createLinuxHost } from '../node/host/linux-host.ts'
 import { startPodNetwork, type PodNetworkHost, type RunningPodNetwork } from '../network/host/pod-network.ts'
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import { readNodeConfiguration } from './node-configuration.ts'
+import { readCredentialPlugins, readNodeConfiguration } from './node-configuration.ts'
 import type { NodeLayout } from './node-layout.ts'
 import { followPodRoutes } from './pod-routes.ts'
 import type { KeyPair } from './certificates.ts'
@@ -107,6 +107,7 @@ export async function startRealNode(
   // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
   const host = createLinuxHost({ dataDirectory: layout.directory })
   const configuration = readNodeConfiguration(layout.directory)
+  const credentialPlugins = readCredentialPlugins(layout.directory)
   const kubelet = await startKubelet(runtime, lifecycle, sources, options, () => agent, host, configuration)
   const agent: NodeAgent = createNodeAgent(runtime, {
     client: sources.client,
@@ -123,6 +124,7 @@ export async function startRealNode(
     dataDirectory: layout.directory,
     cgroupRoot: layout.cgroupRoot,
     configuration,
+    ...(credentialPlugins ? { credentialPlugins } : {}),
     services: sources.services,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
     kubeletPort: kubelet.port,

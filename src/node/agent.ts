@@ -15,6 +15,7 @@ import { rejectionOf, type NodeRoom, type Rejection } from './admission.ts'
 import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import { createCounters, type Counters } from './counters.ts'
+import { createCredentialPlugins, type CredentialPluginsOptions } from './credential-plugins.ts'
 import { parseResolvConf } from './dns.ts'
 import type { Pressure } from './eviction/thresholds.ts'
 import { createObjectFollower } from './followed-objects.ts'
@@ -61,6 +62,8 @@ export interface NodeAgentOptions {
   readonly kubeletVersion?: string
   /** Where the node's own API listens, when it does. */
   readonly kubeletPort?: number
+  /** Programs that know credentials of registries. */
+  readonly credentialPlugins?: CredentialPluginsOptions
   /** Default: 10. */
   readonly heartbeatSeconds?: number
   /** The node's resolv.conf. Default: /etc/resolv.conf. */
@@ -109,6 +112,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       containers,
       host,
       images: createImageStore(runtime, containers),
+      credentialPlugins:
+        options.credentialPlugins && createCredentialPlugins({ clock: runtime.clock, log }, host, options.credentialPlugins),
       objects: createObjectFollower(runtime, client, signal),
       events,
       facts: await host.facts(),

@@ -43,6 +43,21 @@ function serverPath(server: string): string {
   return bare.replace(/^(?:index|registry-1)\.docker\.io/, 'docker.io')
 }
 
+/**
+ * Whether a pattern ("*.example.com:5000/team", docs of CredentialProvider.matchImages) fits a repository: its domain part by part, where
+ * "*" stands for any letters of one, the same port, and a path that the repository's begins with.
+ */
+export function matchesImage(pattern: string, repository: string): boolean {
+  const [domain = '', ...path] = serverPath(pattern).split('/')
+  const [host = '', ...rest] = repository.split('/')
+  const [names = '', port] = domain.split(':')
+  const [actual = '', actualPort] = host.split(':')
+  const [wanted, found] = [names.split('.'), actual.split('.')]
+  if (port !== actualPort || wanted.length !== found.length) return false
+  const fits = wanted.every((part, at) => new RegExp(`^${part.split('*').map(RegExp.escape).join('.*')}$`).test(found[at]!))
+  return fits && path.every((part, at) => part === '' || rest[at] === part)
+}
+
 /** Those that fit the repository, the longest path first. */
 export function credentialsFor(repository: string, secrets: readonly Secret[]): readonly RegistryCredentials[] {
   const found: { path: string; credentials: RegistryCredentials }[] = []
@@ -50,7 +65,7 @@ export function credentialsFor(repository: string, secrets: readonly Secret[]): 
     for (const [server, auth] of Object.entries(authsOf(secret))) {
       const path = serverPath(server)
       const credentials = credentialsOf(auth)
-      if (credentials && (repository === path || repository.startsWith(`${path}/`))) found.push({ path, credentials })
+      if (credentials && matchesImage(path, repository)) found.push({ path, credentials })
     }
   }
   return found.toSorted((a, b) => b.path.length - a.path.length).map(({ credentials }) => credentials)

@@ -97,6 +97,12 @@ export interface Host {
     resources: { readonly cpuShares: number; readonly cpuQuota?: number; readonly memoryLimitBytes?: number; readonly pidsLimit?: number },
   ): Promise<void>
   removePodCgroup(parent: string): Promise<void>
+  /** Resolves with what a program writes; rejects when it fails, or takes longer. Hosts that run none leave it out. */
+  runProgram?(
+    path: string,
+    args: readonly string[],
+    options: { readonly env: Readonly<Record<string, string>>; readonly input: string; readonly timeoutMs: number },
+  ): Promise<string>
   /** A TCP connection probe or HTTP GET from the node's side. */
   probeTcp(host: string, port: number, timeoutMs: number): Promise<boolean>
   probeHttp(

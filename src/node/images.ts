@@ -10,7 +10,14 @@ import { parseImageName, withDefaultTag } from './image-name.ts'
 import type { ContainerEvents } from './pod-events.ts'
 
 export interface ImageFailure {
-  readonly reason: 'InvalidImageName' | 'ErrImageNeverPull' | 'ErrImagePull' | 'ImagePullBackOff' | 'ImageInspectError'
+  readonly reason:
+    | 'InvalidImageName'
+    | 'ErrImageNeverPull'
+    | 'ErrImagePull'
+    | 'ImagePullBackOff'
+    | 'ImageInspectError'
+    | 'RegistryUnavailable'
+    | 'SignatureValidationFailed'
   readonly message: string
   /** When to try again; undefined when only another spec can help. */
   readonly retryAtMs: number | undefined
@@ -44,6 +51,16 @@ const NEVER_PRESENT_RETRY_MS = 10_000
 interface Failure {
   readonly backOff: BackOff
   readonly message: string
+}
+
+/** A runtime may say by the first word what it was (cri-api pkg/errors). */
+function pullFailure(image: string, text: string): Pick<ImageFailure, 'reason' | 'message'> {
+  for (const [reason, because] of [
+    ['RegistryUnavailable', 'the registry is unavailable'],
+    ['SignatureValidationFailed', 'the signature validation failed'],
+  ] as const)
+    if (text.startsWith(reason)) return { reason, message: `image pull failed for ${image} because ${because}${text.slice(reason.length)}` }
+  return { reason: 'ErrImagePull', message: text }
 }
 
 export function createImageStore(runtime: Runtime, containers: ContainerRuntime): ImageStore {
@@ -95,12 +112,13 @@ export function createImageStore(runtime: Runtime, containers: ContainerRuntime)
     }
     events('Warning', 'Failed', `Failed to pull image "${image}": ${failure}`)
     const failedMs = clock.now()
+    const why = pullFailure(image, failure)
     if (failures.size >= MAX_REMEMBERED) failures.delete(failures.keys().next().value!)
     failures.set(key, {
       backOff: raiseBackOff(before?.backOff, before?.backOff.updatedMs ?? failedMs, failedMs),
-      message: `ErrImagePull: ${failure}`,
+      message: `${why.reason}: ${why.message}`,
     })
-    return { reason: 'ErrImagePull', message: failure, retryAtMs: failedMs + SHOW_FAILURE_MS }
+    return { ...why, retryAtMs: failedMs + SHOW_FAILURE_MS }
   }
 
   return {

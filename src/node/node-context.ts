@@ -6,6 +6,7 @@ import type { EventRecorder } from '../client/events.ts'
 import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import type { Counters } from './counters.ts'
+import type { CredentialPlugins } from './credential-plugins.ts'
 import type { DnsConfig } from './dns.ts'
 import type { ObjectFollower } from './followed-objects.ts'
 import type { Host, MachineFacts } from './host.ts'
@@ -17,6 +18,7 @@ export interface NodeContext {
   readonly containers: ContainerRuntime
   readonly host: Host
   readonly images: ImageStore
+  readonly credentialPlugins: CredentialPlugins | undefined
   readonly objects: ObjectFollower
   readonly events: EventRecorder
   readonly facts: MachineFacts

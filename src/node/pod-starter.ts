@@ -84,10 +84,11 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
       async credentialsFor(repository) {
         const names = (pod.spec?.imagePullSecrets ?? []).map(({ name }) => name ?? '')
         const secrets = await Promise.all(names.map((name) => objects.get('v1/Secret', name)))
-        return credentialsFor(
+        const own = credentialsFor(
           repository,
           secrets.filter((secret) => secret !== undefined),
         )
+        return [...own, ...((await node.credentialPlugins?.credentialsFor(repository)) ?? [])]
       },
     })
   }

@@ -6,8 +6,7 @@
  * each container: its state, reason and exit code, `last` for the run before, `xN` for its restarts (`x+` for more than none).
  *   S PodScheduled, T PodReadyToStartContainers, I Initialized, C ContainersReady, R Ready
  */
-import type { Container, ContainerState, ContainerStatus, Pod, PodSpec } from '../api/generated/core/v1.ts'
-import type { KubeObject } from '../api/object.ts'
+import type { ConfigMap, Container, ContainerState, ContainerStatus, Pod, PodSpec } from '../api/generated/core/v1.ts'
 
 export interface PodRow {
   readonly name: string
@@ -45,8 +44,8 @@ export function describePod({ status }: Pod): string {
 }
 
 /** Objects that the pods refer to. */
-export const tableObjects: readonly KubeObject[] = [
-  { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'there', namespace: 'default' }, data: { key: 'value' } } as KubeObject,
+export const tableObjects: readonly ConfigMap[] = [
+  { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'there', namespace: 'default' }, data: { key: 'value' } },
 ]
 
 const HOUR = ['sleep', '3600']

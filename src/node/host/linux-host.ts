@@ -12,6 +12,7 @@ import { mountTmpfs, removeTree } from './mounts.ts'
 import { probeGrpc } from './grpc-probe.ts'
 import { probeHttp, probeTcp } from './net-probes.ts'
 import { createPodCgroup, removeCgroup } from './pod-cgroups.ts'
+import { ask } from './processes.ts'
 import { writeProjected } from './projected-volume.ts'
 import { prepareSubPath } from './sub-path.ts'
 
@@ -131,6 +132,7 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
     },
     createPodCgroup,
     removePodCgroup: removeCgroup,
+    runProgram: ask,
     probeTcp,
     probeHttp,
     probeGrpc,
