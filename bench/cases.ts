@@ -217,6 +217,14 @@ export const cases: readonly Case[] = [
     measure: (start, isFull) =>
       onFreshServer(start, { nodes: 100 }, (target) => load(target, 'rolling', { nodes: 100, deployments: isFull ? 500 : 50 })),
   },
+  {
+    name: 'namespace',
+    title: () => 'deleting a namespace with 5,000 objects',
+    unit: 's',
+    better: 'less',
+    runs: 3,
+    measure: (start) => onFreshServer(start, { hasControllers: true }, (target) => load(target, 'namespaceDeletion', { objects: 5_000 })),
+  },
   containerCase('container', 'create to Running of a real container, median of 10', 'ms', async (target) =>
     median(await load(target, 'containers', { pods: 10, image: PAUSE_IMAGE })),
   ),

@@ -113,4 +113,26 @@ async function fill(endpoint: Endpoint, { nodes, pods }: { readonly nodes: numbe
   for (const connection of connections) connection.close()
 }
 
-export const clusterJobs = { deployment, rolling, fill } as const
+/** Fills a namespace with ConfigMaps and Secrets, deletes it, and waits until it is gone: seconds from the request. */
+async function namespaceDeletion(endpoint: Endpoint, { objects }: { readonly objects: number }): Promise<number> {
+  const connections = await openMany(endpoint, 16)
+  const first = connections[0]!
+  await makeNamespace(first, NAMESPACE)
+  const path = `/api/v1/namespaces/${NAMESPACE}`
+  await eachOf(connections, objects, (connection, i) => {
+    const [kind, resource] = i % 2 === 0 ? ['ConfigMap', 'configmaps'] : ['Secret', 'secrets']
+    return expect(connection, [201], 'POST', `${path}/${resource}`, { apiVersion: 'v1', kind, metadata: { name: `o-${i}` } })
+  })
+  const start = performance.now()
+  await expect(first, [200, 202], 'DELETE', path)
+  let status = 0
+  await until(
+    async () => (status = (await first.request('GET', path, undefined, { keepBody: true })).status) === 404,
+    () => `the namespace was still there: ${status}`,
+    { timeoutSeconds: TIMEOUT_SECONDS, everyMs: 50 },
+  )
+  for (const connection of connections) connection.close()
+  return (performance.now() - start) / 1000
+}
+
+export const clusterJobs = { deployment, rolling, namespaceDeletion, fill } as const

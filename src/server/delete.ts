@@ -48,6 +48,9 @@ function successStatus({ info }: ServedResource, revision: Revision): Computed {
   return new Computed({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details })
 }
 
+/** How many of a collection are on their way at once: what comes together the store makes durable together. */
+const COLLECTION_WORKERS = 64
+
 /** Deletes what matches, page by page; answers with the list of what it found. */
 export async function removeCollection(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served, info, request } = call
@@ -55,14 +58,21 @@ export async function removeCollection(core: Core, call: ResourceCall): Promise<
   const listOptions = parseListOptions(request.query, false)
   const selection = select(served, info.namespace, '', listOptions)
   const page = await readPage(core, served, selection, listOptions)
-  for (const { object } of page.items) {
-    const { namespace = '', name } = object.metadata!
-    try {
-      await deleteObject(core, call, served, namespace, name!, options)
-    } catch (error) {
-      if (!isApiError(error, 'NotFound')) throw error
+  const left = page.items.values()
+  const failures: unknown[] = []
+  const work = async (): Promise<void> => {
+    for (const { object } of left) {
+      const { namespace = '', name } = object.metadata!
+      try {
+        await deleteObject(core, call, served, namespace, name!, options)
+      } catch (error) {
+        if (!isApiError(error, 'NotFound')) failures.push(error)
+      }
+      if (failures.length > 0) return
     }
   }
+  await Promise.all(Array.from({ length: Math.min(COLLECTION_WORKERS, page.items.length) }, work))
+  if (failures.length > 0) throw failures[0]
   const metadata = { resourceVersion: String(page.revision) }
   const items = await settleAll(page.items.map((item) => () => item.in(served.view)))
   return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
