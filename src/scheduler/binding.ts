@@ -3,6 +3,8 @@
  * are decided, waiting for permission, preBind and bind. Whatever fails is undone in the reverse order.
  */
 import { sleep } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { insufficient } from './framework.ts'
 import type { BindContext, Plugin, Profile, Rejection, Wait } from './framework.ts'
 import type { PodInfo } from './pod-info.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -17,45 +19,83 @@ export interface Waiting {
   readonly wait: Wait
 }
 
-export function unreserve({ points }: Profile, pod: PodInfo, nodeName: string): void {
-  for (const plugin of points.reserve.toReversed()) plugin.unreserve?.(pod, nodeName)
+/** A plugin's bug in undoing, or after everything is done, must not keep the others from it. */
+function safely(log: Log, point: string, plugin: Plugin, run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    log.error('plugin failed', { point, plugin: plugin.name, error })
+  }
 }
 
-/** Reserves and asks for permission; on refusal everything is undone. */
-export function reserveAndPermit(profile: Profile, pod: PodInfo, nodeName: string, snapshot: Snapshot): Refusal | readonly Waiting[] {
+export function unreserve({ points }: Profile, pod: PodInfo, nodeName: string, log: Log): void {
+  for (const plugin of points.reserve.toReversed()) safely(log, 'unreserve', plugin, () => plugin.unreserve?.(pod, nodeName))
+}
+
+/** Reserves and asks for permission; on refusal, or when a plugin throws, everything is undone. */
+export function reserveAndPermit(
+  profile: Profile,
+  pod: PodInfo,
+  nodeName: string,
+  snapshot: Snapshot,
+  log: Log,
+): Refusal | readonly Waiting[] {
   const waiting: Waiting[] = []
-  const refuse = (plugin: Plugin, rejection: Rejection): Refusal => {
-    unreserve(profile, pod, nodeName)
-    return { plugin: plugin.name, rejection }
+  let refusal: Refusal | undefined
+  try {
+    for (const plugin of profile.points.reserve) {
+      const rejection = plugin.reserve?.(pod, nodeName, snapshot)
+      if (!rejection) continue
+      refusal = { plugin: plugin.name, rejection }
+      break
+    }
+    for (const plugin of refusal ? [] : profile.points.permit) {
+      const verdict = plugin.permit!(pod, nodeName)
+      if (!verdict) continue
+      if (!('reasons' in verdict)) {
+        waiting.push({ plugin: plugin.name, wait: verdict })
+        continue
+      }
+      refusal = { plugin: plugin.name, rejection: verdict }
+      break
+    }
+  } catch (error) {
+    unreserve(profile, pod, nodeName, log)
+    throw error
   }
-  for (const plugin of profile.points.reserve) {
-    const rejection = plugin.reserve?.(pod, nodeName, snapshot)
-    if (rejection) return refuse(plugin, rejection)
-  }
-  for (const plugin of profile.points.permit) {
-    const verdict = plugin.permit!(pod, nodeName)
-    if (!verdict) continue
-    if ('reasons' in verdict) return refuse(plugin, verdict)
-    waiting.push({ plugin: plugin.name, wait: verdict })
-  }
-  return waiting
+  if (!refusal) return waiting
+  unreserve(profile, pod, nodeName, log)
+  return refusal
 }
 
-/** The first refusal of those that wait, a time-out being one. */
-export async function awaitPermission(waiting: readonly Waiting[], { runtime, signal }: BindContext): Promise<Refusal | undefined> {
-  for (const { plugin, wait } of waiting) {
-    const over = new AbortController()
-    const timeout = sleep(runtime.clock, wait.timeoutMs, AbortSignal.any([signal, over.signal])).then((): Rejection => ({
-      reasons: [`rejected due to timeout after waiting ${wait.timeoutMs / 1000}s at plugin ${plugin}`],
-      canPreempt: true,
-    }))
-    // Losing the race is no failure.
-    timeout.catch(() => undefined)
-    const rejection = await Promise.race([wait.decided, timeout])
+const PREEMPTED: Refusal = { plugin: 'DefaultPreemption', rejection: insufficient('preempted') }
+
+/** The first refusal of those that wait, a time-out being one, or that `cancelled` aborts because another pod takes the room. */
+export async function awaitPermission(
+  waiting: readonly Waiting[],
+  { runtime, signal }: BindContext,
+  cancelled: AbortSignal,
+): Promise<Refusal | undefined> {
+  const over = new AbortController()
+  const taken = new Promise<Refusal>((resolve) => {
+    cancelled.addEventListener('abort', () => resolve(PREEMPTED), { once: true, signal: over.signal })
+  })
+  try {
+    for (const { plugin, wait } of waiting) {
+      const timeout = sleep(runtime.clock, wait.timeoutMs, AbortSignal.any([signal, over.signal])).then((): Refusal => ({
+        plugin,
+        rejection: insufficient(`rejected due to timeout after waiting ${wait.timeoutMs / 1000}s at plugin ${plugin}`),
+      }))
+      // Losing the race is no failure.
+      timeout.catch(() => undefined)
+      const decided = wait.decided.then((rejection): Refusal | undefined => rejection && { plugin, rejection })
+      const refusal = await Promise.race([decided, timeout, taken])
+      if (refusal) return refusal
+    }
+    return undefined
+  } finally {
     over.abort()
-    if (rejection) return { plugin, rejection }
   }
-  return undefined
 }
 
 /** Says which plugin failed, in upstream's words. */
@@ -77,7 +117,7 @@ export async function preBindAndBind(
 ): Promise<void> {
   for (const plugin of points.preBind) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
   const bound = () => {
-    for (const plugin of points.postBind) plugin.postBind!(pod, nodeName)
+    for (const plugin of points.postBind) safely(context.runtime.log, 'postBind', plugin, () => plugin.postBind!(pod, nodeName))
   }
   if (bindByExtender) {
     await bindByExtender()

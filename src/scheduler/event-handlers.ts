@@ -41,8 +41,11 @@ export function podHandlers({ state, queue, isOurs }: PodHandlerOptions): Inform
     if (isFinished(pod)) return
     if (isAssigned(pod)) {
       const info = podInfoOf(pod, state.placed(pod.metadata?.uid ?? ''))
+      const before = state.nodeOf(info.uid)
       state.setPod(info, pod.spec!.nodeName!)
       queue.happened({ kind: 'pod-added', pod: info })
+      // Somebody else was first to bind it: its room where it was assumed is free.
+      if (before !== undefined && before !== pod.spec!.nodeName) queue.happened({ kind: 'pod-deleted', pod: info })
       return
     }
     if (!isOurs(pod)) return

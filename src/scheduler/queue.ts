@@ -14,6 +14,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Pod } from '../api/generated/core/v1.ts'
 import { emptyView } from './cluster-view.ts'
 import type { ClusterView } from './cluster-view.ts'
+import { impossible } from './framework.ts'
 import type { ClusterEvent, Plugin, Profile, Rejection } from './framework.ts'
 import { podInfoOf } from './pod-info.ts'
 import type { PodInfo } from './pod-info.ts'
@@ -139,8 +140,24 @@ export function hasScaledDown({ requests: now }: PodInfo, { requests: before }: 
 }
 
 /** Would one of the plugin's rules have the pod tried again for the event? A plugin without rules is tried for any. */
-const isWorthFor = (plugin: Plugin | undefined, pod: PodInfo, event: ClusterEvent): boolean =>
-  plugin?.requeueOn === undefined || plugin.requeueOn.some((rule) => rule.on.includes(event.kind) && (rule.isWorth?.(pod, event) ?? true))
+function isWorthFor(plugin: Plugin | undefined, pod: PodInfo, event: ClusterEvent): boolean {
+  if (plugin?.requeueOn === undefined) return true
+  try {
+    return plugin.requeueOn.some((rule) => rule.on.includes(event.kind) && (rule.isWorth?.(pod, event) ?? true))
+  } catch {
+    // A rule that cannot say counts as one that says so: a superfluous try costs less than a pod that waits for ever.
+    return true
+  }
+}
+
+/** A plugin that cannot say whether the pod may be tried keeps it until the pod or something that concerns the plugin changes. */
+function gateRejection(plugin: Plugin, pod: Pod, view: ClusterView): Rejection | undefined {
+  try {
+    return plugin.preEnqueue!(pod, view)
+  } catch (error) {
+    return impossible(`running PreEnqueue plugin "${plugin.name}": ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
 
 export function createSchedulingQueue(
   clock: Clock,
@@ -180,7 +197,7 @@ export function createSchedulingQueue(
   function gate(entry: QueuedPod): QueuedPod {
     const { info } = entry
     for (const plugin of profiles.get(info.pod.spec?.schedulerName ?? '')?.points.preEnqueue ?? []) {
-      const rejection = plugin.preEnqueue!(info.pod, view)
+      const rejection = gateRejection(plugin, info.pod, view)
       if (!rejection) continue
       gates.set(info.uid, rejection)
       return { ...entry, gatedBy: plugin.name, rejectedBy: new Set([...entry.rejectedBy, plugin.name]) }

@@ -1,67 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ApiRequest, Transport } from '../api/exchange.ts'
-import type { Event, PersistentVolume, Pod } from '../api/generated/core/v1.ts'
-import { failure } from '../api/status.ts'
-import { silentLog } from '../base/log.ts'
-import { seededRandom } from '../base/random.ts'
-import { createClient } from '../client/create-client.ts'
-import { createEventRecorder } from '../client/events.ts'
-import { createFakeClock } from '../client/fake-clock.test-support.ts'
-import { createFakeServer } from '../client/fake-server.test-support.ts'
-import { createInformers } from '../client/informers.ts'
-import type { Profile } from './framework.ts'
+import type { PersistentVolume, Pod } from '../api/generated/core/v1.ts'
 import { definePlugin, insufficient, profileOf } from './framework.ts'
 import { makeNode, makePod } from './objects.test-support.ts'
 import type { PodOptions } from './objects.test-support.ts'
-import { createDefaultProfile, defaultPlugins } from './profile.ts'
-import { runScheduler } from './scheduler.ts'
-
-const defaultProfile = createDefaultProfile()
-
-/** A scheduler on a small server, whose bindings work as the real server's do. */
-async function start(profiles: readonly Profile[] = [defaultProfile]) {
-  const clock = createFakeClock()
-  const server = createFakeServer(clock)
-  let refuseBinding: ((request: ApiRequest) => boolean) | undefined
-  const transport: Transport = async (request) => {
-    if (!request.path.endsWith('/binding')) return server.transport(request)
-    if (refuseBinding?.(request)) {
-      const { status } = failure('InternalError', 'no luck')
-      return { type: 'object', status: 500, stored: { object: status, bytes: new Uint8Array() } }
-    }
-    const body = request.body as { object: { target: { name: string } } }
-    return server.transport({
-      ...request,
-      method: 'PATCH',
-      path: request.path.slice(0, -'/binding'.length),
-      body: { object: { spec: { nodeName: body.object.target.name } } },
-    })
-  }
-  const runtime = { clock, random: seededRandom(1), log: silentLog }
-  const client = createClient(transport)
-  const informers = createInformers(runtime, client)
-  const events = createEventRecorder(runtime, client, { component: 'default-scheduler' })
-  const stop = new AbortController()
-  const running = Promise.all([runScheduler(runtime, client, { informers, events, profiles }, stop.signal), informers.run(stop.signal)])
-  return {
-    clock,
-    client,
-    server,
-    refuseBindings: (condition: ((request: ApiRequest) => boolean) | undefined) => (refuseBinding = condition),
-    create: (name: string, options?: PodOptions) => client.create('v1/Pod', makePod(name, options)),
-    pod: (name: string) => server.objects('v1/Pod').find((pod) => pod.metadata?.name === name) as Pod | undefined,
-    events: () =>
-      (server.objects('v1/Event') as readonly Event[]).map(
-        ({ type, reason, message, involvedObject }) => `${type} ${reason} ${involvedObject.name}: ${message}`,
-      ),
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await clock.advance(0)
-      await running
-    },
-  }
-}
+import { defaultPlugins } from './profile.ts'
+import { startScheduler } from './scheduler.test-support.ts'
 
 const conditionOf = (pod: Pod | undefined) => {
   const { type, status, reason, message } = pod?.status?.conditions?.[0] ?? {}
@@ -69,7 +13,7 @@ const conditionOf = (pod: Pod | undefined) => {
 }
 
 test('a pod is bound and its event told', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a')
   await cluster.clock.advance(10)
@@ -78,7 +22,7 @@ test('a pod is bound and its event told', async () => {
 })
 
 test('a pod without a node is told why, and bound when a node comes', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.create('a')
   await cluster.clock.advance(10)
   assert.deepEqual(conditionOf(cluster.pod('a')), {
@@ -93,7 +37,7 @@ test('a pod without a node is told why, and bound when a node comes', async () =
 })
 
 test('too little cpu is told in upstream words, and room made by a deletion is used', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
   await cluster.create('a', { requests: { cpu: '700m' } })
   await cluster.clock.advance(10)
@@ -109,7 +53,7 @@ test('too little cpu is told in upstream words, and room made by a deletion is u
 })
 
 test('a finished pod gives its room back', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { cpu: '1' }))
   await cluster.create('a', { requests: { cpu: '1' } })
   await cluster.clock.advance(10)
@@ -128,7 +72,7 @@ test('a finished pod gives its room back', async () => {
 })
 
 test('a gated pod is left alone until its gates are gone', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a', { spec: { schedulingGates: [{ name: 'wait' }] } })
   await cluster.clock.advance(60_000)
@@ -140,7 +84,7 @@ test('a gated pod is left alone until its gates are gone', async () => {
 })
 
 test('pods of another scheduler are left alone but take their room', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
   await cluster.create('other', { spec: { schedulerName: 'mine' } })
   await cluster.clock.advance(10)
@@ -152,7 +96,7 @@ test('pods of another scheduler are left alone but take their room', async () =>
 })
 
 test('a binding that fails gives the room back and is tried again with growing back-off', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
   const tries: number[] = []
   const startMs = cluster.clock.monotonic()
@@ -174,7 +118,7 @@ test('pods are taken by priority, then by age', async () => {
     },
   })
   const gate = definePlugin({ name: 'NotYet', filter: () => undefined })
-  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: watcher }, { plugin: gate }])])
+  await using cluster = await startScheduler([profileOf('default-scheduler', [...defaultPlugins(), { plugin: watcher }, { plugin: gate }])])
   await cluster.create('old', { priority: 0 })
   await cluster.create('new', { priority: 0 })
   await cluster.create('urgent', { priority: 1000 })
@@ -204,7 +148,7 @@ test('all extension points run in their order', async () => {
     bind: async () => note('bind', false),
     postBind: () => note('postBind', undefined),
   })
-  await using cluster = await start([profileOf('default-scheduler', [{ plugin: spy }, ...defaultPlugins()])])
+  await using cluster = await startScheduler([profileOf('default-scheduler', [{ plugin: spy }, ...defaultPlugins()])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.client.create('v1/Node', makeNode('n2'))
   await cluster.clock.advance(10)
@@ -236,7 +180,7 @@ test('a permit that times out undoes the reservation and frees the node', async 
     unreserve: () => void undone++,
     requeueOn: [{ on: ['pod-deleted'] }],
   })
-  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: slow }])])
+  await using cluster = await startScheduler([profileOf('default-scheduler', [...defaultPlugins(), { plugin: slow }])])
   await cluster.client.create('v1/Node', makeNode('n1', { pods: '1' }))
   await cluster.create('a')
   await cluster.clock.advance(4_000)
@@ -259,7 +203,7 @@ test('a plugin that throws costs its pod a back-off and nobody else anything', a
       return undefined
     },
   })
-  await using cluster = await start([profileOf('default-scheduler', [...defaultPlugins(), { plugin: broken }])])
+  await using cluster = await startScheduler([profileOf('default-scheduler', [...defaultPlugins(), { plugin: broken }])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a')
   await cluster.create('b')
@@ -279,7 +223,7 @@ test('an unschedulable pod is tried once more after five minutes without any eve
       return insufficient('never')
     },
   })
-  await using cluster = await start([profileOf('default-scheduler', [{ plugin: never }])])
+  await using cluster = await startScheduler([profileOf('default-scheduler', [{ plugin: never }])])
   await cluster.client.create('v1/Node', makeNode('n1'))
   await cluster.create('a')
   await cluster.clock.advance(299_000)
@@ -289,7 +233,7 @@ test('an unschedulable pod is tried once more after five minutes without any eve
 })
 
 test('preemption evicts, nominates, and the pod gets the room', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { cpu: '2' }))
   await cluster.create('low', { requests: { cpu: '2' }, priority: 1 })
   await cluster.clock.advance(10)
@@ -303,7 +247,7 @@ test('preemption evicts, nominates, and the pod gets the room', async () => {
 })
 
 test('while a preemption is under way no lesser pod takes the room', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   await cluster.client.create('v1/Node', makeNode('n1', { cpu: '2' }))
   // The victim takes its time to go.
   const low = makePod('low', { requests: { cpu: '2' }, priority: 1 })
@@ -320,7 +264,7 @@ test('while a preemption is under way no lesser pod takes the room', async () =>
 })
 
 /** Stands for the controller that binds claims once the scheduler has chosen their volumes, or asked for one on a node. */
-async function bindClaims({ client, server }: Awaited<ReturnType<typeof start>>): Promise<void> {
+async function bindClaims({ client, server }: Awaited<ReturnType<typeof startScheduler>>): Promise<void> {
   const done = { metadata: { annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } } }
   for (const volume of server.objects('v1/PersistentVolume') as readonly PersistentVolume[]) {
     const { namespace, name } = volume.spec?.claimRef ?? {}
@@ -343,7 +287,7 @@ const claimFor = (name: string) => ({
 const usingClaim = (claimName: string): PodOptions => ({ spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }] } })
 
 test('two pods that wait for volumes choose different ones and are bound when their claims are', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   const { client, clock } = cluster
   await client.create('v1/Node', makeNode('n1'))
   await client.create('storage.k8s.io/v1/StorageClass', {
@@ -373,7 +317,7 @@ test('two pods that wait for volumes choose different ones and are bound when th
 })
 
 test('a claim is handed to its provisioner with the chosen node', async () => {
-  await using cluster = await start()
+  await using cluster = await startScheduler()
   const { client, clock } = cluster
   await client.create('v1/Node', makeNode('n1'))
   await client.create('storage.k8s.io/v1/StorageClass', {

@@ -78,6 +78,8 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
   const memory = createDecisionMemory()
+  /** Of pods that wait for permission, by uid. */
+  const waitingFor = new Map<string, AbortController>()
   /** When the attempts under way began. */
   const begun = new WeakMap<QueuedPod, number>()
   const extenders = options.extenders ? createExtenders(options.extenders.configs, options.extenders.ask, signal) : []
@@ -159,18 +161,28 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     }, CONFIRMATION_MS)
   }
 
+  async function permission(info: PodInfo, waiting: readonly Waiting[]): Promise<Refusal | undefined> {
+    const cancel = new AbortController()
+    waitingFor.set(info.uid, cancel)
+    try {
+      return await awaitPermission(waiting, context, cancel.signal)
+    } finally {
+      waitingFor.delete(info.uid)
+    }
+  }
+
   async function bind(entry: QueuedPod, profile: Profile, nodeName: string, waiting: readonly Waiting[]): Promise<void> {
     const { info } = entry
     try {
-      const refusal = await awaitPermission(waiting, context)
+      const refusal = waiting.length > 0 ? await permission(info, waiting) : undefined
       if (refusal) {
-        unreserve(profile, info, nodeName)
+        unreserve(profile, info, nodeName, log)
         refused(entry, refusal)
         return
       }
       await preBindAndBind(profile, info, nodeName, context, bindingExtender(extenders, info, nodeName))
     } catch (error) {
-      unreserve(profile, info, nodeName)
+      unreserve(profile, info, nodeName, log)
       if (state.forget(info.uid)) queue.happened({ kind: 'pod-deleted', pod: info })
       if (signal.aborted) return
       log.warn('pod not bound', { pod: info.key, node: nodeName, error: textOf(error) })
@@ -185,6 +197,24 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     record(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${nodeName}`)
   }
 
+  /** Lesser pods that were promised room on the node may not get it any more: they look for another at once. */
+  function releaseLesser(preemptor: PodInfo, nodeName: string): void {
+    for (const other of state.snapshot().nominated(nodeName)) {
+      if (other.priority >= preemptor.priority) continue
+      state.clearNomination(other.uid)
+      const current = stillWaiting(other)
+      if (current) writeStatus(current, { nominatedNodeName: null })
+      queue.retry(other.uid)
+    }
+  }
+
+  /** True when the pod was waiting for permission to go to its node, which it does not get now. */
+  function sendBack(uid: string): boolean {
+    const cancel = waitingFor.get(uid)
+    cancel?.abort()
+    return cancel !== undefined
+  }
+
   function rejected(entry: QueuedPod, decision: Extract<Decision, { kind: 'none' }>): void {
     const { info } = entry
     const { preemption, rejectedBy, pendingFor } = decision
@@ -193,8 +223,11 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     if (preemption) {
       state.nominate(info, preemption.nominate)
       const { nominate: node, victims } = preemption
+      releaseLesser(info, node)
+      // Who still waits for permission is sent back to the queue, and need not be deleted.
+      const placed = victims.filter(({ uid }) => !sendBack(uid))
       limiter.start(async () => {
-        if (!(await evict({ runtime, client, events, preemptor: info, node, victims }))) queue.retry(info.uid)
+        if (!(await evict({ runtime, client, events, preemptor: info, node, victims: placed }))) queue.retry(info.uid)
       })
     } else if (decision.clearNomination) state.clearNomination(info.uid)
     const { effect } = decision
@@ -251,7 +284,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     if (decision.kind === 'none') return rejected(entry, decision)
     const { nodeName } = decision
     state.assume(info, nodeName)
-    const permits = reserveAndPermit(profile, info, nodeName, state.snapshot())
+    const permits = reserveAndPermit(profile, info, nodeName, state.snapshot(), log)
     if ('rejection' in permits) return refused(entry, permits)
     limiter.start(() => bind(entry, profile, nodeName, permits))
   }

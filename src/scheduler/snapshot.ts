@@ -49,6 +49,8 @@ export interface ClusterState {
   /** Gives up the assumption; false when there was none (the server has confirmed the pod, or it is gone). */
   forget(uid: string): boolean
   isAssumed(uid: string): boolean
+  /** Where the pod counts. */
+  nodeOf(uid: string): string | undefined
   /** The pod as it counts on its node. */
   placed(uid: string): PodInfo | undefined
   readonly hasAssumed: boolean
@@ -225,6 +227,7 @@ export function createClusterState(view: ClusterView): ClusterState {
       return true
     },
     isAssumed: (uid) => assumed.has(uid),
+    nodeOf: (uid) => placements.get(uid)?.nodeName,
     placed: (uid) => placements.get(uid)?.info,
     get hasAssumed() {
       return assumed.size > 0
