@@ -81,7 +81,8 @@ function lists(name: string, title: string, options: Partial<JobOptions<'list'>>
     runs: 3,
     measure: (start, _isFull, note) =>
       onFreshServer(start, {}, async (target) => {
-        const result = await load(target, 'list', { objects: 10_000, runs: 15, query: '', isCompressed: false, ...options })
+        const runs = options.query ? 200 : 15
+        const result = await load(target, 'list', { objects: 10_000, runs, query: '', isCompressed: false, ...options })
         note(`${(result.bytes / 1e6).toFixed(result.bytes < 1e5 ? 3 : 1)} MB`)
         return median(result.ms)
       }),
@@ -98,7 +99,7 @@ function watch(watchers: number): Case {
     measure: (start, isFull, note) =>
       onFreshServer(start, {}, async (target) => {
         const objects = (isFull ? 500_000 : 100_000) / watchers
-        const result = await load(target, 'watches', { watchers, writers: 16, objects })
+        const result = await load(target, 'watches', { watchers, writers: 64, objects })
         const { deliveries, seconds, resumed } = result
         note(
           `${thousands(deliveries)} in ${seconds.toFixed(2)} s${resumed > 0 ? `, ${resumed} watches ended by the server and resumed` : ''}`,
