@@ -21,6 +21,12 @@ export const folders: Readonly<Record<string, Folder>> = {
     packages: ['re2js', 'ipaddr.js'],
   },
   store: { purpose: 'the revisioned store; memory', imports: ['base'] },
+  'store/ciphers': {
+    purpose: 'encryption at rest: AES, and key services by KMS v2',
+    imports: ['store'],
+    packages: ['@grpc/grpc-js'],
+    isAdapter: true,
+  },
   'store/sqlite': { purpose: 'the durable store', imports: ['base', 'store'], isAdapter: true },
   server: {
     purpose: 'the API server: pipeline, access, watch cache, resources',

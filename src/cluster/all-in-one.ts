@@ -32,6 +32,7 @@ import {
   SERVICE_ACCOUNT_ISSUER,
   SIMULATED_POD_CIDR,
 } from './defaults.ts'
+import { encryptStore, readEncryptionSetup, refuseEncrypted, type EncryptionSetup } from './encryption.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { readSchedulerFile, type SchedulerSetup } from './scheduler-setup.ts'
@@ -104,6 +105,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   // Before anything is started: a wrong configuration is told at once.
   const scheduler = options.schedulerConfig === undefined ? undefined : readSchedulerFile(options.schedulerConfig)
   const audit = readAuditSetup(options.apiServer ?? {})
+  const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
   const record = await recordOf(directory, options)
   const prepared =
@@ -118,7 +120,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, scheduler, audit, access },
+      { logLevel: options.logLevel, scheduler, audit, encryption, access },
       prepared,
       report,
     )
@@ -133,6 +135,7 @@ interface Configured {
   readonly logLevel: UpOptions['logLevel']
   readonly scheduler: SchedulerSetup | undefined
   readonly audit: AuditSetup | undefined
+  readonly encryption: EncryptionSetup | undefined
   readonly access: AccessSetup
 }
 
@@ -141,7 +144,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, scheduler, audit, access }: Configured,
+  { logLevel, scheduler, audit, encryption, access }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -156,8 +159,10 @@ async function beginWith(
         )
   // Looked at when the control plane is up; agents find it by themselves.
   others?.catch(() => undefined)
-  const store = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
-  lifecycle.start({ name: 'store', run: (signal) => until(signal, () => store.close()) })
+  const disk = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
+  lifecycle.start({ name: 'store', run: (signal) => until(signal, () => disk.close()) })
+  if (!encryption) await refuseEncrypted(disk)
+  const store = encryption ? await encryptStore(runtime, lifecycle, disk, encryption) : disk
   const frontProxy = await ensureFrontProxy(runtime.clock, directory.pki)
   const plane = await startControlPlane(runtime, lifecycle, {
     store,

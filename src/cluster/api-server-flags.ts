@@ -32,6 +32,8 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'audit-webhook-initial-backoff', kind: 'duration', help: 'the wait before a second attempt (default: 10s)' },
   { name: 'audit-webhook-batch-max-size', kind: 'number', help: 'events in a batch (default: 400)' },
   { name: 'audit-webhook-batch-max-wait', kind: 'duration', help: 'how long a batch is waited for (default: 30s)' },
+  { name: 'encryption-provider-config', kind: 'file', help: 'how objects are encrypted at rest (EncryptionConfiguration)' },
+  { name: 'encryption-provider-config-automatic-reload', kind: 'switch', help: 'follow that file: keys are rotated without a restart' },
   { name: 'audit-webhook-batch-throttle-qps', kind: 'number', help: 'batches a second (default: 10)' },
 ]
 

@@ -68,7 +68,7 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
     const claimed = claim(core, write, next)
     const { custom } = write.served
     next = custom ? await settle(() => custom.forStorage(claimed.object)) : claimed.object
-    if (old && isSameObject(next, old.object)) {
+    if (old && isSameObject(next, old.object) && !(await core.store.isStale?.(write.served.stored.prefix + old.key))) {
       claimed.claim?.release()
       return { type: 'stored', revision: old, isUnchanged: true }
     }

@@ -111,5 +111,7 @@ export interface Store {
   watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoreEvent[]>
   /** Forgets what was overwritten or deleted at or before `revision`. */
   compact(revision: number): Promise<void>
+  /** Whether writing the same value again would store it otherwise: encrypted by another key. Absent: never. */
+  isStale?(key: string): Promise<boolean>
   close(): Promise<void>
 }
