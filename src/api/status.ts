@@ -93,6 +93,12 @@ export const conflict = (group: string, resource: string, name: string, why: str
 export const plainFailure = (message: string): ApiError =>
   new ApiError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 })
 
+/** A verb that the kind has a route for, but no way to answer. */
+export const verbNotSupported = (group: string, resource: string, verb: string): ApiError =>
+  failure('MethodNotAllowed', `${verb} is not supported on resources of kind "${qualifiedResource(group, resource)}"`, {
+    details: detailsOf(group, resource, ''),
+  })
+
 /** No route takes the method at the path: the text is of upstream's HTTP library. */
 export const noRoute = (): ApiError =>
   failure('MethodNotAllowed', 'the server does not allow this method on the requested resource', { details: {} })

@@ -6,7 +6,7 @@ import { strictDecodingMessage } from '../api/decode.ts'
 import type { KubeObject } from '../api/object.ts'
 import { parseApiVersion } from '../api/schema.ts'
 import { builtInSchemas } from '../api/schema-table.ts'
-import { badRequest, isApiError } from '../api/status.ts'
+import { badRequest, invalid, isApiError } from '../api/status.ts'
 import type { KindRules } from './kind-rules.ts'
 import type { Call } from './core.ts'
 import { decodeBytes, type RawBody } from './decode-bytes.ts'
@@ -45,6 +45,10 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   // Nothing at all is an object without fields, whatever it is written in.
   const value = raw.value === null ? {} : raw.value
   if (typeof value !== 'object' || Array.isArray(value)) throw unrecognized(noKind(value))
+  const isBuiltIn = isBuiltInKind(expected)
+  // What upstream knows no type of is not completed.
+  if (!isBuiltIn && !(value as KubeObject).kind && call.request.body && 'bytes' in call.request.body)
+    throw unrecognized(`Object 'Kind' is missing in '${raw.text().trim()}'`)
   const { apiVersion = expected.apiVersion, kind = expectedKind } = value as KubeObject
   for (const [field, given] of Object.entries({ apiVersion, kind })) {
     if (typeof given !== 'string' && given !== null)
@@ -53,6 +57,7 @@ export function decodeBody(call: Call, expected: ExpectedKind): KubeObject {
   const named = { ...value, apiVersion: apiVersion || expected.apiVersion, kind: kind || expectedKind }
   const fault = kindFault(named, expected)
   if (fault?.when === 'parsing') throw unrecognized(fault.why)
+  if (fault?.when === 'converting' && !isBuiltIn) throw wrongKind(named, expected)
   if (fault) throw badRequest(fault.when === 'converting' ? `${cannotBe(named, expectedKind)}${fault.why}` : fault.why)
   const object = decodeValue(call, named, expected.rules, raw)
   call.trail?.request(object)
@@ -136,7 +141,7 @@ export function kindFault(object: KubeObject, expected: Omit<ExpectedKind, 'rule
   if (apiVersion.split('/').length > 2) return { when: 'parsing', why: `unexpected GroupVersion string: ${apiVersion}` }
   const wanted = { ...parseApiVersion(expected.apiVersion), kind: expected.kind }
   const given = { ...parseApiVersion(apiVersion), kind }
-  const isBuiltIn = builtInSchemas.schemaOfKind(wanted) !== undefined
+  const isBuiltIn = isBuiltInKind(expected)
   if (isBuiltIn && !builtInSchemas.schemaOfKind(given)) return { when: 'converting', why: notRegistered(apiVersion, kind) }
   if (kind !== wanted.kind || (isBuiltIn && given.group !== wanted.group)) {
     const target = isBuiltIn ? wanted.group.split('.')[0] || 'core' : wanted.version
@@ -144,6 +149,16 @@ export function kindFault(object: KubeObject, expected: Omit<ExpectedKind, 'rule
   }
   const why = `the API version in the data (${apiVersion}) does not match the expected API version (${expected.apiVersion})`
   return { when: 'comparing', why }
+}
+
+const isBuiltInKind = ({ apiVersion, kind }: Pick<ExpectedKind, 'apiVersion' | 'kind'>): boolean =>
+  builtInSchemas.schemaOfKind({ ...parseApiVersion(apiVersion), kind }) !== undefined
+
+/** A custom resource of another kind is one that is not valid. */
+export function wrongKind({ kind = '', metadata }: KubeObject, expected: Pick<ExpectedKind, 'apiVersion' | 'kind'>): Error {
+  const { group } = parseApiVersion(expected.apiVersion)
+  const detail = `Invalid value: ${JSON.stringify(kind)}: must be ${expected.kind}`
+  return invalid(group, kind, metadata?.name ?? '', [{ type: 'FieldValueInvalid', field: 'kind', detail }])
 }
 
 /** Of a kind that upstream's scheme does not hold. */

@@ -111,7 +111,9 @@ function apiResources(info: ResourceInfo): APIResource[] {
 export function apiResourceList(resources: Iterable<ResourceInfo>, group: string, version: string): object | undefined {
   const own = Array.from(resources).filter((info) => info.group === group && info.version === version)
   if (own.length === 0) return undefined
-  const sorted = own.flatMap(apiResources).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const listed = own.flatMap(apiResources)
+  // Those of definitions stand as they were written.
+  const sorted = own.every(({ type }) => type !== undefined) ? listed.toSorted((a, b) => (a.name < b.name ? -1 : 1)) : listed
   // That of the core group is older than its apiVersion.
   const apiVersion = group === '' ? {} : { apiVersion: 'v1' }
   return { kind: 'APIResourceList', ...apiVersion, groupVersion: apiVersionOf({ group, version }), resources: sorted }

@@ -9,7 +9,7 @@ import { applyMergePatch } from '../api/merge-patch.ts'
 import type { Json, KubeObject } from '../api/object.ts'
 import { badRequest, failure, invalid, isApiError, type ApiError } from '../api/status.ts'
 import { APPLY_PATCH, applyPatch } from './apply/apply-patch.ts'
-import { fieldValidation, jsonKind, kindFault, rawBody, type ExpectedKind } from './body.ts'
+import { fieldValidation, jsonKind, kindFault, rawBody, wrongKind, type ExpectedKind } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
 import type { Decoded, KindRules } from './kind-rules.ts'
@@ -72,6 +72,7 @@ export function patcher(call: ResourceCall, expected: ExpectedKind): Apply {
     read ??= readPatch(call, contentType, rules)
     const patched = read.apply(original)
     if (patched === original && read.strict.length === 0) return original
+    if (call.served.custom && patched.kind !== expected.kind && expected.rules === call.served.rules) throw wrongKind(patched, expected)
     const fault = isStrategic || call.served.custom ? undefined : patchedKindFault(patched, expected)
     if (fault !== undefined) throw badPatch(read.shown(patched), fault)
     const named = { ...patched, apiVersion: expected.apiVersion, kind: expected.kind }

@@ -3,7 +3,7 @@
  * for subresources.
  */
 import type { ApiResponse } from '../api/exchange.ts'
-import { failure, noRoute, qualifiedResource, type ApiError } from '../api/status.ts'
+import { badRequest, failure, noRoute, notFound, verbNotSupported, type ApiError } from '../api/status.ts'
 import type { Verb } from '../api/schema.ts'
 import { forwardToServer } from './aggregation/forward.ts'
 import type { Call, Core, ResourceCall } from './core.ts'
@@ -68,7 +68,7 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
   if (warning && (info.subresource !== '' || served.info.verbs.includes(info.verb as Verb))) call.warnings.push(warning)
   if (info.subresource !== '') {
     const handler = findSubresource(served, info.subresource)
-    if (!handler) throw pathNotFound()
+    if (!handler) throw served.custom ? notFound(served.info.group, served.info.resource, info.name) : pathNotFound()
     const answer = await handler(core, call)
     // What a program behind a proxy answers is between it and the client.
     return answer.type === 'proxied' || answer.type === 'tunnel' ? answer : shaped(core, call, answer)
@@ -100,7 +100,7 @@ async function routeResource(core: Core, call: ResourceCall): Promise<ApiRespons
       return shaped(core, call, await create(core, call))
     case 'update':
     case 'patch':
-      if (info.name === '') throw noRoute()
+      if (info.name === '') throw served.custom ? badRequest('name must be provided') : noRoute()
       return shaped(core, call, await (verb === 'update' ? update : patch)(core, call))
     case 'delete':
       return shaped(core, call, await remove(core, call))
@@ -116,12 +116,8 @@ const WATCH_PATH = /^\/(?:api|apis\/[^/]+)\/[^/]+\/watch\//
 const COLLECTIVE: ReadonlySet<string> = new Set(['list', 'watch'])
 
 /** Upstream has routes for the verbs of a built-in kind alone; watches share that of lists, and custom resources have one for all. */
-function methodNotAllowed({ custom, info: { group, resource } }: ServedResource, verb: string): ApiError {
-  if (verb !== 'watch' && !custom) return noRoute()
-  return failure('MethodNotAllowed', `${verb} is not supported on resources of kind "${qualifiedResource(group, resource)}"`, {
-    details: { ...(group ? { group } : {}), kind: resource },
-  })
-}
+const methodNotAllowed = ({ custom, info: { group, resource } }: ServedResource, verb: string): ApiError =>
+  verb !== 'watch' && !custom ? noRoute() : verbNotSupported(group, resource, verb)
 
 /** What passes bodies of its own on. */
 const STREAMS: ReadonlySet<string> = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
@@ -132,7 +128,9 @@ function checkAccepted({ served, info, request }: ResourceCall): void {
   if (request.method === 'HEAD' && !served.custom) throw noRoute()
   const { accept } = request.headers
   if (!served.custom && !isRepresentable(accept)) throw noRepresentation(info.verb === 'list' || info.verb === 'watch')
-  if (!negotiate(accept)) throw notAcceptable()
+  const accepted = negotiate(accept)
+  // There are no protobuf messages of kinds that nobody compiled.
+  if (!accepted || (served.custom && accepted.encoding === 'protobuf' && !accepted.as)) throw notAcceptable()
 }
 
 function tableShape(core: Core, { served, request }: ResourceCall): TableShape | undefined {

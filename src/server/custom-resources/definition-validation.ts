@@ -86,7 +86,7 @@ function validateRest(definition: CustomResourceDefinition, errors: FieldErrors)
   const stored = definition.status?.storedVersions ?? []
   const at = 'status.storedVersions'
   if (stored.length === 0) {
-    errors.push(invalid(at, stored, 'must have at least one stored version'))
+    errors.push(invalid(at, null, 'must have at least one stored version'))
     return
   }
   const versions = definition.spec.versions ?? []
@@ -136,7 +136,7 @@ function validateSpec(
   if (new Set(versions.map(({ name }) => name)).size !== versions.length)
     errors.push(invalid('spec.versions', versions, 'must contain unique version names'))
   if (versions.filter(({ storage }) => storage).length !== 1)
-    errors.push(invalid('spec.versions', versions, 'must have exactly one version marked as storage version'))
+    errors.push(invalid('spec.versions', spec.versions ?? null, 'must have exactly one version marked as storage version'))
   for (const name of ['plural', 'singular', 'kind', 'listKind'] as const)
     if (!spec.names?.[name]) errors.push(required(`spec.names.${name}`))
   if (spec.names) validateNames(spec.names, 'spec.names', errors)

@@ -151,6 +151,8 @@ function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeO
     const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
     throw conflict(served.info.group, served.info.resource, info.name, why)
   }
+  // A custom resource's own rules look at its replicas.
+  if (served.custom) return
   const replicas: unknown = next.spec?.replicas ?? 0
   if (typeof replicas === 'number' && replicas >= 0) return
   const detail = `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0`

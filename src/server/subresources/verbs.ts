@@ -2,7 +2,7 @@
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { apiVersionOf, type GroupVersionKind, type Verb } from '../../api/schema.ts'
-import { noRoute } from '../../api/status.ts'
+import { noRoute, verbNotSupported } from '../../api/status.ts'
 import { decodeBody } from '../body.ts'
 import { rulesOf } from '../builtin-rules.ts'
 import type { Call, ResourceCall } from '../core.ts'
@@ -11,7 +11,7 @@ import { Computed } from '../revision.ts'
 /** Refuses a method that the subresource does not have. */
 export function checkVerb({ served, info }: ResourceCall): void {
   if (served.subresources.get(info.subresource)?.verbs.includes(info.verb as Verb)) return
-  throw noRoute()
+  throw served.custom ? verbNotSupported(served.info.group, served.info.resource, info.verb) : noRoute()
 }
 
 /** The body as the kind, with the schema's defaults. */

@@ -47,8 +47,11 @@ export function validateSubjects(errors: FieldErrors, subjects: readonly Subject
   })
 }
 
+/** Upstream shows its internal type. */
+const shown = (ref: RoleRef | undefined) => ref && { APIGroup: ref.apiGroup, Kind: ref.kind, Name: ref.name }
+
 export function validateSameRoleRef(errors: FieldErrors, next: RoleRef | undefined, old: RoleRef | undefined): void {
-  if (!isEqual(next, old)) errors.push(invalid('roleRef', next, 'cannot change roleRef'))
+  if (!isEqual(next, old)) errors.push(invalid('roleRef', shown(next), 'cannot change roleRef'))
 }
 
 interface BindingFields {
