@@ -10,7 +10,7 @@ import { createNodeLifecycleController } from './controller.ts'
 
 type T = Parameters<typeof startTestCluster>[0]
 
-async function startNodes(t: T, names: readonly string[]) {
+async function startNodes(t: T, names: readonly string[], zoneOf: (name: string) => string = () => '') {
   const cluster = await startTestCluster(t, [
     createNodeLifecycleController(),
     createTaintEvictionController(),
@@ -19,7 +19,8 @@ async function startNodes(t: T, names: readonly string[]) {
   ])
   const { client, clock, server } = cluster
   for (const name of names) {
-    await client.create('v1/Node', { metadata: { name }, status: { conditions: [{ type: 'Ready', status: 'True' }] } })
+    const labels = { 'topology.kubernetes.io/zone': zoneOf(name) }
+    await client.create('v1/Node', { metadata: { name, labels }, status: { conditions: [{ type: 'Ready', status: 'True' }] } })
     await client.create('coordination.k8s.io/v1/Lease', {
       metadata: { namespace: 'kube-node-lease', name },
       spec: { renewTime: microTimestamp(clock) },
@@ -120,4 +121,19 @@ test('each node gets a block of the pod network of its own, and a freed one is g
   await client.create('v1/Node', { metadata: { name: 'd' } })
   await clock.advance(100)
   assert.equal(node('d').spec?.podCIDR, freed)
+})
+
+test('a zone that is lost is evicted from node by node, one that is mostly lost and small not at all', async (t) => {
+  const names = ['a1', 'a2', 'a3', 'b1', 'b2', 'b3', 'b4']
+  const { pass, taints } = await startNodes(t, names, (name) => name[0]!)
+  const evicted = () => names.filter((name) => taints(name).includes('node.kubernetes.io/unreachable:NoExecute'))
+  await pass(20, ...names)
+  // Of zone a nobody is left, of zone b one of four.
+  await pass(50, 'b4')
+  assert.equal(evicted().length, 1)
+  assert.ok(names.slice(0, 6).every((name) => taints(name).includes('node.kubernetes.io/unreachable:NoSchedule')))
+  await pass(10, 'b4')
+  assert.equal(evicted().length, 2)
+  await pass(60, 'b4')
+  assert.deepEqual(evicted(), ['a1', 'a2', 'a3'])
 })

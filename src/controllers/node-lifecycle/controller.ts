@@ -12,11 +12,14 @@ import { findCondition, withCondition } from '../conditions.ts'
 import { read, watch } from '../controller.ts'
 import type { Caches, Controller, ReconcileContext, StartContext } from '../controller.ts'
 import { isPodReady } from '../pods/pod-state.ts'
-import { graceOf, lostConditions, planTaints, readyStatusOf } from './plan.ts'
+import { awaitsEviction, evictionIntervalMs, graceOf, lostConditions, planTaints, readyStatusOf, zoneOf } from './plan.ts'
 
 const LEASE = 'coordination.k8s.io/v1/Lease'
 const LEASE_NAMESPACE = 'kube-node-lease'
 export const NODE_INDEX = 'node'
+const ZONE_INDEX = 'zone'
+/** Nodes that are lost within this time of each other are judged together (upstream's node-monitor-period). */
+const JUDGE_AFTER_MS = 5000
 
 const heartbeatOf = (node: Node): string | undefined => findCondition(node.status?.conditions, 'Ready')?.lastHeartbeatTime
 
@@ -25,6 +28,22 @@ export function createNodeLifecycleController(): Controller {
   const seenMs = new Map<string, number>()
   /** Nodes that were ready when last looked at. */
   const ready = new Set<string>()
+  /** Since when nodes await that their pods are evicted. */
+  const awaitingMs = new Map<string, number>()
+  /** When pods of a zone were last evicted from a further node, by the monotonic clock. Zones are few. */
+  const evictedMs = new Map<string, number>()
+
+  /** 0 when the node's turn has come. */
+  function evictionWaitMs(node: Node, { caches, runtime }: ReconcileContext): number {
+    const nowMs = runtime.clock.monotonic()
+    const sinceMs = awaitingMs.get(node.metadata!.name!) ?? nowMs
+    awaitingMs.set(node.metadata!.name!, sinceMs)
+    if (sinceMs + JUDGE_AFTER_MS > nowMs) return sinceMs + JUDGE_AFTER_MS - nowMs
+    const zone = zoneOf(node)
+    const intervalMs = evictionIntervalMs(caches.of('v1/Node').byIndex(ZONE_INDEX, zone))
+    if (intervalMs === Infinity) return Infinity
+    return Math.max(0, (evictedMs.get(zone) ?? -Infinity) + intervalMs - nowMs)
+  }
 
   function followHeartbeats({ informers, runtime, caches, signal, enqueue }: StartContext): void {
     const see = (name: string): void => {
@@ -59,12 +78,16 @@ export function createNodeLifecycleController(): Controller {
     reads: ['v1/Node', LEASE, 'v1/Pod'],
     writes: ['v1/Node', 'v1/Node/status', 'v1/Pod/status'],
     watches: [
-      watch('v1/Node', ({ type, object, old }, caches) => {
-        const name = object.metadata!.name!
-        // The first node that becomes ready and the last one that ceases to be change what the others' state means.
-        const concernsAll = type === 'deleted' || !old || readyStatusOf(object) !== readyStatusOf(old)
-        return concernsAll ? [name, ...unreadyNodes(caches)] : name
-      }),
+      watch(
+        'v1/Node',
+        ({ type, object, old }, caches) => {
+          const name = object.metadata!.name!
+          // The first node that becomes ready and the last one that ceases to be change what the others' state means.
+          const concernsAll = type === 'deleted' || !old || readyStatusOf(object) !== readyStatusOf(old)
+          return concernsAll ? [name, ...unreadyNodes(caches)] : name
+        },
+        { [ZONE_INDEX]: zoneOf },
+      ),
       read(LEASE),
       read('v1/Pod', { [NODE_INDEX]: byNodeName }),
     ],
@@ -75,6 +98,7 @@ export function createNodeLifecycleController(): Controller {
       let node = caches.of('v1/Node').get(key)
       if (!node) {
         seenMs.delete(key)
+        awaitingMs.delete(key)
         ready.delete(key)
         return
       }
@@ -95,14 +119,20 @@ export function createNodeLifecycleController(): Controller {
         events.record(referenceTo('v1/Node', node), 'Normal', 'NodeNotReady', `Node ${key} status is now: NodeNotReady`)
       if (readyStatusOf(node) === 'Unknown' || (wasReady && !isReady)) await markPodsNotReady(context, key, now)
 
-      const taints = planTaints(node, hasOtherReadyNode(caches, key) || isReady, now)
+      const mayEvict = hasOtherReadyNode(caches, key) || isReady
+      const isAwaiting = mayEvict && awaitsEviction(node)
+      const waitMs = isAwaiting ? evictionWaitMs(node, context) : 0
+      if (waitMs === 0) awaitingMs.delete(key)
+      if (isAwaiting && waitMs === 0) evictedMs.set(zoneOf(node), runtime.clock.monotonic())
+      const taints = planTaints(node, mayEvict && waitMs === 0, now)
       if (taints !== (node.spec?.taints ?? taints) || (!node.spec?.taints && taints.length > 0)) {
         await client.patch('v1/Node', { name: key }, 'merge', {
           metadata: { resourceVersion: node.metadata!.resourceVersion },
           spec: { taints },
         })
       }
-      return { afterMs: remainingMs > 0 ? remainingMs : undefined }
+      const times = [remainingMs, waitMs].filter((ms) => ms > 0 && ms < Infinity)
+      return { afterMs: times.length > 0 ? Math.min(...times) : undefined }
     },
   }
 }

@@ -54,6 +54,39 @@ export function lostConditions(node: Node, now: string): readonly NodeCondition[
   return conditions
 }
 
+/** Nodes in a failure domain of their own are judged together: a zone that is ill as a whole says less about each of them. */
+export const zoneOf = ({ metadata }: Node): string =>
+  `${metadata?.labels?.['topology.kubernetes.io/region'] ?? ''}:${metadata?.labels?.['topology.kubernetes.io/zone'] ?? ''}`
+
+/** Upstream's unhealthy-zone-threshold, large-cluster-size-threshold and (secondary-)node-eviction-rate. */
+const UNHEALTHY_SHARE = 0.55
+const LARGE_ZONE = 50
+const EVICTIONS_PER_SECOND = 0.1
+const SECONDARY_EVICTIONS_PER_SECOND = 0.01
+
+/**
+ * How long after the last node of a zone the next one's pods may be evicted; Infinity for not at all. Where most nodes are lost
+ * at once the network is the likelier culprit: then evictions are slow, and in a small zone there are none. A zone that is lost
+ * altogether is evicted at the normal pace: other zones, which are well, take its pods.
+ */
+export function evictionIntervalMs(zone: Iterable<Node>): number {
+  let [ready, lost] = [0, 0]
+  for (const node of zone)
+    if (readyStatusOf(node) === 'True') ready++
+    else lost++
+  const isPartial = ready > 0 && lost > 2 && lost / (lost + ready) >= UNHEALTHY_SHARE
+  if (!isPartial) return 1000 / EVICTIONS_PER_SECOND
+  return ready + lost > LARGE_ZONE ? 1000 / SECONDARY_EVICTIONS_PER_SECOND : Infinity
+}
+
+const isEvicting = ({ key, effect }: Taint): boolean => effect === 'NoExecute' && (key === NOT_READY || key === UNREACHABLE)
+
+/** Whether the node is to be evicted from and is not yet: a change from one reason to the other does not count. */
+export const awaitsEviction = (node: Node): boolean =>
+  findCondition(node.status?.conditions, 'Ready') !== undefined &&
+  readyStatusOf(node) !== 'True' &&
+  !(node.spec?.taints ?? []).some(isEvicting)
+
 /**
  * The taints as they should be; the same list when nothing differs. `mayEvict` is false while no node at all is ready: then the
  * network of the control plane is the likelier culprit, and no pod would find another place anyway.
@@ -69,8 +102,7 @@ export function planTaints(node: Node, mayEvict: boolean, now: string): readonly
   if (hasReady && ready !== 'True' && mayEvict) wanted.add(`${ready === 'False' ? NOT_READY : UNREACHABLE}:NoExecute`)
 
   const nameOf = ({ key, effect }: Taint): string => `${key}:${effect}`
-  const isOurs = ({ key, effect }: Taint): boolean =>
-    effect === 'NoSchedule' ? NO_SCHEDULE_KEYS.has(key) : effect === 'NoExecute' && (key === NOT_READY || key === UNREACHABLE)
+  const isOurs = ({ key, effect }: Taint): boolean => (effect === 'NoSchedule' ? NO_SCHEDULE_KEYS.has(key) : isEvicting({ key, effect }))
   // A node that has no Ready condition yet keeps the taint that it registered with.
   const kept = current.filter((taint) => !isOurs(taint) || wanted.has(nameOf(taint)) || !hasReady)
   const missing = [...wanted].filter((name) => !current.some((taint) => nameOf(taint) === name))
