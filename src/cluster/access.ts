@@ -243,7 +243,7 @@ function authorizerOf(runtime: Runtime, outgoing: Outgoing, { type, webhook }: C
 }
 
 const ANYTHING = {
-  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'], resourceNames: [] }],
+  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
   nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
 }
 

@@ -1,6 +1,7 @@
 /** The paths that are about the server itself: health, version, metrics, and the issuer of service account tokens. */
 import type { ApiResponse } from '../api/exchange.ts'
 import { noRoute } from '../api/status.ts'
+import type { TokenSigner } from './authentication/tokens.ts'
 import type { Core } from './core.ts'
 import { Computed } from './revision.ts'
 import type { PathHandler } from './router.ts'
@@ -62,19 +63,19 @@ export function serverPaths(health: Health): PathHandler {
       case '/openid/v1/jwks':
         return core.tokens && textAnswer(JSON.stringify(core.tokens.jwks()), 200, 'application/jwk-set+json')
       case '/.well-known/openid-configuration':
-        return core.tokens && textAnswer(JSON.stringify(issuer(core.tokens.issuer)), 200, 'application/json')
+        return core.tokens && textAnswer(JSON.stringify(issuer(core.tokens)), 200, 'application/json')
       default:
         return undefined
     }
   }
 }
 
-const issuer = (name: string) => ({
+const issuer = ({ issuer: name, jwks }: TokenSigner) => ({
   issuer: name,
   jwks_uri: `${name}/openid/v1/jwks`,
   response_types_supported: ['id_token'],
   subject_types_supported: ['public'],
-  id_token_signing_alg_values_supported: ['RS256', 'ES256'],
+  id_token_signing_alg_values_supported: [...new Set(jwks().keys.map(({ alg }) => alg))].toSorted(),
 })
 
 function checks(core: Core, health: Health, endpoint: string): readonly Check[] {

@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import type { CertificateSigningRequest } from '../../api/generated/certificates/v1.ts'
 import { Cluster } from '../../cluster/cluster.ts'
 import { staysForMs } from './plan.ts'
+import { CERTIFICATE_REQUEST } from '../../api/certificate-request.test-support.ts'
 
-const spec = { request: btoa('-----BEGIN CERTIFICATE REQUEST-----'), usages: ['client auth'], signerName: 'a.b/c' }
+const spec = { request: CERTIFICATE_REQUEST, usages: ['client auth'], signerName: 'a.b/c' }
 
 test('how long requests stay', () => {
   const nowMs = Date.parse('2026-01-01T10:00:00Z')

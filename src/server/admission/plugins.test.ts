@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { UserInfo } from '../../api/exchange.ts'
 import { startServer, type TestServer } from '../server.test-support.ts'
 import { createAdmission, type AdmissionChoice } from './index.ts'
+import { CERTIFICATE_REQUEST } from '../../api/certificate-request.test-support.ts'
 
 const ALICE: UserInfo = { name: 'alice', groups: [] }
 const RBAC = '/apis/rbac.authorization.k8s.io/v1'
@@ -71,7 +72,7 @@ test('who approves and signs certificates needs leave for the signer', async (t)
   await allow(server, 'csr', [
     { ...anything, resources: ['certificatesigningrequests', 'certificatesigningrequests/approval', 'certificatesigningrequests/status'] },
   ])
-  const spec = { request: btoa('-----BEGIN CERTIFICATE REQUEST-----'), usages: ['client auth'], signerName: 'a.b/c' }
+  const spec = { request: CERTIFICATE_REQUEST, usages: ['client auth'], signerName: 'a.b/c' }
   const made = await server.call('POST', CSR, { metadata: { name: 'r' }, spec })
   const approved = { ...made.body, status: { conditions: [{ type: 'Approved', status: 'True', reason: 'x' }] } }
   const approve = () => server.call('PUT', `${CSR}/r/approval`, approved, { user: ALICE })

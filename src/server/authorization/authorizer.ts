@@ -34,7 +34,7 @@ export interface Rules {
     readonly verbs: readonly string[]
     readonly apiGroups: readonly string[]
     readonly resources: readonly string[]
-    readonly resourceNames: readonly string[]
+    readonly resourceNames?: readonly string[]
   }[]
   readonly nonResourceRules: readonly { readonly verbs: readonly string[]; readonly nonResourceURLs: readonly string[] }[]
   /** Why there may be more than these. */

@@ -55,7 +55,7 @@ function binding({ name, namespace, role: roleName, subjects }: BindingFacts): K
     kind: `${kind}Binding`,
     metadata: metadata(name, namespace),
     roleRef,
-    subjects: subjects.map(subject),
+    ...(subjects.length > 0 ? { subjects: subjects.map(subject) } : {}),
   }
 }
 
@@ -108,6 +108,13 @@ function reconciled(existing: KubeObject, wanted: KubeObject): KubeObject | unde
   const field = wanted.roleRef === undefined ? 'rules' : 'subjects'
   const own = (existing[field] ?? []) as readonly unknown[]
   const missing = ((wanted[field] ?? []) as readonly unknown[]).filter((one) => !own.some((other) => deepEqual(one, other)))
-  if (missing.length === 0) return undefined
-  return { ...existing, metadata: without(existing.metadata!, 'resourceVersion'), [field]: [...own, ...missing] }
+  const { labels = {}, annotations = {} } = existing.metadata ?? {}
+  // What somebody has set otherwise stays so.
+  const next = { labels: { ...wanted.metadata?.labels, ...labels }, annotations: { ...wanted.metadata?.annotations, ...annotations } }
+  if (missing.length === 0 && deepEqual(next, { labels, annotations })) return undefined
+  return {
+    ...existing,
+    metadata: { ...without(existing.metadata!, 'resourceVersion'), ...next },
+    ...(missing.length > 0 ? { [field]: [...own, ...missing] } : {}),
+  }
 }

@@ -71,7 +71,8 @@ export function createRbacAuthorizer(caches: WatchCaches): Authorizer & RuleSour
       const nonResourceRules: Rules['nonResourceRules'][number][] = []
       visit(user, namespace, (rule) => {
         const { verbs, apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule
-        if (resources.length > 0) resourceRules.push({ verbs, apiGroups, resources, resourceNames })
+        if (resources.length > 0)
+          resourceRules.push({ verbs, apiGroups, resources, ...(resourceNames.length > 0 ? { resourceNames } : {}) })
         if (nonResourceURLs.length > 0) nonResourceRules.push({ verbs, nonResourceURLs })
         return true
       })

@@ -43,10 +43,14 @@ export async function localAccessReview(core: Core, { info }: ResourceCall, revi
   const { resourceAttributes, nonResourceAttributes } = spec
   if (resourceAttributes && (resourceAttributes.namespace ?? '') !== info.namespace)
     errors.push(invalid('spec.resourceAttributes.namespace', resourceAttributes.namespace ?? '', 'must match metadata.namespace'))
-  if (nonResourceAttributes) errors.push(invalid('spec.nonResourceAttributes', nonResourceAttributes, 'disallowed on this kind of request'))
+  if (nonResourceAttributes)
+    errors.push(invalid('spec.nonResourceAttributes', inGo(nonResourceAttributes), 'disallowed on this kind of request'))
   refuse(errors)
   return answer(core, review, subjectOf(spec))
 }
+
+/** As upstream prints its internal type. */
+const inGo = ({ path = '', verb = '' }: NonResourceAttributes) => ({ Path: path, Verb: verb })
 
 const specOf = ({ spec = {} }: KubeObject): AccessSpec => spec as AccessSpec
 
@@ -64,8 +68,9 @@ function specErrors({ resourceAttributes, nonResourceAttributes }: AccessSpec): 
   const errors: FieldErrors = []
   if (resourceAttributes && nonResourceAttributes) {
     // Upstream shows its internal type.
-    const shown = { Path: nonResourceAttributes.path ?? '', Verb: nonResourceAttributes.verb ?? '' }
-    errors.push(invalid('spec.nonResourceAttributes', shown, 'cannot be specified in combination with resourceAttributes'))
+    errors.push(
+      invalid('spec.nonResourceAttributes', inGo(nonResourceAttributes), 'cannot be specified in combination with resourceAttributes'),
+    )
   }
   if (!resourceAttributes && !nonResourceAttributes) {
     errors.push(

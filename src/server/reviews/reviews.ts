@@ -38,7 +38,8 @@ function rulesReview({ authorizer }: Core, { user }: ResourceCall, review: KubeO
   if (namespace === '') throw badRequest('no namespace on request')
   const { resourceRules, nonResourceRules, incomplete } = authorizer.rulesFor(user, namespace)
   const status = { resourceRules, nonResourceRules, incomplete: incomplete !== undefined }
-  return { ...review, status: incomplete === undefined ? status : { ...status, evaluationError: incomplete } }
+  // The question is not repeated.
+  return { ...review, spec: {}, status: incomplete === undefined ? status : { ...status, evaluationError: incomplete } }
 }
 
 async function tokenReview({ authenticator }: Core, _call: ResourceCall, review: KubeObject): Promise<KubeObject> {

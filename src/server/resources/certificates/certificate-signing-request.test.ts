@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer } from '../../server.test-support.ts'
 import { certificateSigningRequests } from './certificate-signing-request.ts'
+import { CERTIFICATE_REQUEST } from '../../../api/certificate-request.test-support.ts'
 
 test('signer names: a domain of two labels or more, a slash, a path', () => {
-  const request = btoa('-----BEGIN CERTIFICATE REQUEST-----')
+  const request = CERTIFICATE_REQUEST
   const faultsOf = (signerName: string) =>
     certificateSigningRequests.validate!({ metadata: { name: 'r' }, spec: { request, usages: ['client auth'], signerName } }).map(
       ({ detail }) => detail,
@@ -21,7 +22,7 @@ test('signer names: a domain of two labels or more, a slash, a path', () => {
 test('a verdict is given at /approval alone, gets its times, and stays', async (t) => {
   const { call } = await startServer(t, { resources: [certificateSigningRequests] })
   const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests'
-  const request = btoa('-----BEGIN CERTIFICATE REQUEST-----')
+  const request = CERTIFICATE_REQUEST
   const made = await call('POST', path, { metadata: { name: 'r' }, spec: { request, usages: ['client auth'], signerName: 'a.b/c' } })
   const approved = { ...made.body, status: { conditions: [{ type: 'Approved', status: 'True', reason: 'test' }] } }
   assert.match(String((await call('PUT', `${path}/r/status`, approved)).body.message), /updates may not add a condition of type "Approved"/)

@@ -1,12 +1,24 @@
 /** CertificateSigningRequests: who asks, for what, and what became of it. The request says who asked; the server fills that in. */
 import type { CertificateSigningRequest } from '../../../api/generated/certificates/v1.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
+import { parseCertificateRequest } from '../../../api/certificate-request.ts'
 import { timestamp } from '../../../base/clock.ts'
+import { DerError } from '../../../base/der.ts'
 import { defineResource } from '../../resource.ts'
 import { nameColumn, ageColumn, text } from '../columns.ts'
 import { humanDuration } from '../duration.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
-import { checkImmutable, duplicate, forbidden, invalid, required, tooLong, type FieldErrors } from '../rules.ts'
+import {
+  checkImmutable,
+  checkOneOf,
+  checkRequiredOneOf,
+  duplicate,
+  forbidden,
+  invalid,
+  required,
+  tooLong,
+  type FieldErrors,
+} from '../rules.ts'
 import type { Column } from '../../resource.ts'
 
 const MIN_EXPIRATION_SECONDS = 600
@@ -17,14 +29,39 @@ function condition({ status }: CertificateSigningRequest): string {
   return `${verdict}${has('Failed') ? ',Failed' : ''}${status?.certificate ? ',Issued' : ''}`
 }
 
-/** The base64 text of a PEM block of this kind. */
-function isPem(base64: string, label: string): boolean {
+/** What is wrong with a request; its signature is checked by who signs. */
+function requestFault(base64: string): string | undefined {
   try {
-    return atob(base64).includes(`-----BEGIN ${label}-----`)
-  } catch {
-    // Not base64 at all.
-    return false
+    parseCertificateRequest(base64)
+    return undefined
+  } catch (error) {
+    if (error instanceof DerError) return error.message
+    throw error
   }
+}
+
+/** What a certificate may be for, in the order in which upstream lists it. */
+const USAGES: readonly string[] = (
+  'any,cert sign,client auth,code signing,content commitment,crl sign,data encipherment,decipher only,digital signature,' +
+  'email protection,encipher only,ipsec end system,ipsec tunnel,ipsec user,key agreement,key encipherment,microsoft sgc,' +
+  'netscape sgc,ocsp signing,s/mime,server auth,signing,timestamping'
+).split(',')
+
+/** Conditions that are there or not, and never false. */
+const TRUE_ONLY: ReadonlySet<string> = new Set(['Approved', 'Denied', 'Failed'])
+
+function conditionFaults(next: CertificateSigningRequest, old: CertificateSigningRequest): FieldErrors {
+  const errors: FieldErrors = []
+  const seen = new Set<string>()
+  if (isSemanticallyEqual(next.status?.conditions, old.status?.conditions)) return errors
+  for (const [index, { type, status }] of (next.status?.conditions ?? []).entries()) {
+    const path = `status.conditions[${index}]`
+    if (type === '') errors.push(required(`${path}.type`))
+    checkRequiredOneOf(errors, `${path}.status`, status, TRUE_ONLY.has(type) ? ['True'] : ['False', 'True', 'Unknown'])
+    if (seen.has(type)) errors.push(duplicate(`${path}.type`, type))
+    seen.add(type)
+  }
+  return errors
 }
 
 const DOMAIN_LIMIT = 253
@@ -71,7 +108,7 @@ const withTimes = (conditions: Conditions, before: Conditions, now: string): Con
 
 /** Verdicts are given at /approval alone, and nobody takes one back. */
 function updateFaults(next: CertificateSigningRequest, old: CertificateSigningRequest, subresource?: string): FieldErrors {
-  const errors: FieldErrors = []
+  const errors = conditionFaults(next, old)
   checkImmutable(errors, 'spec', next.spec, old.spec)
   const has = (request: CertificateSigningRequest, type: string): boolean =>
     request.status?.conditions?.some((entry) => entry.type === type) ?? false
@@ -125,9 +162,12 @@ export const certificateSigningRequests = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     if (!spec?.request) errors.push(required('spec.request'))
-    else if (!isPem(spec.request, 'CERTIFICATE REQUEST'))
-      errors.push(invalid('spec.request', '<certificate request>', 'PEM block type must be CERTIFICATE REQUEST'))
+    else {
+      const fault = requestFault(spec.request)
+      if (fault !== undefined) errors.push(invalid('spec.request', spec.request, fault))
+    }
     if (!spec?.usages?.length) errors.push(required('spec.usages'))
+    spec?.usages?.forEach((usage, i) => checkOneOf(errors, `spec.usages[${i}]`, usage, USAGES))
     const seen = new Set<string>()
     spec?.usages?.forEach((usage, i) => {
       if (seen.has(usage)) errors.push(duplicate(`spec.usages[${i}]`, usage))
