@@ -126,3 +126,17 @@ test('Endpoints hold ready and unready addresses apart, and say when they hold n
   assert.equal(many?.subsets?.[0]?.addresses?.length, 1000)
   assert.equal(many?.metadata?.annotations?.['endpoints.kubernetes.io/over-capacity'], 'truncated')
 })
+
+test('traffic that is to stay near gets hints, of ready endpoints only', () => {
+  const hints = (trafficDistribution: string | undefined, ready = true) => {
+    const object = service(trafficDistribution === undefined ? {} : { trafficDistribution })
+    const nodeOf = (name: string) => ({ metadata: { name, labels: { 'topology.kubernetes.io/zone': 'z' } } })
+    const { create } = planEndpointSlices({ service: object, pods: [pod(1, { ready })], existing: [], nodeOf })
+    return create[0]?.endpoints?.[0]?.hints
+  }
+  assert.equal(hints(undefined), undefined)
+  assert.deepEqual(hints('PreferClose'), { forZones: [{ name: 'z' }] })
+  assert.deepEqual(hints('PreferSameZone'), { forZones: [{ name: 'z' }] })
+  assert.deepEqual(hints('PreferSameNode'), { forZones: [{ name: 'z' }], forNodes: [{ name: 'node' }] })
+  assert.equal(hints('PreferSameNode', false), undefined)
+})

@@ -179,6 +179,7 @@ function endpointOf(service: Service, pod: Pod, addresses: readonly string[], no
   const nodeName = pod.spec?.nodeName
   const zone = nodeName && nodeOf(nodeName)?.metadata?.labels?.[ZONE_LABEL]
   const hostname = hostnameOf(pod, service)
+  const hints = ready ? hintsFor(service, nodeName, zone) : undefined
   return {
     addresses,
     conditions: { ready, serving, terminating },
@@ -186,7 +187,18 @@ function endpointOf(service: Service, pod: Pod, addresses: readonly string[], no
     targetRef: { kind: 'Pod', namespace: namespace!, name: name!, uid: uid! },
     ...(nodeName ? { nodeName } : {}),
     ...(zone ? { zone } : {}),
+    ...(hints ? { hints } : {}),
   }
+}
+
+const CLOSE = new Set(['PreferClose', 'PreferSameZone', 'PreferSameNode'])
+
+/** For whom an endpoint is meant where a Service wants its traffic kept near (KEP-4444, KEP-3015). */
+function hintsFor({ spec }: Service, nodeName: string | undefined, zone: string | undefined): Endpoint['hints'] {
+  if (!CLOSE.has(spec?.trafficDistribution ?? '')) return undefined
+  const forNodes = nodeName && spec?.trafficDistribution === 'PreferSameNode' ? { forNodes: [{ name: nodeName }] } : undefined
+  const forZones = zone ? { forZones: [{ name: zone }] } : undefined
+  return forNodes || forZones ? { ...forZones, ...forNodes } : undefined
 }
 
 /** The Service's own labels, and those by which the slice is found. */

@@ -7,6 +7,7 @@
 import type { StatefulSet, StatefulSetStatus } from '../../api/generated/apps/v1.ts'
 import type { Pod } from '../../api/generated/core/v1.ts'
 import { REVISION_HASH_LABEL } from '../history/controller-revisions.ts'
+import { scaledValue } from '../int-or-percent.ts'
 import { isPodAvailable, isPodReady } from '../pods/pod-state.ts'
 import { isInRange, ordinalOf, startOrdinalOf } from './identity.ts'
 
@@ -87,19 +88,31 @@ function revisionFor({ set, currentRevision, updateRevision }: StatefulInput, or
   return ordinal < limit ? currentRevision : updateRevision
 }
 
-/** The pod with the highest ordinal that is out of date, once all above it are up to date and well. */
+/**
+ * Pods that are out of date, from the highest ordinal on: one at a time, once all above it are up to date and well; or as many as
+ * may be unavailable (KEP-961) where the set says so.
+ */
 function nextUpdate(
   { set, updateRevision }: StatefulInput,
   byOrdinal: ReadonlyMap<number, Pod>,
   isUnavailable: (pod: Pod) => boolean,
 ): readonly Pod[] {
   if (set.spec?.updateStrategy?.type === 'OnDelete') return []
-  const start = startOrdinalOf(set)
-  const partition = set.spec?.updateStrategy?.rollingUpdate?.partition ?? 0
-  for (let ordinal = start + (set.spec?.replicas ?? 1) - 1; ordinal >= start + partition; ordinal--) {
+  const { partition = 0, maxUnavailable } = set.spec?.updateStrategy?.rollingUpdate ?? {}
+  const [start, replicas] = [startOrdinalOf(set), set.spec?.replicas ?? 1]
+  const isStale = (pod: Pod): boolean => revisionOf(pod) !== updateRevision && !isTerminating(pod)
+  if (maxUnavailable !== undefined) {
+    const missing = replicas - byOrdinal.size
+    const unavailable = [...byOrdinal.values()].filter(isUnavailable).length + missing
+    const room = Math.max(1, scaledValue(maxUnavailable, replicas, 'down')) - unavailable
+    const stale = [...byOrdinal].filter(([ordinal, pod]) => ordinal >= start + partition && isStale(pod))
+    const sorted = stale.toSorted(([a], [b]) => b - a).map(([, pod]) => pod)
+    return sorted.slice(0, Math.max(0, room))
+  }
+  for (let ordinal = start + replicas - 1; ordinal >= start + partition; ordinal--) {
     const pod = byOrdinal.get(ordinal)
     if (!pod) return []
-    if (revisionOf(pod) !== updateRevision && !isTerminating(pod)) return [pod]
+    if (isStale(pod)) return [pod]
     if (isUnavailable(pod)) return []
   }
   return []
