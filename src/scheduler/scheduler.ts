@@ -34,6 +34,7 @@ import { scheduleOne } from './schedule-one.ts'
 import type { Decision } from './schedule-one.ts'
 import { createDecisionMemory } from './search.ts'
 import { createClusterState } from './snapshot.ts'
+import { createTelling } from './telling.ts'
 
 export interface SchedulerOptions {
   readonly informers: Informers
@@ -78,6 +79,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const limiter = createLimiter(MAXIMUM_IN_FLIGHT)
   const context: BindContext = { runtime, client, view, signal }
   const memory = createDecisionMemory()
+  const telling = createTelling(clock)
   /** Of pods that wait for permission, by uid. */
   const waitingFor = new Map<string, AbortController>()
   /** When the attempts under way began. */
@@ -194,7 +196,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     ended(entry, 'scheduled')
     queue.done(entry)
     log.debug('pod bound', { pod: info.key, node: nodeName })
-    record(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${nodeName}`)
+    telling.later(() => record(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${nodeName}`))
   }
 
   /** Lesser pods that were promised room on the node may not get it any more: they look for another at once. */
@@ -264,6 +266,7 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       failed(entry, ERROR, textOf(error), null)
     }
     begun.set(entry, clock.monotonic())
+    telling.busy()
     try {
       const searching = { start, nominatedNode: state.nominationOf(info.uid), memory }
       if (extenders.length > 0)
@@ -317,5 +320,6 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     for (const remove of removals) remove()
     sweep?.()
     await limiter.idle()
+    telling.flush()
   }
 }
