@@ -48,6 +48,8 @@ export interface StoredObject {
   readonly sizeBytes?: number
   /** Writes the bytes into a larger piece, without making `bytes`. */
   copyTo?(target: Uint8Array, at: number): void
+  /** The same in protobuf, as it stands in a list: kept by objects that live on, for the next list. Absent until one was made. */
+  protobufItem?: Uint8Array | undefined
   /** The bytes piece by piece, for what is made as it is written (a Table's rows). */
   pieces?(): Iterable<Uint8Array>
 }

@@ -47,6 +47,7 @@ export class Revision implements StoredObject {
   /** "namespace/name" or "name". */
   readonly key: string
   readonly revision: number
+  protobufItem: Uint8Array | undefined
   readonly #value: Uint8Array
   #object: KubeObject | undefined
   #views: Map<View, StoredObject> | undefined

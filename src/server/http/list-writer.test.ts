@@ -59,6 +59,7 @@ test('a list in blocks is the list', async () => {
     assert.ok(isDeepStrictEqual(JSON.parse(jsonBytes.toString()), whole(list)), name)
     assert.ok(protobufBytes.equals(encodeProtobuf(whole(list))), name)
     assert.equal(protobuf.sizeBytes, protobufBytes.length)
+    assert.ok(bytesOf((await protobufText(list)).blocks).equals(protobufBytes), `${name}, from what was kept`)
     if (json.sizeBytes !== undefined) assert.equal(json.sizeBytes, jsonBytes.length)
   }
   const ofCache = jsonText(listOf(Array.from({ length: 900 }, (_, index) => configMap(3 * index + 1, 20))))

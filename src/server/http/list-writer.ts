@@ -109,8 +109,9 @@ export async function protobufText({ apiVersion, kind, metadata, items }: ListAn
   const messages: Uint8Array[] = []
   let itemsBytes = 0
   let sinceMs = performance.now()
-  for (const { object } of items) {
-    const message = encodeProtobufItem(object)
+  for (const item of items) {
+    const message = item.protobufItem ?? encodeProtobufItem(item.object)
+    if ('protobufItem' in item) item.protobufItem = message
     messages.push(message)
     itemsBytes += message.length
     if (performance.now() - sinceMs < SLICE_MS) continue
