@@ -27,9 +27,10 @@ export function contentHash(bytes: Uint8Array): string {
 }
 
 export function jsonDocument(value: object, contentType = 'application/json'): CachedDocument {
-  const bytes = encoder.encode(`${JSON.stringify(value)}\n`)
-  return { bytes, contentType, hash: contentHash(bytes) }
+  return documentOf(encoder.encode(`${JSON.stringify(value)}\n`), contentType)
 }
+
+export const documentOf = (bytes: Uint8Array, contentType: string): CachedDocument => ({ bytes, contentType, hash: contentHash(bytes) })
 
 /** Answers with the document, or with 304 when the client holds it already. */
 export function answerDocument(document: CachedDocument, request: ApiRequest): ApiResponse {

@@ -5,6 +5,7 @@ import { isServedByDefault, resources as all } from '../../api/resources.ts'
 import type { ResourceInfo } from '../../api/schema.ts'
 import { openApiV2, openApiV3, type OpenApiSource } from './documents.ts'
 import { createOpenApiPaths } from './paths.ts'
+import { swaggerProtobuf } from './swagger-protobuf.ts'
 
 const resources = all.filter(isServedByDefault)
 const source: OpenApiSource = {
@@ -131,5 +132,54 @@ test('documents are served by an index whose hashes change when they do', async 
   changed()
   assert.notEqual((await get('/openapi/v3')).paths['apis/apps/v1']?.serverRelativeURL, url)
   assert.equal((await get(url)).paths['/apis/apps/v1/deployments'], undefined)
-  await assert.rejects(get('/openapi/v2', 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'), { code: 406 })
+  await assert.rejects(get('/openapi/v2', 'text/plain'), { code: 406 })
 })
+
+test('Swagger in protobuf holds what its JSON holds', () => {
+  const document = openApiV2(source)
+  const root = fieldsOf(swaggerProtobuf(document))
+  const texts = (value: Uint8Array) => new TextDecoder().decode(value)
+  /** Entries of a map: name and the fields of its value. */
+  const entries = (values: readonly Uint8Array[] = []) =>
+    new Map(values.map((entry) => [texts(fieldsOf(entry).get(1)![0]!), fieldsOf(fieldsOf(entry).get(2)![0]!)]))
+  assert.equal(texts(root.get(1)![0]!), '2.0')
+  const paths = entries(fieldsOf(root.get(8)![0]!).get(2))
+  assert.deepEqual([...paths.keys()], Object.keys(document.paths as object))
+  const patch = fieldsOf(paths.get('/api/v1/namespaces/{namespace}/pods/{name}')!.get(8)![0]!)
+  assert.equal(texts(patch.get(5)![0]!), 'patchCoreV1NamespacedPod')
+  const extensions = new Map(
+    patch.get(13)!.map((entry) => [texts(fieldsOf(entry).get(1)![0]!), texts(fieldsOf(fieldsOf(entry).get(2)![0]!).get(2)![0]!)]),
+  )
+  assert.deepEqual(JSON.parse(extensions.get('x-kubernetes-group-version-kind')!), { group: '', version: 'v1', kind: 'Pod' })
+  const definitions = entries(fieldsOf(root.get(9)![0]!).get(1))
+  assert.deepEqual([...definitions.keys()], Object.keys(document.definitions as object))
+  const map = definitions.get('io.k8s.api.core.v1.ConfigMap')!
+  const properties = entries(fieldsOf(map.get(25)![0]!).get(1))
+  const data = fieldsOf(fieldsOf(properties.get('data')!.get(21)![0]!).get(1)![0]!)
+  assert.equal(texts(fieldsOf(data.get(22)![0]!).get(1)![0]!), 'string')
+})
+
+/** The length-delimited fields of a message. */
+function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, readonly Uint8Array[]> {
+  const found = new Map<number, Uint8Array[]>()
+  let at = 0
+  const varint = (): number => {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]!
+      value += (byte & 127) * 2 ** shift
+      if (byte < 128) return value
+    }
+  }
+  while (at < bytes.length) {
+    const tag = varint()
+    if ((tag & 7) === 0) varint()
+    else if ((tag & 7) === 1) at += 8
+    else {
+      const end = varint() + at
+      found.set(tag >>> 3, [...(found.get(tag >>> 3) ?? []), bytes.subarray(at, end)])
+      at = end
+    }
+  }
+  return found
+}

@@ -2,8 +2,9 @@
 import { groupVersionsOf } from '../../api/resources.ts'
 import type { ResourceInfo } from '../../api/schema.ts'
 import { failure } from '../../api/status.ts'
-import { answerDocument, contentHash, DocumentCache, jsonDocument, type CachedDocument } from '../documents.ts'
+import { answerDocument, contentHash, DocumentCache, documentOf, jsonDocument, type CachedDocument } from '../documents.ts'
 import type { PathHandler } from '../router.ts'
+import { swaggerProtobuf } from './swagger-protobuf.ts'
 import { documentName, openApiV2, openApiV3, type OpenApiSource } from './documents.ts'
 
 export interface OpenApiOptions extends Omit<OpenApiSource, 'resources'> {
@@ -14,9 +15,19 @@ export interface OpenApiOptions extends Omit<OpenApiSource, 'resources'> {
 
 const encoder = new TextEncoder()
 
-/** JSON alone is written: a client that will take nothing but gnostic's protobuf is told so. */
-function acceptsJson(accept: string | undefined): boolean {
-  return !accept || accept.split(',').some((clause) => /^\s*(application\/json|application\/\*|\*\/\*)/.test(clause))
+const JSON_CLAUSE = /^\s*(application\/json|application\/\*|\*\/\*)/
+/** What clients ask for, under its older name too, and what they are answered. */
+const PROTOBUF_CLAUSE = /^\s*application\/com\.github\.proto-openapi\.spec\.v2[@.]v1\.0\+protobuf/
+const PROTOBUF_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
+
+/** The first that both sides know; undefined: none. Of the documents of version 3 there is only JSON here. */
+function formOf(accept: string | undefined, hasProtobuf: boolean): 'json' | 'protobuf' | undefined {
+  if (!accept) return 'json'
+  for (const clause of accept.split(',')) {
+    if (JSON_CLAUSE.test(clause)) return 'json'
+    if (hasProtobuf && PROTOBUF_CLAUSE.test(clause)) return 'protobuf'
+  }
+  return undefined
 }
 
 export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
@@ -64,17 +75,19 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
     const path = request.path.replace(/\/$/, '')
     if (!path.startsWith('/openapi/') || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined
     const name = path.slice('/openapi/v3/'.length)
+    const form = formOf(request.headers.accept, path === '/openapi/v2')
     const document =
       path === '/openapi/v2'
-        ? cache.get('v2', () => jsonDocument(openApiV2(source())))
+        ? form === 'protobuf'
+          ? cache.get('v2 protobuf', () => documentOf(swaggerProtobuf(openApiV2(source())), PROTOBUF_TYPE))
+          : cache.get('v2', () => jsonDocument(openApiV2(source())))
         : path === '/openapi/v3'
           ? cache.get('v3', () => jsonDocument(index()))
           : path.startsWith('/openapi/v3/')
             ? groupVersion(name)
             : undefined
     if (!document) return undefined
-    if (!acceptsJson(request.headers.accept))
-      throw failure('NotAcceptable', 'only the following media types are accepted: application/json')
+    if (!form) throw failure('NotAcceptable', 'only the following media types are accepted: application/json')
     const answer = answerDocument(document, request)
     // A document asked for by its hash never changes under that name.
     return request.query.has('hash') ? { ...answer, headers: { ...answer.headers, 'cache-control': 'public, immutable' } } : answer
