@@ -69,6 +69,18 @@ export interface ApiPlane {
   connectNode(name: string, service: NodeService): void
 }
 
+/** What Prometheus' client libraries tell of every process. */
+const PROCESS: readonly (readonly [name: string, type: 'gauge' | 'counter', help: string, read: () => number])[] = [
+  ['process_resident_memory_bytes', 'gauge', 'Resident memory.', () => process.memoryUsage.rss()],
+  [
+    'process_cpu_seconds_total',
+    'counter',
+    'Processor time, user and system.',
+    () => (process.cpuUsage().user + process.cpuUsage().system) / 1e6,
+  ],
+  ['process_start_time_seconds', 'gauge', 'When the process started, since 1970.', () => Math.round(performance.timeOrigin / 1000)],
+]
+
 /** Starts the API server; resolves when it is ready and the system namespaces are there. */
 export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, options: ApiPlaneOptions): Promise<ApiPlane> {
   const nodes = new Map<string, NodeService>()
@@ -110,6 +122,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),
   })
+  for (const [name, type, help, read] of PROCESS) server.metrics.expose(name, help, type, () => [['', read()]])
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })
 
   lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })

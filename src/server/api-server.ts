@@ -47,7 +47,7 @@ import { resourceMetricsGroup, resourceMetricsPaths } from './resource-metrics.t
 import { createResourceRegistry, type ResourceRegistry } from './resource-registry.ts'
 import { Computed } from './revision.ts'
 import { route, type PathHandler } from './router.ts'
-import { serverPaths, type Health } from './server-paths.ts'
+import { serverPaths, VERSION, type Health } from './server-paths.ts'
 import { WatchCaches } from './watch-cache.ts'
 import { createWebhookCall, type WebhookCall } from './webhook-call.ts'
 
@@ -149,6 +149,8 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const hasFlowObjects = registry.stored('flowcontrol.apiserver.k8s.io', 'flowschemas') !== undefined
   exposeFlowControl(metrics, flowControl.levels)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
+  metrics.gauge('apiserver_resource_objects', 'Stored objects by group and resource.', () => objectCountsByGroup(registry))
+  metrics.gauge('kubernetes_build_info', 'What is running.', () => [[buildLabels(), 1]])
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
@@ -182,7 +184,8 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       else await trail.endInside(request.signal)
     }
     metrics.end(isMutating)
-    observe(metrics, request, info, response.status, (runtime.clock.monotonic() - startMs) / 1000)
+    const durationS = (runtime.clock.monotonic() - startMs) / 1000
+    observe(metrics, registry, { request, info, code: response.status, durationS })
     return response
   }
 
@@ -334,20 +337,39 @@ function* objectCounts(registry: ResourceRegistry): Iterable<readonly [string, n
   for (const { group, resource, cache } of registry.all()) yield [`resource="${group ? `${resource}.${group}` : resource}"`, cache.size]
 }
 
+function* objectCountsByGroup(registry: ResourceRegistry): Iterable<readonly [string, number]> {
+  for (const { group, resource, cache } of registry.all()) yield [`group="${group}",resource="${resource}"`, cache.size]
+}
+
+const BUILD_LABELS = { build_date: 'buildDate', git_version: 'gitVersion', major: 'major', minor: 'minor', platform: 'platform' } as const
+
+const buildLabels = (): string =>
+  Object.entries(BUILD_LABELS)
+    .map(([label, field]) => `${label}="${VERSION[field]}"`)
+    .join(',')
+
 function* watchCounts(registry: ResourceRegistry): Iterable<readonly [string, number]> {
   for (const { group, resource, cache } of registry.all()) {
     const count = cache.watcherCount
-    if (count > 0) yield [`group="${group}",resource="${resource}",verb="WATCH"`, count]
+    if (count > 0) yield [`component="apiserver",group="${group}",resource="${resource}",verb="WATCH"`, count]
   }
 }
 
-function observe(metrics: Metrics, request: ApiRequest, info: RequestInfo | undefined, code: number, durationS: number): void {
+interface Answered {
+  readonly request: ApiRequest
+  readonly info: RequestInfo | undefined
+  readonly code: number
+  readonly durationS: number
+}
+
+function observe(metrics: Metrics, registry: ResourceRegistry, { request, info, code, durationS }: Answered): void {
   const verb = info?.isResource ? info.verb.toUpperCase() : request.method
   const scope = !info?.isResource ? '' : info.name ? 'resource' : info.namespace ? 'namespace' : 'cluster'
   // A watch counts as answered when it begins: its duration is the client's choice.
   const seconds = info && LONG_RUNNING.has(info.verb) ? 0 : durationS
   const { group = '', version = '', resource = '', subresource = '' } = info ?? {}
-  const isKnown = code !== 404 && code !== 403 && code !== 401
+  // Names that clients make up would make series without end.
+  const isKnown = registry.find(group, version, resource) !== undefined || (code !== 404 && code !== 403 && code !== 401)
   metrics.observe(
     isKnown
       ? { verb, group, version, resource, subresource, scope }

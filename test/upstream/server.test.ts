@@ -1,6 +1,9 @@
 /** What an API server tells of itself, and how it speaks: media types, discovery, OpenAPI, health, metrics, unknown paths. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
 import { compare, type Scenario, type Step } from './compare.ts'
 import { configMap, deployment } from './objects.ts'
+import { noUpstream, startServers, type Server } from './servers.ts'
 
 const post = (body: Step['body'] & {}, path = '{ns}/configmaps', more: Partial<Step> = {}): Step => ({
   method: 'POST',
@@ -227,3 +230,28 @@ const itself: readonly Scenario[] = [
 compare('media types', media)
 compare('paths', paths)
 compare('the server itself', itself)
+
+/** By these dashboards and alerts go (kubernetes-mixin). */
+const METRICS = [
+  'apiserver_request_total',
+  'apiserver_request_duration_seconds',
+  'apiserver_request_sli_duration_seconds',
+  'apiserver_current_inflight_requests',
+  'apiserver_longrunning_requests',
+  'apiserver_storage_objects',
+  'apiserver_resource_objects',
+  'kubernetes_build_info',
+  'process_resident_memory_bytes',
+  'process_cpu_seconds_total',
+  'process_start_time_seconds',
+]
+
+test('metrics have the names, types and labels that dashboards read', { skip: noUpstream() }, async () => {
+  const { upstream, proa } = await startServers()
+  const read = async (server: Server) => (await server.ask({ path: '/metrics', accept: '*/*' })).body.toString()
+  const [expected, got] = [await read(upstream), await read(proa)]
+  const type = (text: string, name: string) => new RegExp(`^# TYPE ${name} (\\w+)$`, 'm').exec(text)?.[1]
+  for (const name of METRICS) assert.equal(type(got, name), type(expected, name), name)
+  const labels = (text: string) => /^apiserver_request_total\{(.*configmaps.*)\}/m.exec(text)?.[1]?.replaceAll(/="[^"]*"/g, '')
+  assert.equal(labels(got), labels(expected))
+})
