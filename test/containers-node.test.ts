@@ -170,15 +170,14 @@ test('a node with real containers', { skip: noContainers() || noKubectl() }, asy
     }
     await Promise.all(Array.from({ length: SOAK_WIDTH }, worker))
     const { id } = JSON.parse(readFileSync(join(cluster.dataDir, 'cluster.json'), 'utf8')) as { id: string }
+    const linesOf = (program: string, ...args: readonly string[]) => execFileSync(program, args, { encoding: 'utf8' }).split('\n')
     const left = (): readonly string[] => [
       ...['pods', 'logs', 'secrets'].flatMap((name) => readdirSync(join(node, name)).map((entry) => `${name}/${entry}`)),
       ...readFileSync('/proc/self/mounts', 'utf8')
         .split('\n')
         .filter((line) => line.includes(`${node}/pods`) || line.includes(`${node}/secrets/`)),
-      ...execFileSync('find', ['/sys/fs/cgroup', '-path', `*${id}*`, '-name', 'pod*', '-type', 'd'], { encoding: 'utf8' }).split('\n'),
-      ...execFileSync('ip', ['-o', 'link', 'show', 'type', 'veth'], { encoding: 'utf8' })
-        .split('\n')
-        .filter((line) => line.includes(id)),
+      ...linesOf('find', '/sys/fs/cgroup', '-path', `*${id}*`, '-name', 'pod*', '-type', 'd'),
+      ...linesOf('ip', '-o', 'link', 'show', 'type', 'veth').filter((line) => line.includes(id)),
     ]
     await eventually('nothing is left', () => left().filter(Boolean).length === 0).catch(() => assert.deepEqual(left().filter(Boolean), []))
   })

@@ -51,6 +51,13 @@ const lack = (name: string, requested: number, used: number, capacity: number): 
     ? rejected(`OutOf${name}`, `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`)
     : undefined
 
+/** What the scheduler counted on was not to be had after all. */
+export const allocationFailed = (error: unknown): Rejection =>
+  rejected(
+    'UnexpectedAdmissionError',
+    `Allocate failed due to ${error instanceof Error ? error.message : String(error)}, which is unexpected`,
+  )
+
 /** Undefined when the pod may run. `others` are the pods that have their place already. */
 export function rejectionOf(pod: Pod, others: readonly Pod[], room: NodeRoom): Rejection | undefined {
   for (const { name } of pod.spec?.securityContext?.sysctls ?? []) {

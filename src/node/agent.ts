@@ -11,10 +11,12 @@ import type { Client } from '../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../client/events.ts'
 import { createInformer, type Informer } from '../client/informer.ts'
 import { orAborted } from './abort.ts'
-import { rejectionOf, type NodeRoom, type Rejection } from './admission.ts'
+import { allocationFailed, rejectionOf, type NodeRoom, type Rejection } from './admission.ts'
 import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import { createCounters, type Counters } from './counters.ts'
+import { createCpuManager } from './cpu-manager.ts'
+import { createCpuSharing, type CpuSharing } from './cpu-sharing.ts'
 import { createCredentialPlugins, type CredentialPluginsOptions } from './credential-plugins.ts'
 import { parseResolvConf } from './dns.ts'
 import type { Pressure } from './eviction/thresholds.ts'
@@ -30,7 +32,6 @@ import { removeOrphans } from './orphans.ts'
 import { isTerminalPhase } from './pod-phase.ts'
 import { createPodWorker, type PodWorker } from './pod-worker.ts'
 import { podsToPreempt } from './preemption.ts'
-import { createQosCgroups, type QosCgroups } from './qos-cgroups.ts'
 import { createStaticPods, type StaticPods } from './static/static-pods.ts'
 import type { StatusWriter } from './status-writer.ts'
 import { createUpkeep } from './upkeep.ts'
@@ -97,7 +98,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   const ready = Promise.withResolvers<void>()
   let pressure: readonly Pressure[] = []
   let statics: StaticPods | undefined
-  let qosCgroups: QosCgroups | undefined
+  let sharing: CpuSharing | undefined
   const { client, containers, host } = options
   const counters = createCounters()
   const configuration = nodeConfiguration(options.configuration)
@@ -106,6 +107,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     const { dataDirectory } = options
     await host.makeDirectory(secretsRoot(dataDirectory), 0o700)
     await host.mountTmpfs(secretsRoot(dataDirectory), 0o700, undefined)
+    const facts = await host.facts()
     return {
       runtime: { ...runtime, log },
       client,
@@ -116,7 +118,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
         options.credentialPlugins && createCredentialPlugins({ clock: runtime.clock, log }, host, options.credentialPlugins),
       objects: createObjectFollower(runtime, client, signal),
       events,
-      facts: await host.facts(),
+      facts,
+      cpuManager: createCpuManager(configuration, facts.cpuCount),
       runtimeName: (await containers.version()).name,
       nodeName: options.nodeName,
       configuration,
@@ -148,7 +151,8 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   }
 
   /** Whether the node takes the pod; those that must make room for it are on their way out. */
-  function admit(pod: Pod, free: NodeRoom): { readonly rejection: Rejection | undefined; readonly victims: readonly PodWorker[] } {
+  function admit(node: NodeContext, pod: Pod): { readonly rejection: Rejection | undefined; readonly victims: readonly PodWorker[] } {
+    const free = room(node)
     const others = activePods()
     const victims = podsToPreempt(pod, others, free)
     const rejection = rejectionOf(
@@ -157,6 +161,11 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       free,
     )
     if (rejection) return { rejection, victims: [] }
+    try {
+      node.cpuManager?.allocate(pod)
+    } catch (error) {
+      return { rejection: allocationFailed(error), victims: [] }
+    }
     const leaving = [...workers.values()].filter((worker) => victims.includes(worker.pod))
     for (const worker of leaving)
       worker.evict({ reason: 'Preempting', message: 'Preempted in order to admit critical pod', disruption: PREEMPTED })
@@ -167,25 +176,16 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
   function launch(worker: PodWorker, after: Promise<unknown> = Promise.resolve()): PodWorker {
     const { uid = '', name } = worker.pod.metadata ?? {}
     workers.set(uid, worker)
-    void shareCpu()
+    sharing?.refresh()
     after
       .then(() => worker.run())
       .catch((error: unknown) => log.error('pod worker failed', { pod: name, error: String(error) }))
       .finally(() => {
         workers.delete(uid)
-        void shareCpu()
+        sharing?.refresh()
       })
+    void worker.ended.then(() => sharing?.release(uid))
     return worker
-  }
-
-  let sharing: Promise<void> | undefined
-  /** Keeps the shares of the cgroups above pods in line, one change after the other. */
-  async function shareCpu(): Promise<void> {
-    await sharing
-    sharing ??= qosCgroups
-      ?.update(activePods())
-      .catch((error: unknown) => log.warn('CPU shares not set', { error: String(error) }))
-      .finally(() => (sharing = undefined))
   }
 
   function followPods(node: NodeContext, signal: AbortSignal): Informer<Pod> {
@@ -195,7 +195,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       const known = workers.get(uid)
       if (known) return known.update(pod)
       if (statics?.sawMirror(pod)) return
-      const { rejection, victims } = isNew(pod) ? admit(pod, room(node)) : { rejection: undefined, victims: [] }
+      const { rejection, victims } = isNew(pod) ? admit(node, pod) : { rejection: undefined, victims: [] }
       launch(createPodWorker(node, pod, signal, { rejection }), Promise.all(victims.map(({ ended }) => ended)))
     }
     informer.addHandlers({
@@ -251,8 +251,9 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     await retry('start', async () => void (node = await createContext(services, events, signal)), signal)
     if (!node) return
     const context = node
-    const { cpuMilli, memoryBytes } = allocatable({ facts: context.facts, configuration: { ...configuration, evictionHard: {} } })
-    qosCgroups = createQosCgroups(context, { cpuMilli, memoryLimitBytes: memoryBytes })
+    const shared = createCpuSharing(context, workers, activePods)
+    sharing = shared
+    await retry('CPUs of containers', () => shared.adopt(), signal)
     const registration = createNodeRegistration(runtime, {
       client,
       containers,

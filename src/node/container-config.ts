@@ -1,6 +1,7 @@
 /** The configuration of a container: command, environment, mounts, resources and security, from the pod's spec and the node. */
 import type { Container, EphemeralContainer, Pod } from '../api/generated/core/v1.ts'
 import type { ContainerConfig, Image, Mount } from './container-runtime.ts'
+import { CPUS_ANNOTATION } from './cpu-manager.ts'
 import type { DownwardContext } from './downward.ts'
 import { hostsFile } from './dns.ts'
 import { ConfigurationError, environmentOf } from './environment.ts'
@@ -65,6 +66,7 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
   const target = (container as EphemeralContainer).targetContainerName
   const targetContainerId = target ? input.containerId(target) : undefined
   if (target && !targetContainerId) throw new ConfigurationError(`unable to find target container ${target}`)
+  const cpus = node.cpuManager?.cpusOf(pod.metadata?.uid ?? '', container.name)
   return {
     metadata: { name: container.name, attempt: restartCount },
     imageId: image.id,
@@ -74,12 +76,15 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
     env: Object.entries(env).map(([key, value]) => ({ key, value })),
     mounts,
     labels: containerLabels(pod, container),
-    annotations: containerAnnotations(pod, container, restartCount, messageFile),
+    annotations: {
+      ...containerAnnotations(pod, container, restartCount, messageFile),
+      ...(cpus?.isExclusive ? { [CPUS_ANNOTATION]: cpus.cpus } : {}),
+    },
     logPath: `${container.name}/${restartCount}.log`,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
-    resources: containerResources(pod, container, node.facts.memoryBytes),
+    resources: { ...containerResources(pod, container, node.facts.memoryBytes), ...(cpus ? { cpus: cpus.cpus } : {}) },
     security: targetContainerId ? { ...security, namespaces: { ...security.namespaces, targetContainerId } } : security,
   }
 }

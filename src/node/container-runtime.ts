@@ -68,6 +68,8 @@ export interface LinuxResources {
   /** 0 is no limit. */
   readonly memoryLimitBytes: number
   readonly oomScoreAdj: number
+  /** The CPUs that it may run on, as Linux writes a set; all when absent. */
+  readonly cpus?: string
 }
 
 export interface ContainerConfig {

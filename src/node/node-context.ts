@@ -6,6 +6,7 @@ import type { EventRecorder } from '../client/events.ts'
 import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import type { Counters } from './counters.ts'
+import type { CpuManager } from './cpu-manager.ts'
 import type { CredentialPlugins } from './credential-plugins.ts'
 import type { DnsConfig } from './dns.ts'
 import type { ObjectFollower } from './followed-objects.ts'
@@ -27,6 +28,8 @@ export interface NodeContext {
   readonly nodeName: string
   readonly configuration: NodeConfiguration
   readonly counters: Counters
+  /** When containers may have CPUs of their own. */
+  readonly cpuManager: CpuManager | undefined
   readonly hostIPs: readonly string[]
   readonly clusterDns: readonly string[]
   readonly clusterDomain: string

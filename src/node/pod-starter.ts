@@ -230,6 +230,7 @@ export function createPodStarter({ node, events, observer, volumes, objects }: P
       }
       record('Normal', 'Started', 'Container started')
       await observer.refreshContainer(id)
+      node.cpuManager?.started()
       await removeOldRuns(container.name)
       return postStart(pod, container, id, signal)
     },

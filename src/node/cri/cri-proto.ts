@@ -92,6 +92,7 @@ message Mount {
 }
 message LinuxContainerResources {
   int64 cpu_period = 1; int64 cpu_quota = 2; int64 cpu_shares = 3; int64 memory_limit_in_bytes = 4; int64 oom_score_adj = 5
+  string cpuset_cpus = 6
 }
 message Capability { repeated string add_capabilities = 1; repeated string drop_capabilities = 2 }
 message LinuxContainerSecurityContext {

@@ -52,6 +52,7 @@ export function resourcesMessage(resources: LinuxResources): Message {
     cpu_shares: resources.cpuShares,
     memory_limit_in_bytes: resources.memoryLimitBytes,
     oom_score_adj: resources.oomScoreAdj,
+    ...(resources.cpus === undefined ? {} : { cpuset_cpus: resources.cpus }),
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Pod } from '../../api/generated/core/v1.ts'
 import { podTotals } from '../../api/pod-resources.ts'
 import { bytesOf } from '../quantities.ts'
+import { CONFIG_MIRROR, CONFIG_SOURCE } from '../static/manifest.ts'
 import { amount, quantityAt, RESOURCE_OF, type Observations, type StarvedResource, type Threshold } from './thresholds.ts'
 
 /** What a pod uses of what is scarce; undefined when it was not measured. */
@@ -14,12 +15,10 @@ export interface PodUse {
 }
 
 const SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
-const CONFIG_SOURCE = 'kubernetes.io/config.source'
-const MIRROR = 'kubernetes.io/config.mirror'
 
 /** Static pods too: nobody would make them anew elsewhere. */
 export const isCritical = ({ metadata, spec }: Pod): boolean => {
-  const { [CONFIG_SOURCE]: source, [MIRROR]: mirror } = metadata?.annotations ?? {}
+  const { [CONFIG_SOURCE]: source, [CONFIG_MIRROR]: mirror } = metadata?.annotations ?? {}
   return (source !== undefined && source !== 'api') || mirror !== undefined || (spec?.priority ?? 0) >= SYSTEM_CRITICAL_PRIORITY
 }
 

@@ -13,7 +13,7 @@ import { textDigest } from '../text-digest.ts'
 
 export const CONFIG_HASH = 'kubernetes.io/config.hash'
 export const CONFIG_MIRROR = 'kubernetes.io/config.mirror'
-export const CONFIG_SEEN = 'kubernetes.io/config.seen'
+const CONFIG_SEEN = 'kubernetes.io/config.seen'
 export const CONFIG_SOURCE = 'kubernetes.io/config.source'
 
 const UID_DIGITS = 32
