@@ -6,6 +6,7 @@ import { connect } from 'node:http2'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
 import type { UserInfo } from '../../api/exchange.ts'
 import { isServedByDefault, resources as infos } from '../../api/resources.ts'
 import { silentLog } from '../../base/log.ts'
@@ -210,4 +211,38 @@ test('speaks HTTP/2', async () => {
   session.close()
   assert.equal(status, 200, text)
   assert.equal((JSON.parse(text) as { metadata: { name: string } }).metadata.name, 'one')
+})
+
+test('over HTTP/2 long lists and watches come whole, side by side', async () => {
+  const path = '/api/v1/namespaces/two/configmaps'
+  const data = { x: 'ü'.repeat(1000) }
+  for (let i = 0; i < 300; i++) await call('POST', path, { body: JSON.stringify({ metadata: { name: `m-${i}` }, data }) })
+  const session = connect(`https://127.0.0.1:${server.port}`, { rejectUnauthorized: false })
+  const open = (target: string, headers = {}) => session.request({ ':path': target, authorization: 'Bearer admin-token', ...headers })
+  const whole = async (stream: ReturnType<typeof open>): Promise<Buffer> => {
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) chunks.push(chunk as Buffer)
+    return Buffer.concat(chunks)
+  }
+  const events: string[] = []
+  const watch = open(`${path}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1`)
+  const told = new Promise<void>((resolve, reject) => {
+    let text = ''
+    watch.on('error', reject)
+    watch.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        events.push((JSON.parse(text.slice(0, end)) as { type: string }).type)
+        text = text.slice(end + 1)
+      }
+      if (events.length >= 302) resolve()
+    })
+  })
+  const [plain, zipped] = await Promise.all([whole(open(path)), whole(open(path, { 'accept-encoding': 'gzip' }))])
+  await call('POST', path, { body: JSON.stringify({ metadata: { name: 'last' } }) })
+  await told
+  session.destroy()
+  assert.equal((JSON.parse(plain.toString()) as { items: unknown[] }).items.length, 300)
+  assert.deepEqual(JSON.parse(gunzipSync(zipped).toString()), JSON.parse(plain.toString()))
+  assert.deepEqual(events, [...Array.from({ length: 300 }, () => 'ADDED'), 'BOOKMARK', 'ADDED'])
 })
