@@ -2,6 +2,7 @@
  * The control plane, every part on one page: the API server over a store, the controllers, the scheduler. The library and the
  * server process both start it; what they add is nodes, and roads from outside.
  */
+import { createHash } from 'node:crypto'
 import type { UserInfo } from '../api/exchange.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { createInformers, type Informers } from '../client/informers.ts'
@@ -54,6 +55,7 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
     builtInControllers({
       rootCa,
       podCidr,
+      sha256: (text) => createHash('sha256').update(text).digest('hex'),
       issueToken: (subject) => tokenSigner.sign(legacyClaims(subject)),
       signCertificate: async (request) => signRequest(runtime.clock, await options.authority(), request),
     })

@@ -17,7 +17,7 @@ import { createApiServer } from '../server/api-server.ts'
 import { createDiscoveryPaths } from '../server/discovery-paths.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
-import { createVirtualClock } from '../simulation/virtual-clock.ts'
+import { createVirtualClock, type VirtualClock } from '../simulation/virtual-clock.ts'
 import { createMemoryStore } from '../store/memory.ts'
 import type { BuiltInControllersOptions } from './index.ts'
 import { builtInControllers } from './index.ts'
@@ -53,6 +53,14 @@ export interface Life {
 
 interface TestContext {
   after(fn: () => Promise<void>): void
+}
+
+async function passUntil(clock: VirtualClock, end: Promise<unknown>): Promise<void> {
+  let isDone = false
+  const settle = () => void (isDone = true)
+  end.then(settle, settle)
+  assert.ok(await clock.until(() => isDone, END_MS), 'it does not end')
+  await end
 }
 
 /** An API server in virtual time, somebody who runs the pods, and controllers as often as they are started. */
@@ -105,18 +113,14 @@ export async function startApi(t: TestContext, { runPod = keepsRunning, seed = 7
     return {
       async end() {
         end.abort()
-        let isDone = false
-        void done.then(() => (isDone = true))
-        assert.ok(await clock.until(() => isDone, END_MS), 'the controllers do not end')
-        await done
+        await passUntil(clock, done)
       },
     }
   }
 
   t.after(async () => {
     stop.abort()
-    await clock.advance(0)
-    await Promise.all(running)
+    await passUntil(clock, Promise.all(running))
   })
   return { clock, random, admin, pods, problems, live }
 }

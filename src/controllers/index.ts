@@ -1,5 +1,6 @@
 /** The built-in controllers. Made anew for each run (each term of leadership), because some remember what they saw. */
 import type { Controller } from './controller.ts'
+import { createAttachDetachController, type Sha256 } from './attach-detach/controller.ts'
 import { bootstrapSigner } from './bootstrap-signer/controller.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation/controller.ts'
 import { cronJobController } from './cronjob/controller.ts'
@@ -38,6 +39,7 @@ import {
 import { createTaintEvictionController } from './taint-eviction/controller.ts'
 import { tokenCleanerController } from './token-cleaner/controller.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts'
+import { volumeExpander } from './volume-expander/controller.ts'
 import { volumeBinder } from './volume-binder/controller.ts'
 
 export type { Controller } from './controller.ts'
@@ -52,6 +54,8 @@ export interface BuiltInControllersOptions {
   readonly nodeCidrPrefix?: number
   /** Issues the tokens of Secrets that ask for one; without it such Secrets stay empty. */
   readonly issueToken?: ServiceAccountTokenOptions['issue']
+  /** Names VolumeAttachments; without it none are made. */
+  readonly sha256?: Sha256
   /** Signs certificates that are asked for by CertificateSigningRequests; without it nobody does. */
   readonly signCertificate?: SignCertificate
 }
@@ -61,6 +65,7 @@ export const builtInControllers = ({
   podCidr = '10.244.0.0/16',
   nodeCidrPrefix = 24,
   issueToken,
+  sha256,
   signCertificate,
 }: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
@@ -99,5 +104,7 @@ export const builtInControllers = ({
   serviceCidrController,
   resourceClaimController,
   bootstrapSigner,
+  ...(sha256 ? [createAttachDetachController(sha256)] : []),
+  volumeExpander,
   ...(issueToken ? [createServiceAccountTokenController({ rootCa, issue: issueToken })] : []),
 ]
