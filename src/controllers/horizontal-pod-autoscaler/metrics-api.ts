@@ -41,7 +41,7 @@ interface Groups {
   }[]
 }
 
-async function fetch<T>(client: Client, api: string, resource: string, path: string, query: Readonly<Record<string, string>>): Promise<T> {
+async function askApi<T>(client: Client, api: string, resource: string, path: string, query: Readonly<Record<string, string>>): Promise<T> {
   const present = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== ''))
   try {
     return (await client.getPath(path, present)) as T
@@ -72,7 +72,7 @@ export async function resourceMetrics(
   container: string | undefined,
 ): Promise<PodMetrics> {
   const path = `/apis/metrics.k8s.io/v1beta1/namespaces/${namespace}/pods`
-  const { items = [] } = await fetch<Items<PodMetricsItem>>(client, 'resource', 'pods.metrics.k8s.io', path, { labelSelector })
+  const { items = [] } = await askApi<Items<PodMetricsItem>>(client, 'resource', 'pods.metrics.k8s.io', path, { labelSelector })
   if (items.length === 0) throw new MetricError('no metrics returned from resource metrics API')
   const metrics = new Map<string, PodMetric>()
   for (const { metadata, timestamp, window, containers = [] } of items) {
@@ -100,7 +100,7 @@ const selectorText = ({ selector }: MetricIdentifier): string => (selector ? for
 export async function podMetrics(client: Client, namespace: string, labelSelector: string, metric: MetricIdentifier): Promise<PodMetrics> {
   const path = `/apis/${await customVersion(client)}/namespaces/${namespace}/pods/*/${encodeURIComponent(metric.name)}`
   const query = { labelSelector, metricLabelSelector: selectorText(metric) }
-  const { items = [] } = await fetch<Items<MetricValue>>(client, 'custom', `pods.${CUSTOM_GROUP}`, path, query)
+  const { items = [] } = await askApi<Items<MetricValue>>(client, 'custom', `pods.${CUSTOM_GROUP}`, path, query)
   if (items.length === 0) throw new MetricError('no metrics returned from custom metrics API')
   return new Map(
     items.map(({ describedObject, timestamp, windowSeconds, window, value }) => {
@@ -124,7 +124,7 @@ export async function objectMetric(
   const resource = isNamespace ? 'metrics' : await resourceNameOf(client, apiVersion || 'v1', kind)
   const path = isNamespace ? `${root}/metrics/${metricName}` : `${root}/${resource}/${encodeURIComponent(name)}/${metricName}`
   const query = { metricLabelSelector: selectorText(metric) }
-  const { items = [] } = await fetch<Items<MetricValue>>(client, 'custom', `${resource}.${CUSTOM_GROUP}`, path, query)
+  const { items = [] } = await askApi<Items<MetricValue>>(client, 'custom', `${resource}.${CUSTOM_GROUP}`, path, query)
   if (items.length !== 1) {
     const count = `the custom metrics API server returned ${items.length} results when we asked for exactly one`
     throw new MetricError(`unable to fetch metrics from custom metrics API: ${count}`)
@@ -145,7 +145,7 @@ async function resourceNameOf(client: Client, apiVersion: string, kind: string):
 export async function externalMetrics(client: Client, namespace: string, metric: MetricIdentifier): Promise<readonly number[]> {
   const path = `/apis/external.metrics.k8s.io/v1beta1/namespaces/${namespace}/${encodeURIComponent(metric.name)}`
   const resource = `${metric.name}.external.metrics.k8s.io`
-  const { items = [] } = await fetch<Items<{ readonly value: string }>>(client, 'external', resource, path, {
+  const { items = [] } = await askApi<Items<{ readonly value: string }>>(client, 'external', resource, path, {
     labelSelector: selectorText(metric),
   })
   if (items.length === 0) throw new MetricError('no metrics returned from external metrics API')
