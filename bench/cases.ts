@@ -56,9 +56,9 @@ async function memoryAtRest(target: Target): Promise<number> {
 const thousands = (value: number): string => value.toLocaleString('en')
 
 /** Requests of one kind by 64 clients, each asking again when it is answered; upstream has its API server alone then. */
-function requests(job: 'creates' | 'gets' | 'applies', title: string): Case {
+function requests(job: 'creates' | 'gets' | 'applies' | 'reviews', title: string, name: string = job): Case {
   return {
-    name: job,
+    name,
     title: () => `${title}, 64 connections`,
     unit: '/s',
     better: 'more',
@@ -183,6 +183,7 @@ export const cases: readonly Case[] = [
   requests('creates', 'durable creates of 1 kB'),
   requests('gets', 'GETs of 1 kB'),
   requests('applies', 'server-side applies of 1 kB'),
+  requests('reviews', 'SubjectAccessReviews among 5,000 bindings', 'authorize'),
   lists('list', 'LIST of 10,000 pods'),
   lists('list-gzip', 'LIST of 10,000 pods, compressed', { isCompressed: true }),
   lists('list-selector', 'LIST of 10 of 10,000 pods by a label', { query: '?labelSelector=part%3Dp-7' }),

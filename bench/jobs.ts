@@ -110,6 +110,64 @@ async function applies(endpoint: Endpoint, { connections: count, seconds }: Satu
   return result
 }
 
+const CLUSTER_BINDINGS = 1_000
+const BOUND_NAMESPACES = 40
+const BINDINGS_EACH = 100
+
+const bindingOf = (kind: 'RoleBinding' | 'ClusterRoleBinding', user: string): object => ({
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind,
+  metadata: { name: user },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: user }],
+})
+
+/** Asks what users may do of whom 5,000 bindings tell, each of one user: every other question is to be allowed. */
+async function reviews(endpoint: Endpoint, { connections: count, seconds }: SaturateOptions): Promise<Throughput> {
+  const connections = await openMany(endpoint, count)
+  const api = '/apis/rbac.authorization.k8s.io/v1'
+  await eachOf(connections, CLUSTER_BINDINGS, (connection, index) =>
+    expect(connection, [201], 'POST', `${api}/clusterrolebindings`, bindingOf('ClusterRoleBinding', `cluster-user-${index}`)),
+  )
+  await eachOf(connections, BOUND_NAMESPACES, (connection, index) => makeNamespace(connection, `bound-${index}`))
+  await eachOf(connections, BOUND_NAMESPACES * BINDINGS_EACH, (connection, index) =>
+    expect(
+      connection,
+      [201],
+      'POST',
+      `${api}/namespaces/bound-${index % BOUND_NAMESPACES}/rolebindings`,
+      bindingOf('RoleBinding', `user-${index}`),
+    ),
+  )
+  let serial = 0
+  const result = await saturate(connections, 1000, seconds * 1000, async (connection) => {
+    const question = serial++
+    const bound = (question * 7) % (BOUND_NAMESPACES * BINDINGS_EACH)
+    const isToBeAllowed = question % 2 === 0
+    const review = {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: {
+        user: `user-${bound}`,
+        groups: ['system:authenticated'],
+        resourceAttributes: {
+          namespace: `bound-${bound % BOUND_NAMESPACES}`,
+          verb: isToBeAllowed ? 'get' : 'delete',
+          version: 'v1',
+          resource: 'pods',
+          name: 'p',
+        },
+      },
+    }
+    const answer = await connection.request('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', JSON.stringify(review), {
+      keepBody: true,
+    })
+    return answer.status === 201 && answer.body!.includes('"allowed":true') === isToBeAllowed
+  })
+  for (const connection of connections) connection.close()
+  return result
+}
+
 export interface ListOptions {
   readonly objects: number
   readonly runs: number
@@ -153,7 +211,7 @@ const watches = (
   options: { readonly watchers: number; readonly writers: number; readonly objects: number },
 ): Promise<WatchResult> => measureWatches(endpoint, { ...options, path: MAPS, body: (index) => mapOf(`w-${index}`) })
 
-export const jobs = { creates, gets, applies, list, watches, scheduling, ...clusterJobs, ...containerJobs } as const
+export const jobs = { creates, gets, applies, reviews, list, watches, scheduling, ...clusterJobs, ...containerJobs } as const
 export type JobName = keyof typeof jobs
 export type JobOptions<N extends JobName> = Parameters<(typeof jobs)[N]>[1]
 export type JobResult<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>

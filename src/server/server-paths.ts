@@ -75,7 +75,7 @@ const issuer = ({ issuer: name, jwks }: TokenSigner) => ({
   jwks_uri: `${name}/openid/v1/jwks`,
   response_types_supported: ['id_token'],
   subject_types_supported: ['public'],
-  id_token_signing_alg_values_supported: [...new Set(jwks().keys.map(({ alg }) => alg))].toSorted((a, b) => (a < b ? -1 : 1)),
+  id_token_signing_alg_values_supported: [...new Set(jwks().keys.flatMap(({ alg }) => alg ?? []))].toSorted((a, b) => (a < b ? -1 : 1)),
 })
 
 function checks(core: Core, health: Health, endpoint: string): readonly Check[] {
