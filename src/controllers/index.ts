@@ -9,6 +9,7 @@ import { csrCleanerController } from './csr-cleaner/controller.ts'
 import { createCsrSigningController, type SignCertificate } from './csr-signing/controller.ts'
 import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
+import { createDeviceTaintEviction } from './device-taint-eviction/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
 import { endpointsController } from './endpoints/controller.ts'
 import { endpointSliceController } from './endpointslice/controller.ts'
@@ -103,6 +104,7 @@ export const builtInControllers = ({
   createNodeTtlController(),
   serviceCidrController,
   resourceClaimController,
+  createDeviceTaintEviction(),
   bootstrapSigner,
   ...(sha256 ? [createAttachDetachController(sha256)] : []),
   volumeExpander,
