@@ -11,7 +11,7 @@ import type { Endpoint } from '../upstream/endpoint.ts'
 const DELIVERY_TIMEOUT_MS = 120_000
 
 /** Objects written before the watches begin. */
-const WARM_UP = 500
+const WARM_UP = 2000
 
 /** Bytes in a buffer that grows and is used again. */
 class Gathered {
