@@ -9,10 +9,17 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimeout: (callback, delayMs) => {
-    const timer = setTimeout(callback, delayMs)
+    let timer: ReturnType<typeof setTimeout>
+    const wait = (leftMs: number): void => {
+      timer = leftMs > MAX_TIMER_MS ? setTimeout(() => wait(leftMs - MAX_TIMER_MS), MAX_TIMER_MS) : setTimeout(callback, leftMs)
+    }
+    wait(delayMs)
     return () => clearTimeout(timer)
   },
 }
+
+/** The platform's timers fire at once when they are to wait longer than this, some 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 const pool = new Uint32Array(256)
 let used = pool.length
