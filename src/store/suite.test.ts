@@ -236,6 +236,25 @@ export function storeConformance(name: string, make: MakeStore): void {
     assert.equal(await committed(store.commit([put('/b', 'x', 0)])), 7)
   })
 
+  check('what the history takes is told, and given back whole in however many slices', async (store) => {
+    assert.equal(store.historyBytes, 0)
+    for (let i = 0; i < 1200; i++) await committed(store.commit([i % 3 === 2 ? remove(`/${i % 7}`) : put(`/${i % 7}`, 'x'.repeat(100))]))
+    assert.ok(store.historyBytes > 1200 * 30, `${store.historyBytes}`)
+    const half = store.historyBytes
+    await store.compact(600)
+    assert.ok(store.historyBytes > half / 3 && store.historyBytes < half, `${store.historyBytes} of ${half}`)
+    await store.compact(store.revision)
+    assert.equal(store.historyBytes, 0)
+  })
+
+  check('the decoded value of what was overwritten is forgotten, its bytes are not', async (store) => {
+    await committed(store.commit([{ ...put('/a', '{}'), decoded: { kind: 'Pod' } }]))
+    await committed(store.commit([{ ...put('/a', '[]'), decoded: [] }]))
+    assert.equal((await store.get('/a', 1))!.decoded, undefined)
+    assert.equal(text(await store.get('/a', 1)), '{}')
+    assert.deepEqual((await store.get('/a'))!.decoded, [])
+  })
+
   check('revisions to come are refused', async (store) => {
     await committed(store.commit([put('/a', '1')]))
     const future = { name: 'FutureRevision' }
