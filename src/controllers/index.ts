@@ -30,6 +30,7 @@ import { createRootCaController } from './root-ca/controller.ts'
 import { createServiceAccountTokenController } from './service-account-token/controller.ts'
 import type { ServiceAccountTokenOptions } from './service-account-token/controller.ts'
 import { serviceAccountController } from './serviceaccount/controller.ts'
+import { createServiceLoadBalancerController, type LoadBalancers } from './service-lb/controller.ts'
 import { serviceCidrController } from './service-cidr/controller.ts'
 import { statefulSetController } from './statefulset/controller.ts'
 import {
@@ -55,6 +56,8 @@ export interface BuiltInControllersOptions {
   readonly nodeCidrPrefix?: number
   /** Issues the tokens of Secrets that ask for one; without it such Secrets stay empty. */
   readonly issueToken?: ServiceAccountTokenOptions['issue']
+  /** Makes load balancers for Services that ask for one; without it they wait. */
+  readonly loadBalancers?: LoadBalancers
   /** Names VolumeAttachments; without it none are made. */
   readonly sha256?: Sha256
   /** Signs certificates that are asked for by CertificateSigningRequests; without it nobody does. */
@@ -67,6 +70,7 @@ export const builtInControllers = ({
   nodeCidrPrefix = 24,
   issueToken,
   sha256,
+  loadBalancers,
   signCertificate,
 }: BuiltInControllersOptions): readonly Controller[] => [
   createNamespaceController(),
@@ -108,5 +112,6 @@ export const builtInControllers = ({
   bootstrapSigner,
   ...(sha256 ? [createAttachDetachController(sha256)] : []),
   volumeExpander,
+  ...(loadBalancers ? [createServiceLoadBalancerController(loadBalancers)] : []),
   ...(issueToken ? [createServiceAccountTokenController({ rootCa, issue: issueToken })] : []),
 ]
