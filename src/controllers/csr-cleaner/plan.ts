@@ -1,8 +1,10 @@
 /**
- * When a CertificateSigningRequest has served its time: an hour after it was answered, a day without an answer. Upstream also
- * deletes one whose certificate has run out within that hour; here it stays until the hour is over.
+ * When a CertificateSigningRequest has served its time: an hour after it was answered or when its certificate has run out, a day without
+ * an answer.
  */
+import { certificateEndMs } from '../../api/certificate-end.ts'
 import type { CertificateSigningRequest } from '../../api/generated/certificates/v1.ts'
+import { fromBase64 } from '../../base/der.ts'
 import { timeOf } from '../pods/pod-state.ts'
 
 const ANSWERED_MS = 3_600_000
@@ -18,6 +20,15 @@ export function staysForMs({ metadata, status }: CertificateSigningRequest, nowM
     return type === 'Approved' ? since + (status?.certificate ? ANSWERED_MS : PENDING_MS) : undefined
   })
   const created = timeOf(metadata?.creationTimestamp)
-  const known = (conditions.length === 0 && created !== undefined ? [created + PENDING_MS] : ends).filter((end) => end !== undefined)
+  const runsOut = conditions.some(({ type }) => type === 'Approved') ? endOf(status?.certificate) : undefined
+  const known = (conditions.length === 0 && created !== undefined ? [created + PENDING_MS] : [...ends, runsOut]).filter(
+    (end) => end !== undefined,
+  )
   return known.length === 0 ? undefined : Math.max(0, Math.min(...known) - nowMs)
+}
+
+/** A certificate is kept as base64 of its PEM. */
+function endOf(certificate: string | undefined): number | undefined {
+  const bytes = certificate && fromBase64(certificate)
+  return bytes ? certificateEndMs(String.fromCharCode(...bytes)) : undefined
 }

@@ -6,6 +6,7 @@ import * as x509 from '@peculiar/x509'
 import type { CertificateSigningRequest } from '../../api/generated/certificates/v1.ts'
 import { Cluster } from '../../cluster/cluster.ts'
 import { waysToApprove } from '../csr-approving/controller.ts'
+import { staysForMs } from '../csr-cleaner/plan.ts'
 
 const KIND = 'certificates.k8s.io/v1/CertificateSigningRequest'
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -54,6 +55,13 @@ test('what is approved is signed as asked, what a signer does not take fails wit
   assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.2'])
   const lastsMs = Date.parse(certificate.validTo) - before
   assert.ok(lastsMs > 3_590_000 && lastsMs < 3_620_000, `${lastsMs} ms`)
+  const answered = { spec: spec('', CLIENT, clientUsages), status: signed! }
+  assert.equal(staysForMs(answered, Date.parse(certificate.validTo)), 0, 'it goes when its certificate has run out')
+  const later = {
+    ...answered,
+    status: { ...signed, conditions: [{ type: 'Approved', status: 'True', lastUpdateTime: certificate.validTo }] },
+  }
+  assert.equal(staysForMs(later, Date.parse(certificate.validTo) - 1000), 1000)
 
   assert.equal(
     failure(await ask('usages', spec(await pkcs10('CN=alice'), CLIENT, ['server auth']))),
