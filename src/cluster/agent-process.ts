@@ -33,6 +33,8 @@ export interface AgentOptions {
 /** What an agent gets to stop its parts: no more than a moment, as its containers go on. */
 const AGENT_GRACE_MS = 10_000
 const LOOK_MS = 250
+/** An agent is one of many programs of its machine: less room for short-lived objects costs it little time and saves some 30 MB. */
+const AGENT_FLAGS = ['--max-semi-space-size=2']
 const RESTART_MS = 500
 const MAX_RESTART_MS = 30_000
 /** One that ran so long was well: the next restart is quick again. */
@@ -119,7 +121,7 @@ export async function superviseAgent(runtime: Runtime, layout: NodeLayout, signa
 async function launch(layout: NodeLayout): Promise<number> {
   const main = join(import.meta.dirname, '../cli', `main${import.meta.filename.endsWith('.ts') ? '.ts' : '.js'}`)
   const inside = layout.netns === undefined ? [] : ['nsenter', `--net=${layout.netns}`, '--']
-  const [program, ...args] = [...inside, process.execPath, ...process.execArgv, main, 'agent', argumentOf(layout)]
+  const [program, ...args] = [...inside, process.execPath, ...process.execArgv, ...AGENT_FLAGS, main, 'agent', argumentOf(layout)]
   const log = openSync(agentFiles(layout.directory).log, 'a', 0o600)
   try {
     if (fstatSync(log).size > MAX_LOG_BYTES) ftruncateSync(log)

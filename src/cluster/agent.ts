@@ -80,7 +80,7 @@ function followCluster(runtime: Runtime, lifecycle: Lifecycle, node: Client, pro
   const pods = createInformer(runtime, node, 'v1/Pod', { ...watch, fieldSelector: `spec.nodeName=${nodeName}` })
   const sources: NodeSources = {
     client: node,
-    nodes: informers.of('v1/Node'),
+    nodes: proxyInformers.of('v1/Node'),
     services: informers.of('v1/Service'),
     slices: proxyInformers.of('discovery.k8s.io/v1/EndpointSlice'),
     pods,
