@@ -97,6 +97,7 @@ const measurement: Measurement = {
   ],
 }
 
+let measured = measurement
 let server: KubeletServer
 let authority: KeyPair
 let client: KeyPair
@@ -122,7 +123,7 @@ before(async () => {
     clients: ['api'],
     logsDirectory: logs,
     nodeName: 'n',
-    meter: () => ({ measure: async () => measurement }),
+    meter: () => ({ measure: async () => measured }),
     counters: () => counters,
     facts: async () => ({ cpuCount: 2, memoryBytes: 4096 }),
     configuration: { clusterDomain: 'cluster.local' },
@@ -252,6 +253,12 @@ test('the API server sums the same up for the metrics API', async () => {
     node: { cpuNanoCores: 2e9, workingSetBytes: 8192 },
     pods: [{ namespace: 'default', name: 'a', containers: [{ name: 'c', cpuNanoCores: 250_000_000, workingSetBytes: 4096 }] }],
   })
+
+  // A node with many containers tells more than fits into one message.
+  const many = Array.from({ length: 1000 }, (_, i) => ({ ...measurement.containers[0]!, id: `x-${i}` }))
+  measured = { ...measurement, containers: many }
+  assert.equal((await node().usage!(signal)).pods[0]?.containers.length, 1000)
+  measured = measurement
 })
 
 test('metrics of containers, of probes and of the agent', async () => {

@@ -74,7 +74,7 @@ export function createRemoteNode(runtime: Runtime, address: NodeAddress, { outgo
     async usage(signal) {
       const answer = await outgoing.send(asked('GET', '/stats/summary', [], signal)).catch(unreachable)
       if (answer.status !== 200) throw await refusal(answer)
-      return usageOf(JSON.parse(await readText(answer.body)) as Summary)
+      return usageOf(JSON.parse(await wholeText(answer.body)) as Summary)
     },
   }
 }
@@ -90,6 +90,20 @@ interface Summary {
     readonly podRef: { readonly namespace: string; readonly name: string }
     readonly containers?: readonly (Measured & { readonly name: string })[]
   }[]
+}
+
+/** Of a node with thousands of containers. */
+const MAX_SUMMARY_BYTES = 32 * 1024 * 1024
+
+async function wholeText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.length
+    if (length > MAX_SUMMARY_BYTES) throw failure('InternalError', `the node's summary is longer than ${MAX_SUMMARY_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
 }
 
 /** Kubelets do not tell what they average over; upstream's do it over some ten seconds. */
