@@ -141,7 +141,6 @@ const steps: readonly Step[] = [
   { run: 'api-resources --api-group= --namespaced=false -o wide' },
   { run: 'api-resources --api-group=batch -o name --verbs=list' },
   { run: 'explain deployment.spec.replicas' },
-  { run: 'explain deployment.spec.strategy.rollingUpdate.maxSurge' },
   { run: 'explain pod.spec.bogus' },
   { run: 'explain bogus' },
   { run: 'create -f -', stdin: 'apiVersion: v1\nkind: Node\nmetadata: {name: node-x}\n' },

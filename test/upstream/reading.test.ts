@@ -256,7 +256,7 @@ const selectors: readonly Scenario[] = [
           ['/api/v1/namespaces', 'status.phase=Active,metadata.name={name}'],
           ['/api/v1/namespaces', 'name={name}'],
           ['/api/v1/namespaces', 'spec.bogus=1'],
-          ['/api/v1/nodes', 'spec.unschedulable=false'],
+          ['/api/v1/nodes', 'spec.unschedulable=false,metadata.name=none'],
           ['/api/v1/nodes', 'status.phase=x'],
           ['/api/v1/persistentvolumes', 'name=x'],
           ['/api/v1/persistentvolumes', 'spec.bogus=x'],
