@@ -1,6 +1,7 @@
 /** Real pods outlive what runs them: the node agent is killed in the middle of its steps, the runtime dies, pods hurt themselves. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HELLO_IMAGE, helloImageArchive } from '../examples/hello/image.ts'
@@ -13,6 +14,12 @@ import { nodeLayouts } from '../src/cluster/node-layout.ts'
 import { containerdOptions } from '../src/cluster/real-node.ts'
 import { containerdSocket } from '../src/node/cri/containerd.ts'
 import { eventually, noContainers, startCluster, type TestCluster } from './harness.ts'
+
+const CONFIGURATION = `
+kind: KubeletConfiguration
+apiVersion: kubelet.config.k8s.io/v1beta1
+podPidsLimit: 64
+`
 
 function connect(t: TestContext, cluster: TestCluster) {
   const { transport, close } = createHttpTransport(optionsFromKubeconfig(readFileSync(cluster.kubeconfig, 'utf8')))
@@ -36,7 +43,10 @@ function containerdPid(cluster: TestCluster): number {
 }
 
 test('real pods outlive faults', { skip: noContainers() }, async (t) => {
-  const cluster = await startCluster(t, ['--runtime=containerd'])
+  const cluster = await startCluster(t, ['--runtime=containerd'], (dataDir) => {
+    mkdirSync(join(dataDir, 'node'), { recursive: true })
+    writeFileSync(join(dataDir, 'node', 'kubelet.yaml'), CONFIGURATION)
+  })
   await loadImageArchive(dataDirectory(cluster.dataDir), await helloImageArchive())
   let client = connect(t, cluster)
   const get = (name: string) => client.get('v1/Pod', { namespace: 'default', name })
