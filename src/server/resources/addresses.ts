@@ -106,6 +106,12 @@ export function formatIPv6(value: bigint): string {
 
 const canonicalIPv6 = (text: string): string | undefined => (familyOfIP(text) === 'IPv6' ? formatIPv6(parseIPv6(text) ?? 0n) : undefined)
 
+/** Where nothing but the form of RFC 5952 is taken. */
+export function canonicalProblem(text: string): string | undefined {
+  const canonical = canonicalIPv6(text)
+  return canonical === undefined || canonical === text ? undefined : `must be in canonical form (${JSON.stringify(canonical)})`
+}
+
 /** What is told of an address that is right, but not written as it should be. */
 export function ipWarnings(path: string, text: string): readonly string[] {
   const canonical = canonicalIPv6(text)

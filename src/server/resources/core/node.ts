@@ -1,12 +1,13 @@
 /** Nodes: machines that run pods. */
 import type { Node, Taint } from '../../../api/generated/core/v1.ts'
 import { labelValueFaults, qualifiedNameFaults } from '../../../api/names.ts'
-import { defineResource } from '../../resource.ts'
+import { defineResource, type Column } from '../../resource.ts'
 import { cidrProblem } from '../addresses.ts'
 import { ageColumn, nameColumn, text, wide } from '../columns.ts'
 import { changeField, isEqual, withField } from '../immutable.ts'
-import { checkFormat, checkRequiredOneOf, duplicate, forbidden, invalid, type FieldErrors } from '../rules.ts'
-import type { Column } from '../../resource.ts'
+import { internalForm } from '../internal-form.ts'
+import { checkFormat, checkRequiredOneOf, forbidden, invalid, type FieldErrors } from '../rules.ts'
+import { validateAmount } from './resource-requirements-validation.ts'
 
 const ROLE_PREFIX = 'node-role.kubernetes.io/'
 const ROLE_LABEL = 'kubernetes.io/role'
@@ -44,9 +45,21 @@ function validateTaints(errors: FieldErrors, path: string, taints: readonly Tain
     checkRequiredOneOf(errors, `${at}.effect`, taint.effect, TAINT_EFFECTS)
     const key = `${taint.effect} ${taint.key}`
     if (seen.has(key)) {
-      const error = duplicate(at, taint)
-      errors.push({ ...error, detail: `${error.detail}: taints must be unique by key and effect pair` })
+      const detail = `Duplicate value: ${internalForm(taint, 'core/v1.Taint')}: taints must be unique by key and effect pair`
+      errors.push({ type: 'FieldValueDuplicate', field: at, detail })
     }
+    seen.add(key)
+  })
+}
+
+function validateState(errors: FieldErrors, { status }: Node): void {
+  for (const side of ['capacity', 'allocatable'] as const)
+    for (const [name, amount] of Object.entries(status?.[side] ?? {})) validateAmount(errors, `status.${side}.${name}`, name, amount)
+  const seen = new Set<string>()
+  status?.addresses?.forEach((entry, i) => {
+    const key = `${entry.type} ${entry.address}`
+    const detail = `Duplicate value: ${internalForm(entry, 'core/v1.NodeAddress')}`
+    if (seen.has(key)) errors.push({ type: 'FieldValueDuplicate', field: `status.addresses[${i}]`, detail })
     seen.add(key)
   })
 }
@@ -85,19 +98,20 @@ export const nodes = defineResource({
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     const why = (field: string): string => `node updates may not change ${field} except from "" to valid`
+    validateState(errors, next)
     if (old.spec?.podCIDRs?.length && !isEqual(old.spec.podCIDRs, next.spec?.podCIDRs))
       errors.push(forbidden('spec.podCIDRs', why('podCIDR')))
     if (old.spec?.providerID && old.spec.providerID !== next.spec?.providerID) errors.push(forbidden('spec.providerID', why('providerID')))
+    if ((next.spec?.externalID ?? '') !== (old.spec?.externalID ?? '')) errors.push(forbidden('spec.externalID', 'may not be updated'))
     return errors
   },
   validateStatusUpdate(next) {
     const errors: FieldErrors = []
-    const seen = new Set<string>()
-    next.status?.addresses?.forEach((entry, i) => {
-      const key = `${entry.type} ${entry.address}`
-      if (seen.has(key)) errors.push(duplicate(`status.addresses[${i}]`, entry))
-      seen.add(key)
-    })
+    validateState(errors, next)
     return errors
   },
+  warnings: ({ spec }) => [
+    ...(spec?.configSource ? ['spec.configSource: the spec.configSource field is deprecated'] : []),
+    ...(spec?.externalID ? ['spec.externalID: this field is deprecated, and is unused by Kubernetes'] : []),
+  ],
 })

@@ -1,11 +1,11 @@
 /** ResourceQuotas: what a namespace may use in all. */
 import type { ResourceQuota, ResourceQuotaSpec } from '../../../api/generated/core/v1.ts'
-import { qualifiedNameFaults } from '../../../api/names.ts'
-import { canonicalQuantity, compareQuantities } from '../../../api/quantity.ts'
+import { canonicalQuantity } from '../../../api/quantity.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
 import { isSemanticallyEqual } from '../immutable.ts'
-import { checkFormat, IMMUTABLE, invalid, required, type FieldErrors } from '../rules.ts'
+import { IMMUTABLE, invalid, required, type FieldErrors } from '../rules.ts'
+import { isStandardResource, validateAmount, validateResourceName } from './resource-requirements-validation.ts'
 
 const SCOPES = [
   'Terminating',
@@ -31,13 +31,57 @@ function usage({ status }: ResourceQuota, isLimit: boolean): string {
     .join(', ')
 }
 
-function validateScopes(errors: FieldErrors, { scopes, scopeSelector }: ResourceQuotaSpec): void {
-  for (const scope of scopes ?? []) if (!SCOPES.includes(scope)) errors.push(invalid('spec.scopes', scopes, 'unsupported scope'))
+const isQuotaResource = (name: string): boolean => (isStandardResource(name) && name !== 'storage') || name === 'requests.storage'
+
+const POD_RESOURCES: ReadonlySet<string> = new Set([
+  'cpu',
+  'memory',
+  'ephemeral-storage',
+  'limits.cpu',
+  'limits.memory',
+  'limits.ephemeral-storage',
+  'requests.cpu',
+  'requests.memory',
+  'requests.ephemeral-storage',
+  'pods',
+])
+
+/** Whether a scope can narrow what is counted of a resource. */
+function isScoped(scope: string, name: string): boolean {
+  switch (scope) {
+    case 'BestEffort':
+      return name === 'pods'
+    case 'Terminating':
+    case 'NotTerminating':
+    case 'NotBestEffort':
+    case 'PriorityClass':
+    case 'CrossNamespacePodAffinity':
+      return POD_RESOURCES.has(name) || name.startsWith('requests.hugepages-') || name.startsWith('hugepages-')
+    case 'VolumeAttributesClass':
+      return name === 'requests.storage' || name === 'persistentvolumeclaims'
+    default:
+      return true
+  }
+}
+
+function validateScopes(errors: FieldErrors, { hard, scopes, scopeSelector }: ResourceQuotaSpec): void {
+  const names = Object.keys(hard ?? {})
+    .filter(isQuotaResource)
+    .sort()
+  for (const scope of scopes ?? []) {
+    if (!SCOPES.includes(scope)) errors.push(invalid('spec.scopes', scopes, 'unsupported scope'))
+    for (const name of names)
+      if (!isScoped(scope, name)) errors.push(invalid('spec.scopes', scopes, 'unsupported scope applied to resource'))
+  }
   for (const pair of CONFLICTS)
     if (pair.every((scope) => scopes?.includes(scope))) errors.push(invalid('spec.scopes', scopes, 'conflicting scopes'))
   const path = 'spec.scopeSelector.matchExpressions'
   for (const { scopeName, operator, values = [] } of scopeSelector?.matchExpressions ?? []) {
     if (!SCOPES.includes(scopeName)) errors.push(invalid(`${path}.scopeName`, scopeName, 'unsupported scope'))
+    for (const name of names) {
+      if (!isScoped(scopeName, name))
+        errors.push(invalid(path, scopeSelector, 'unsupported scope applied to resource', 'core/v1.ScopeSelector'))
+    }
     const takesValues = scopeName === 'PriorityClass' || scopeName === 'VolumeAttributesClass'
     if (!takesValues && SCOPES.includes(scopeName) && operator !== 'Exists') errors.push(invalid(`${path}.operator`, operator, EXISTS_ONLY))
     if (operator === 'In' || operator === 'NotIn') {
@@ -48,6 +92,12 @@ function validateScopes(errors: FieldErrors, { scopes, scopeSelector }: Resource
         errors.push(invalid(`${path}.values`, values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"))
     } else errors.push(invalid(`${path}.operator`, operator, 'not a valid selector operator'))
   }
+}
+
+function validateHard(errors: FieldErrors, path: string, name: string, amount: string): void {
+  validateResourceName(errors, path, name)
+  if (!name.includes('/') && !isQuotaResource(name)) errors.push(invalid(path, name, 'must be a standard resource for quota'))
+  validateAmount(errors, path, name, amount)
 }
 
 export const resourceQuotas = defineResource({
@@ -62,10 +112,16 @@ export const resourceQuotas = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     for (const [name, amount] of Object.entries(spec?.hard ?? {})) {
-      checkFormat(errors, `spec.hard[${name}]`, name, qualifiedNameFaults)
-      if (compareQuantities(amount, '0') < 0) errors.push(invalid(`spec.hard[${name}]`, amount, 'must be greater than or equal to 0'))
+      validateHard(errors, `spec.hard[${name}]`, name, amount)
     }
     validateScopes(errors, spec ?? {})
+    return errors
+  },
+  validateStatusUpdate({ metadata, status }) {
+    const errors: FieldErrors = []
+    if (!metadata?.resourceVersion) errors.push(required('resourceVersion'))
+    for (const side of ['hard', 'used'] as const)
+      for (const [name, amount] of Object.entries(status?.[side] ?? {})) validateHard(errors, `status.${side}[${name}]`, name, amount)
     return errors
   },
   validateUpdate(next, old) {

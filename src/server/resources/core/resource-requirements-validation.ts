@@ -2,7 +2,7 @@
 import type { ResourceClaim, ResourceRequirements } from '../../../api/generated/core/v1.ts'
 import { dns1123LabelFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { canonicalQuantity, compareQuantities, toMilli } from '../../../api/quantity.ts'
-import { checkFormat, duplicate, forbidden, invalid, notFound, NOT_NEGATIVE, required, type FieldErrors } from '../rules.ts'
+import { NOT_NEGATIVE, checkFormat, duplicate, forbidden, invalid, notFound, required, type FieldErrors } from '../rules.ts'
 
 const STANDARD = ['cpu', 'memory', 'ephemeral-storage']
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
@@ -35,15 +35,22 @@ const STANDARD_RESOURCES: ReadonlySet<string> = new Set([
   'services.loadbalancers',
 ])
 
+/** False when the name is no resource's at all. */
+export function validateResourceName(errors: FieldErrors, path: string, name: string): boolean {
+  const faults = qualifiedNameFaults(name)
+  for (const fault of faults) errors.push(invalid(path, name, fault))
+  if (faults.length > 0) return false
+  if (name.includes('/') || isStandardResource(name)) return true
+  errors.push(invalid(path, name, 'must be a standard resource type or fully qualified'))
+  return false
+}
+
 export const isStandardResource = (name: string): boolean =>
   STANDARD_RESOURCES.has(name) || isHugePages(name) || name.startsWith('requests.hugepages-')
 
-function validateName(errors: FieldErrors, path: string, name: string): void {
-  const faults = qualifiedNameFaults(name)
-  for (const fault of faults) errors.push(invalid(path, name, fault))
+export function validateContainerResourceName(errors: FieldErrors, path: string, name: string): void {
+  validateResourceName(errors, path, name)
   if (!name.includes('/')) {
-    if (faults.length === 0 && !isStandardResource(name))
-      errors.push(invalid(path, name, 'must be a standard resource type or fully qualified'))
     if (!STANDARD.includes(name) && !isHugePages(name)) errors.push(invalid(path, name, 'must be a standard resource for containers'))
   } else if (!isNative(name) && !isExtendedResource(name))
     errors.push(invalid(path, name, "doesn't follow extended resource name standard"))
@@ -57,9 +64,23 @@ export function checkBasicAmounts(errors: FieldErrors, path: string, amounts: Re
   }
 }
 
-function validateAmount(errors: FieldErrors, path: string, name: string, amount: string): void {
+/** Things that are counted. */
+const WHOLE: ReadonlySet<string> = new Set([
+  'pods',
+  'resourcequotas',
+  'services',
+  'replicationcontrollers',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+  'services.nodeports',
+  'services.loadbalancers',
+])
+
+export function validateAmount(errors: FieldErrors, path: string, name: string, amount: string): void {
   if (compareQuantities(amount, '0') < 0) errors.push(invalid(path, amount, NOT_NEGATIVE))
-  if (isExtendedResource(name) && toMilli(amount) % 1000 !== 0) errors.push(invalid(path, amount, 'must be an integer'))
+  if ((WHOLE.has(name) || isExtendedResource(name)) && toMilli(amount) % 1000 !== 0)
+    errors.push(invalid(path, amount, 'must be an integer'))
 }
 
 export function validateResourceRequirements(
@@ -71,12 +92,12 @@ export function validateResourceRequirements(
   const limits = requirements?.limits ?? {}
   const requests = requirements?.requests ?? {}
   for (const name in limits) {
-    validateName(errors, `${path}.limits[${name}]`, name)
+    validateContainerResourceName(errors, `${path}.limits[${name}]`, name)
     validateAmount(errors, `${path}.limits[${name}]`, name, limits[name] ?? '0')
   }
   for (const name in requests) {
     const amount = requests[name] ?? '0'
-    validateName(errors, `${path}.requests[${name}]`, name)
+    validateContainerResourceName(errors, `${path}.requests[${name}]`, name)
     validateAmount(errors, `${path}.requests[${name}]`, name, amount)
     const limit = limits[name]
     if (limit === undefined) {

@@ -1,5 +1,12 @@
+import type { ServiceAccount } from '../../../api/generated/core/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge } from '../columns.ts'
+import { changeField, mapItems } from '../immutable.ts'
+
+const namesOnly = (account: ServiceAccount): ServiceAccount =>
+  changeField(account, 'secrets', (secrets) =>
+    mapItems(secrets, (secret) => (Object.keys(secret).every((field) => field === 'name') ? secret : { name: secret.name ?? '' })),
+  )
 
 /** ServiceAccounts: who pods are to the API. */
 export const serviceAccounts = defineResource({
@@ -8,4 +15,7 @@ export const serviceAccounts = defineResource({
   kind: 'ServiceAccount',
   hasGeneration: false,
   columns: nameToAge(),
+  // Of a reference the name is all that is kept.
+  prepareForCreate: namesOnly,
+  prepareForUpdate: namesOnly,
 })

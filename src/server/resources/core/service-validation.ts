@@ -4,6 +4,7 @@ import { dns1123LabelFaults, dns1123SubdomainFaults, portNameFaults, portNumberF
 import type { FieldError } from '../../../api/status.ts'
 import { cidrProblem, ipProblem } from '../addresses.ts'
 import { isEqual } from '../immutable.ts'
+import { internalForm } from '../internal-form.ts'
 import { validateLabels } from '../object-meta.ts'
 import {
   checkFormat,
@@ -61,7 +62,12 @@ function validateUniquePorts(errors: FieldErrors, ports: readonly ServicePort[])
   })
   const numbers = new Set<string>()
   ports.forEach(({ protocol, port }, i) => {
-    if (numbers.has(`${protocol} ${port}`)) errors.push(duplicate(`spec.ports[${i}]`, { port, protocol }))
+    if (numbers.has(`${protocol} ${port}`))
+      errors.push({
+        type: 'FieldValueDuplicate',
+        field: `spec.ports[${i}]`,
+        detail: `Duplicate value: ${internalForm({ port, protocol }, 'core/v1.ServicePort')}`,
+      })
     numbers.add(`${protocol} ${port}`)
   })
 }

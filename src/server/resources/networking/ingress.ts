@@ -1,17 +1,18 @@
 /** Ingresses: HTTP from outside to services, by host and path. */
 import type { Ingress, IngressBackend, IngressRule } from '../../../api/generated/networking/v1.ts'
 import {
-  dns1035LabelFaults,
+  dns1123LabelFaults,
   dns1123SubdomainFaults,
+  pathSegmentFaults,
   portNameFaults,
   portNumberFaults,
   wildcardDns1123SubdomainFaults,
 } from '../../../api/names.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
-import { isIP } from '../addresses.ts'
+import { ipProblem, isIP } from '../addresses.ts'
 import { loadBalancerText, nameToAge, text } from '../columns.ts'
-import { checkFormat, checkOneOf, checkRequiredOneOf, invalid, required, type FieldErrors } from '../rules.ts'
+import { checkFormat, checkOneOf, invalid, required, type FieldErrors } from '../rules.ts'
 
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
 const PATH_TYPES = ['Exact', 'ImplementationSpecific', 'Prefix']
@@ -31,20 +32,32 @@ function hosts(rules: readonly IngressRule[]): string {
   return hasMore ? `${named.join(',')} + ${rules.length - SHOWN_HOSTS} more...` : named.join(',')
 }
 
+/** Of an object that a path of the API could name. */
+export function validateReference(
+  errors: FieldErrors,
+  path: string,
+  { apiGroup, kind, name }: { readonly apiGroup?: string; readonly kind?: string; readonly name?: string },
+): void {
+  if (apiGroup !== undefined) checkFormat(errors, `${path}.apiGroup`, apiGroup, dns1123SubdomainFaults)
+  for (const [field, value] of Object.entries({ kind, name })) {
+    if (!value) errors.push(required(`${path}.${field}`))
+    else checkFormat(errors, `${path}.${field}`, value, pathSegmentFaults)
+  }
+}
+
 function validateBackend(errors: FieldErrors, path: string, backend: IngressBackend | undefined): void {
   const { resource, service } = backend ?? {}
   if (resource) {
-    if (service) errors.push(invalid(path, '', 'cannot set both resource and service backends'))
-    if (!resource.kind) errors.push(required(`${path}.resource.kind`))
-    if (!resource.name) errors.push(required(`${path}.resource.name`))
+    if (service) return void errors.push(invalid(path, '', 'cannot set both resource and service backends'))
+    validateReference(errors, `${path}.resource`, resource)
     return
   }
   if (!service) {
-    errors.push(required(path, 'resource or service backend is required'))
+    errors.push(invalid(path, '', 'resource or service backend is required'))
     return
   }
   if (!service.name) errors.push(required(`${path}.service.name`))
-  else checkFormat(errors, `${path}.service.name`, service.name, dns1035LabelFaults)
+  else checkFormat(errors, `${path}.service.name`, service.name, dns1123LabelFaults)
   const { name, number } = service.port ?? {}
   if (name && number) errors.push(invalid(path, '', 'cannot set both port name & port number'))
   else if (name) checkFormat(errors, `${path}.service.port.name`, name, portNameFaults)
@@ -64,14 +77,14 @@ function validateRule(errors: FieldErrors, path: string, { host, http }: Ingress
   http.paths?.forEach((entry, i) => {
     const at = `${path}.http.paths[${i}]`
     const target = entry.path ?? ''
-    if (!entry.pathType) errors.push(required(`${at}.pathType`, 'pathType must be specified'))
-    else if (entry.pathType === 'ImplementationSpecific') {
+    if (entry.pathType === undefined) return void errors.push(required(`${at}.pathType`, 'pathType must be specified'))
+    if (entry.pathType === 'ImplementationSpecific') {
       if (target && !target.startsWith('/')) errors.push(invalid(`${at}.path`, target, 'must be an absolute path'))
     } else if (PATH_TYPES.includes(entry.pathType)) {
       if (!target.startsWith('/')) errors.push(invalid(`${at}.path`, target, 'must be an absolute path'))
       for (const part of INVALID_PARTS) if (target.includes(part)) errors.push(invalid(`${at}.path`, target, `must not contain '${part}'`))
       for (const end of INVALID_ENDS) if (target.endsWith(end)) errors.push(invalid(`${at}.path`, target, `cannot end with '${end}'`))
-    } else checkRequiredOneOf(errors, `${at}.pathType`, entry.pathType, PATH_TYPES)
+    } else checkOneOf(errors, `${at}.pathType`, entry.pathType, PATH_TYPES)
     validateBackend(errors, `${at}.backend`, entry.backend)
   })
 }
@@ -80,7 +93,8 @@ function validate({ spec }: Ingress): readonly FieldError[] {
   const errors: FieldErrors = []
   const rules = spec?.rules ?? []
   if (rules.length === 0 && !spec?.defaultBackend)
-    errors.push(invalid('spec', rules, 'either `defaultBackend` or `rules` must be specified'))
+    errors.push(invalid('spec', spec?.rules, 'either `defaultBackend` or `rules` must be specified'))
+  if (spec?.defaultBackend) validateBackend(errors, 'spec.defaultBackend', spec.defaultBackend)
   rules.forEach((rule, i) => validateRule(errors, `spec.rules[${i}]`, rule))
   spec?.tls?.forEach(({ hosts: names, secretName }, i) => {
     names?.forEach((name, j) =>
@@ -88,7 +102,6 @@ function validate({ spec }: Ingress): readonly FieldError[] {
     )
     if (secretName) checkFormat(errors, `spec.tls[${i}].secretName`, secretName, dns1123SubdomainFaults)
   })
-  if (spec?.defaultBackend) validateBackend(errors, 'spec.defaultBackend', spec.defaultBackend)
   if (spec?.ingressClassName !== undefined) checkFormat(errors, 'spec.ingressClassName', spec.ingressClassName, dns1123SubdomainFaults)
   return errors
 }
@@ -112,11 +125,13 @@ export const ingresses = defineResource({
   },
   validateStatusUpdate({ status }) {
     const errors: FieldErrors = []
-    status?.loadBalancer?.ingress?.forEach(({ ip, hostname, ports }, i) => {
+    status?.loadBalancer?.ingress?.forEach(({ ip, hostname }, i) => {
       const at = `status.loadBalancer.ingress[${i}]`
-      if (ip && !isIP(ip)) errors.push(invalid(`${at}.ip`, ip, 'must be a valid IP address'))
-      if (hostname) validateHost(errors, `${at}.hostname`, hostname)
-      ports?.forEach(({ protocol }, j) => checkOneOf(errors, `${at}.ports[${j}].protocol`, protocol, ['SCTP', 'TCP', 'UDP']))
+      const problem = ip ? ipProblem(ip) : undefined
+      if (problem !== undefined) errors.push(invalid(`${at}.ip`, ip, problem))
+      if (!hostname) return
+      checkFormat(errors, `${at}.hostname`, hostname, dns1123SubdomainFaults)
+      if (isIP(hostname)) errors.push(invalid(`${at}.hostname`, hostname, 'must be a DNS name, not an IP address'))
     })
     return errors
   },

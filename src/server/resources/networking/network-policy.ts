@@ -21,14 +21,18 @@ function specDefaults(spec: NetworkPolicySpec): NetworkPolicySpec {
 }
 
 function validatePort(errors: FieldErrors, path: string, { protocol, port, endPort }: NetworkPolicyPort): void {
-  if (protocol !== undefined) checkOneOf(errors, `${path}.protocol`, protocol, ['SCTP', 'TCP', 'UDP'])
-  if (typeof port === 'number') for (const fault of portNumberFaults(port)) errors.push(invalid(`${path}.port`, port, fault))
-  else if (port !== undefined) checkFormat(errors, `${path}.port`, port, portNameFaults)
-  if (endPort === undefined) return
-  if (port === undefined) errors.push(required(`${path}.endPort`, 'must not be specified when `port` is not specified'))
-  else if (typeof port === 'string') errors.push(required(`${path}.endPort`, 'must not be specified when `port` is non-numeric'))
-  else if (endPort < port) errors.push(invalid(`${path}.endPort`, endPort, 'must be greater than or equal to `port`'))
-  for (const fault of portNumberFaults(endPort)) errors.push(invalid(`${path}.endPort`, endPort, fault))
+  if (protocol !== undefined) checkOneOf(errors, `${path}.protocol`, protocol, ['TCP', 'UDP', 'SCTP'])
+  const at = `${path}.endPort`
+  if (typeof port === 'number') {
+    for (const fault of portNumberFaults(port)) errors.push(invalid(`${path}.port`, port, fault))
+    if (endPort === undefined) return
+    if (endPort < port) errors.push(invalid(at, port, 'must be greater than or equal to `port`'))
+    for (const fault of portNumberFaults(endPort)) errors.push(invalid(at, endPort, fault))
+  } else {
+    const why = port === undefined ? 'may not be specified when `port` is not specified' : 'may not be specified when `port` is non-numeric'
+    if (endPort !== undefined) errors.push(invalid(at, endPort, why))
+    if (port !== undefined) checkFormat(errors, `${path}.port`, port, portNameFaults)
+  }
 }
 
 function validatePeer(errors: FieldErrors, path: string, { podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer): void {
@@ -77,7 +81,7 @@ export const networkPolicies = defineResource({
     else
       types.forEach(
         (type, i) =>
-          !['Ingress', 'Egress'].includes(type) && errors.push(notSupported(`spec.policyTypes[${i}]`, type, ['Egress', 'Ingress'])),
+          !['Ingress', 'Egress'].includes(type) && errors.push(notSupported(`spec.policyTypes[${i}]`, type, ['Ingress', 'Egress'])),
       )
     return errors
   },

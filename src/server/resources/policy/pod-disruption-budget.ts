@@ -3,6 +3,7 @@ import type { PodDisruptionBudget } from '../../../api/generated/policy/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { validateIntOrPercent } from '../apps/workload-validation.ts'
 import { integer, nameToAge, text } from '../columns.ts'
+import { validateConditions } from '../condition-validation.ts'
 import { validateLabelSelector } from '../object-meta.ts'
 import { checkNotNegative, checkOneOf, invalid, type FieldErrors } from '../rules.ts'
 
@@ -24,7 +25,7 @@ export const podDisruptionBudgets = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     if (spec?.minAvailable !== undefined && spec.maxUnavailable !== undefined) {
-      errors.push(invalid('spec', spec, 'minAvailable and maxUnavailable cannot be both set'))
+      errors.push(invalid('spec', spec, 'minAvailable and maxUnavailable cannot be both set', 'policy/v1.PodDisruptionBudgetSpec'))
     }
     validateIntOrPercent(errors, 'spec.minAvailable', spec?.minAvailable, { atMost100: true })
     validateIntOrPercent(errors, 'spec.maxUnavailable', spec?.maxUnavailable, { atMost100: true })
@@ -36,6 +37,7 @@ export const podDisruptionBudgets = defineResource({
   },
   validateStatusUpdate({ status }) {
     const errors: FieldErrors = []
+    validateConditions(errors, 'status.conditions', status?.conditions)
     for (const field of ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const)
       checkNotNegative(errors, `status.${field}`, status?.[field])
     return errors
