@@ -159,19 +159,6 @@ test('sqlite: compaction gives the space back while writes go on', async () => {
   await again.close()
 })
 
-test('sqlite: the write-ahead log stays short while much is compacted', async () => {
-  const path = freshPath()
-  const store = await openSqliteStore({ path })
-  const value = new Uint8Array(60_000)
-  for (let round = 0; round < 12; round++) await Promise.all(Array.from({ length: 100 }, (_, i) => store.commit([put(`/a/${i}`, value)])))
-  let longest = 0
-  const watching = setInterval(() => (longest = Math.max(longest, statSync(`${path}-wal`).size)), 1)
-  await store.compact(store.revision)
-  clearInterval(watching)
-  assert.ok(longest > 0 && longest < 48 << 20, `${longest} bytes of log`)
-  await store.close()
-})
-
 test('sqlite: rows that a compaction did not get to delete are deleted after the next start', async () => {
   const path = freshPath()
   const store = await openSqliteStore({ path })
