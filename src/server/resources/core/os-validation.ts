@@ -15,7 +15,7 @@ const CONTROL = /\p{Cc}/u
 /** All containers of a pod with their paths, in upstream's order. */
 export const containersWithPaths = (path: string, spec: PodSpec): readonly (readonly [string, Container])[] =>
   (['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap((list) =>
-    (spec[list] ?? []).map((container, i) => [`${path}.${list}[${i}]`, container as Container] as const),
+    (spec[list] ?? []).map((container, i) => [`${path}.${list}[${i}]`, container] as const),
   )
 
 /** What is wrong with the name of a Windows user, "DOMAIN\user" or "user". */

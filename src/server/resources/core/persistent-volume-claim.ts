@@ -58,7 +58,7 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Persi
   for (const name of ['dataSource', 'dataSourceRef'] as const) {
     const source = spec[name]
     if (!source) continue
-    const { apiGroup, kind = '' } = source
+    const { apiGroup, kind = '' } = source as Partial<typeof source>
     requireFields(errors, `${path}.${name}`, source, ['name', 'kind'])
     if (!apiGroup && kind !== 'PersistentVolumeClaim')
       errors.push(invalid(`${path}.${name}`, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))

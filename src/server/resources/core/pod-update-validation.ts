@@ -1,5 +1,6 @@
 /** What may change about a pod: little of its spec, and its status in one direction. */
 import type {
+  PodResourceClaimStatus,
   Container,
   ContainerStatus,
   EphemeralContainer,
@@ -299,7 +300,7 @@ function validateUsers(errors: FieldErrors, path: string, statuses: readonly Con
     if (!linux) return
     const at = `${path}[${i}].user.linux`
     if (os === 'windows') return void errors.push(forbidden(at, 'cannot be set for a windows pod'))
-    const { uid = 0, gid = 0, supplementalGroups = [] } = linux
+    const { uid = 0, gid = 0, supplementalGroups = [] } = linux as Partial<typeof linux>
     for (const fault of userIdFaults(uid)) errors.push(invalid(`${at}.uid`, uid, fault))
     for (const fault of groupIdFaults(gid)) errors.push(invalid(`${at}.gid`, gid, fault))
     supplementalGroups.forEach((id, j) => {
@@ -310,7 +311,7 @@ function validateUsers(errors: FieldErrors, path: string, statuses: readonly Con
 
 function validateClaimStatuses(errors: FieldErrors, { spec, status }: Pod): void {
   const seen = new Set<string>()
-  status?.resourceClaimStatuses?.forEach(({ name = '', resourceClaimName }, i) => {
+  status?.resourceClaimStatuses?.forEach(({ name = '', resourceClaimName }: Partial<PodResourceClaimStatus>, i) => {
     const at = `status.resourceClaimStatuses[${i}]`
     if (!spec?.resourceClaims?.some((claim) => claim.name === name))
       errors.push(invalid(`${at}.name`, name, 'must match the name of an entry in `spec.resourceClaims`'))
@@ -322,7 +323,7 @@ function validateClaimStatuses(errors: FieldErrors, { spec, status }: Pod): void
   if (!extended) return
   const path = 'status.extendedResourceClaimStatus'
   const containers = new Map([...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map((container) => [container.name, container]))
-  const { requestMappings = [], resourceClaimName = '' } = extended
+  const { requestMappings = [], resourceClaimName = '' } = extended as Partial<typeof extended>
   if (requestMappings.length === 0) errors.push(required(`${path}.requestMappings`, 'at least one request mapping is required'))
   requestMappings.forEach(({ containerName, resourceName, requestName }, i) => {
     const at = `${path}.requestMappings[${i}]`

@@ -1,5 +1,6 @@
 /** Texts for the Warning headers of pods and templates: what works, but probably not as meant (upstream's pkg/api/pod/warnings.go). */
 import type {
+  HostAlias,
   Container,
   ContainerPort,
   DownwardAPIVolumeFile,
@@ -15,6 +16,7 @@ import type { ObjectMeta } from '../../../api/generated/meta/v1.ts'
 import { dns1123LabelFaults, labelValueFaults } from '../../../api/names.ts'
 import { toMilli } from '../../../api/quantity.ts'
 import { ipWarnings } from '../addresses.ts'
+import { containersWithPaths } from './os-validation.ts'
 
 export const DEPRECATED_LABELS: Readonly<Record<string, string>> = {
   'beta.kubernetes.io/arch': 'deprecated since v1.14; use "kubernetes.io/arch" instead',
@@ -100,7 +102,7 @@ interface PlacedPath {
 }
 
 const pathsOf = (items: readonly (KeyToPath | DownwardAPIVolumeFile)[] | undefined, from: string): readonly PlacedPath[] =>
-  (items ?? []).map(({ path = '' }) => ({ path: path.replace(/\/+$/, ''), from }))
+  (items ?? []).map(({ path = '' }: Partial<KeyToPath>) => ({ path: path.replace(/\/+$/, ''), from }))
 
 /** Texts about each path that is also another's, or within another. `known` grows by them. */
 function overlapsOf(paths: readonly PlacedPath[], known: PlacedPath[] = []): readonly string[] {
@@ -152,12 +154,6 @@ function projectedWarnings(name: string, sources: NonNullable<Volume['projected'
   return told
 }
 
-/** All containers with their paths, in upstream's order of visiting. */
-const containersOf = (path: string, spec: PodSpec): readonly (readonly [string, Container])[] =>
-  (['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap((list) =>
-    (spec[list] ?? []).map((container, i) => [`${path}.${list}[${i}]`, container as Container] as const),
-  )
-
 const fraction = (at: string, amount: string | undefined): readonly string[] =>
   amount !== undefined && toMilli(amount) % 1000 !== 0
     ? [`${at}: fractional byte value ${JSON.stringify(amount)} is invalid, must be an integer`]
@@ -187,7 +183,7 @@ const goPort = ({ name = '', hostPort = 0, containerPort, protocol = '', hostIP 
 
 function portWarnings(path: string, spec: PodSpec): readonly string[] {
   const warnings: string[] = []
-  const ports = containersOf(path, spec).flatMap(([at, { ports: own = [] }]) =>
+  const ports = containersWithPaths(path, spec).flatMap(([at, { ports: own = [] }]) =>
     own.map((port, i) => ({ at: `${at}.ports[${i}]`, ip: port.hostIP ?? '', host: port.hostPort ?? 0, port })),
   )
   const known = new Map<string, typeof ports>()
@@ -267,7 +263,7 @@ function specWarnings(prefix: string, spec: PodSpec, meta: ObjectMeta | undefine
     ...volumes.flatMap(volumeWarnings),
     ...repeated(
       hostAliases,
-      ({ ip = '' }) => ip,
+      ({ ip = '' }: Partial<HostAlias>) => ip,
       (ip, i) => `${path}.hostAliases[${i}].ip: duplicate ip ${JSON.stringify(ip)}`,
     ),
     ...repeated(
@@ -277,14 +273,14 @@ function specWarnings(prefix: string, spec: PodSpec, meta: ObjectMeta | undefine
     ),
     ...(imagePullSecrets ?? []).flatMap(({ name }, i) => (name ? [] : [`${path}.imagePullSecrets[${i}].name: invalid empty name ""`])),
     ...['memory', 'ephemeral-storage'].flatMap((name) => fraction(`${path}.overhead[${name}]`, overhead?.[name])),
-    ...containersOf(path, spec).flatMap(([at, container]) => containerWarnings(at, container)),
+    ...containersWithPaths(path, spec).flatMap(([at, container]) => containerWarnings(at, container)),
     ...portWarnings(path, spec),
     ...((spec.terminationGracePeriodSeconds ?? 0) < 0
       ? [`${path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`]
       : []),
     ...podAffinityWarnings(path, spec),
     ...(spec.dnsConfig?.nameservers ?? []).flatMap((server, i) => ipWarnings(`${path}.dnsConfig.nameservers[${i}]`, server)),
-    ...(hostAliases ?? []).flatMap(({ ip = '' }, i) => ipWarnings(`${path}.hostAliases[${i}].ip`, ip)),
+    ...(hostAliases ?? []).flatMap(({ ip = '' }: Partial<HostAlias>, i) => ipWarnings(`${path}.hostAliases[${i}].ip`, ip)),
   ]
 }
 

@@ -125,7 +125,7 @@ function validateClaimNames(
   known: ReadonlySet<string>,
 ): void {
   const seen = new Set<string>()
-  claims?.forEach(({ name = '', request }, i) => {
+  claims?.forEach(({ name = '', request }: Partial<ResourceClaim>, i) => {
     const at = `${path}[${i}]`
     if (!name) return void errors.push(required(at))
     const key = request ? `${name}/${request}` : name

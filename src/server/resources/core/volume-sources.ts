@@ -58,6 +58,9 @@ function initiator(errors: FieldErrors, path: string, name: string, detail: stri
   else if (!pattern.test(name)) errors.push(invalid(path, name, 'must be valid format'))
 }
 
+/** Fields that are no text are refused when bodies are read. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
+
 const iscsi =
   (isPersistent: boolean) =>
   (errors: FieldErrors, path: string, source: Value): void => {
@@ -68,7 +71,7 @@ const iscsi =
       initiatorName,
       chapAuthDiscovery,
       chapAuthSession,
-    } = source as unknown as ISCSIVolumeSource
+    } = source as unknown as Partial<ISCSIVolumeSource>
     const detail = isPersistent ? 'must be valid format' : 'must be valid format starting with iqn, eui, or naa'
     if (!targetPortal) errors.push(required(`${path}.targetPortal`))
     if (!iqn) errors.push(required(`${path}.iqn`))
@@ -123,7 +126,7 @@ function flocker(errors: FieldErrors, path: string, source: Value): void {
 }
 
 function azureDisk(errors: FieldErrors, path: string, source: Value): void {
-  const { cachingMode, kind, diskURI = '' } = source as unknown as AzureDiskVolumeSource
+  const { cachingMode, kind, diskURI = '' } = source as unknown as Partial<AzureDiskVolumeSource>
   const closed = (field: string, value: string | undefined, supported: readonly string[]) => {
     if (value !== undefined && !supported.includes(value)) errors.push(notSupported(`${path}.${field}`, value, supported))
   }
@@ -223,7 +226,7 @@ export const podSources = (more: Readonly<Record<string, NonNullable<SourceRules
   {
     name: 'gitRepo',
     requires: ['repository'],
-    check: (errors, path, source: Value) => validateDescendingPath(errors, `${path}.directory`, String(source['directory'] ?? '')),
+    check: (errors, path, source: Value) => validateDescendingPath(errors, `${path}.directory`, textOf(source['directory'])),
   },
   SHARED.gcePersistentDisk,
   SHARED.awsElasticBlockStore,
@@ -258,7 +261,7 @@ export const podSources = (more: Readonly<Record<string, NonNullable<SourceRules
 function glusterNamespace(errors: FieldErrors, path: string, { endpointsNamespace: namespace }: Value): void {
   const at = `${path}.endpointsNamespace`
   if (namespace === '') errors.push(invalid(at, namespace, 'if the endpointnamespace is set, it must be a valid namespace name'))
-  else if (namespace !== undefined) checkFormat(errors, at, String(namespace), dns1123LabelFaults)
+  else if (namespace !== undefined) checkFormat(errors, at, textOf(namespace), dns1123LabelFaults)
 }
 
 /** In upstream's order. */
@@ -295,7 +298,7 @@ export const PERSISTENT_SOURCES: readonly SourceRules[] = [
   {
     name: 'local',
     requires: ['path'],
-    check: (errors, path, source: Value) => validateNoBacksteps(errors, `${path}.path`, String(source['path'] ?? '')),
+    check: (errors, path, source: Value) => validateNoBacksteps(errors, `${path}.path`, textOf(source['path'])),
   },
   { name: 'storageos', requires: ['volumeName'], check: storageOs(['name', 'namespace']) },
   { name: 'csi', check: persistentCsi },

@@ -144,7 +144,7 @@ function validateFiles(errors: FieldErrors, path: string, source: SecretVolumeSo
 
 function validateSource(errors: FieldErrors, path: string, volume: Volume, podName: string | undefined): void {
   const [first] = validateSources(errors, path, volume, SOURCES)
-  const { name = '' } = volume
+  const { name = '' } = volume as Partial<Volume>
   if (first === 'iscsi' && isTooLongForIscsi(name, volume.iscsi)) errors.push(invalid(`${path}.name`, name, ISCSI_NAME_TOO_LONG))
   if (first !== 'ephemeral' || !podName || !name) return
   const claim = `${podName}-${name}`

@@ -10,7 +10,7 @@ const TOKENS_NOT_SECRET =
 
 function validateTokens(errors: FieldErrors, path: string, requests: readonly TokenRequest[] | undefined): void {
   const audiences = new Set<string>()
-  requests?.forEach(({ audience = '', expirationSeconds: seconds }, i) => {
+  requests?.forEach(({ audience = '', expirationSeconds: seconds }: Partial<TokenRequest>, i) => {
     const at = `${path}[${i}]`
     if (audiences.has(audience)) return void errors.push(duplicate(`${at}.audience`, audience))
     audiences.add(audience)
@@ -50,7 +50,7 @@ export const csiDrivers = defineResource({
     isSemanticallyEqual(next.spec, old.spec)
       ? next
       : { ...next, metadata: { ...next.metadata, generation: (old.metadata?.generation ?? 0) + 1 } },
-  validate({ spec = {} }) {
+  validate({ spec = {} }: Partial<CSIDriver>) {
     const errors: FieldErrors = []
     // The defaults fill the others.
     if (spec.fsGroupPolicy !== undefined)

@@ -18,7 +18,7 @@ export const csiNodes = defineResource({
   validate({ spec }) {
     const errors: FieldErrors = []
     const names = new Set<string>()
-    spec?.drivers?.forEach(({ name, nodeID = '', allocatable, topologyKeys }, i) => {
+    spec?.drivers?.forEach(({ name = '', nodeID = '', allocatable, topologyKeys }: Partial<CSINodeDriver>, i) => {
       const at = `spec.drivers[${i}]`
       validateDriverName(errors, `${at}.name`, name)
       if (!nodeID) errors.push(required(`${at}.nodeID`))

@@ -17,7 +17,7 @@ export const csiStorageCapacities = defineResource({
     text('StorageClassName', ({ storageClassName }: CSIStorageCapacity) => storageClassName ?? ''),
     text('Capacity', ({ capacity }: CSIStorageCapacity) => (capacity === undefined ? '<unset>' : canonicalQuantity(capacity))),
   ],
-  validate({ nodeTopology, capacity, storageClassName = '' }) {
+  validate({ nodeTopology, capacity, storageClassName = '' }: Partial<CSIStorageCapacity>) {
     const errors: FieldErrors = []
     validateLabelSelector(errors, 'nodeTopology', nodeTopology)
     checkFormat(errors, 'storageClassName', storageClassName, dns1123SubdomainFaults)

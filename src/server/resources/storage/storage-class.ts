@@ -1,5 +1,5 @@
 /** StorageClasses: kinds of storage that claims may ask for. */
-import type { TopologySelectorTerm } from '../../../api/generated/core/v1.ts'
+import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from '../../../api/generated/core/v1.ts'
 import type { StorageClass } from '../../../api/generated/storage/v1.ts'
 import { qualifiedNameFaults } from '../../../api/names.ts'
 import { defineResource, type Column } from '../../resource.ts'
@@ -32,7 +32,7 @@ function validateTopologies(errors: FieldErrors, terms: readonly TopologySelecto
   terms?.forEach(({ matchLabelExpressions = [] }, i) => {
     const path = `allowedTopologies[${i}].matchLabelExpressions`
     const said = new Map<string, string>()
-    matchLabelExpressions.forEach(({ key, values = [] }, j) => {
+    matchLabelExpressions.forEach(({ key = '', values = [] }: Partial<TopologySelectorLabelRequirement>, j) => {
       const at = `${path}[${j}]`
       const unique = new Set<string>()
       if (values.length === 0) errors.push(required(`${at}.values`))
@@ -40,11 +40,11 @@ function validateTopologies(errors: FieldErrors, terms: readonly TopologySelecto
         if (unique.has(value)) errors.push(duplicate(`${at}.values[${k}]`, value))
         unique.add(value)
       })
-      checkFormat(errors, `${at}.key`, key ?? '', qualifiedNameFaults)
+      checkFormat(errors, `${at}.key`, key, qualifiedNameFaults)
       if (said.has(key)) errors.push(duplicate(`${at}.key`, key))
       said.set(key, [...unique].sort().join())
     })
-    const form = JSON.stringify([...said].sort())
+    const form = JSON.stringify([...said].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     if (seen.has(form)) errors.push(duplicate(path, ''))
     seen.add(form)
   })
