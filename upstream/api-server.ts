@@ -3,12 +3,14 @@
  * proa. Flags are those of a default cluster.
  */
 import { createPublicKey } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../src/base/system.ts'
 import { createKubeconfig, writeKubeconfig } from '../src/client/http/index.ts'
 import { temporaryPki } from '../src/cluster/pki.ts'
-import { freePort, type Group } from './processes.ts'
+import { freePort, Group } from './processes.ts'
+import { builtPrograms } from './programs.ts'
+import { untilReady } from './ready.ts'
 
 export const apiServerPrograms = ['etcd', 'kube-apiserver'] as const
 
@@ -90,4 +92,21 @@ export async function startApiServer(
     '--allow-privileged=true',
     '--enable-admission-plugins=NodeRestriction',
   ])
+}
+
+/** Starts both from programs that are built already; resolves when they answer. */
+export async function startBuiltApiServer(): Promise<{ readonly kubeconfig: string; readonly stop: () => Promise<void> }> {
+  const programs = builtPrograms(apiServerPrograms)
+  if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')} (npm run bench builds them)`)
+  const group = new Group()
+  try {
+    const port = await freePort()
+    const files = await writeApiServerFiles(group.directory, port)
+    await startApiServer(group, programs, files, port)
+    await untilReady(group, files.kubeconfig, performance.now())
+    return { kubeconfig: readFileSync(files.kubeconfig, 'utf8'), stop: group.stop }
+  } catch (error) {
+    await group.stop()
+    throw error
+  }
 }

@@ -5,11 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { after } from 'node:test'
-import { apiServerPrograms, startApiServer, writeApiServerFiles } from '../../upstream/api-server.ts'
+import { apiServerPrograms, startBuiltApiServer } from '../../upstream/api-server.ts'
 import { parseEndpoint, type Endpoint } from '../../upstream/endpoint.ts'
-import { freePort, Group } from '../../upstream/processes.ts'
 import { builtPrograms } from '../../upstream/programs.ts'
-import { untilReady } from '../../upstream/ready.ts'
 import { startLoneServer } from '../api-server.ts'
 import { ask, type Answer, type Question } from './exchange.ts'
 
@@ -49,15 +47,9 @@ function server(name: Server['name'], kubeconfig: string): Server {
 
 async function startUpstream(): Promise<Server> {
   if (running) return server('upstream', readFileSync(running, 'utf8'))
-  const programs = builtPrograms(apiServerPrograms)
-  if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')}`)
-  const group = new Group()
-  closing.push(group.stop)
-  const port = await freePort()
-  const files = await writeApiServerFiles(group.directory, port)
-  await startApiServer(group, programs, files, port)
-  await untilReady(group, files.kubeconfig, performance.now())
-  return server('upstream', readFileSync(files.kubeconfig, 'utf8'))
+  const { kubeconfig, stop } = await startBuiltApiServer()
+  closing.push(stop)
+  return server('upstream', kubeconfig)
 }
 
 async function startProa(): Promise<Server> {
