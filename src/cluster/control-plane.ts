@@ -12,7 +12,6 @@ import { createControllerMetrics } from '../controllers/metrics.ts'
 import { runControllers } from '../controllers/run.ts'
 import { legacyClaims } from '../server/authentication/legacy-tokens.ts'
 import { createSchedulerMetrics } from '../scheduler/metrics.ts'
-import { Histogram } from '../server/metrics.ts'
 import { startApiPlane, type ApiPlane, type ApiPlaneOptions } from './api-plane.ts'
 import { signRequest, type KeyPair } from './certificates.ts'
 import * as identities from './identities.ts'
@@ -45,8 +44,8 @@ export async function startControlPlane(runtime: Runtime, lifecycle: Lifecycle, 
   const { client } = api
   const informers = createInformers(runtime, client(identities.controllerManager))
   lifecycle.start({ name: 'informers', run: (signal) => informers.run(signal) })
-  const metrics = createControllerMetrics(runtime.clock, (buckets) => new Histogram(buckets))
-  const schedulerMetrics = createSchedulerMetrics((buckets) => new Histogram(buckets))
+  const metrics = createControllerMetrics(runtime.clock)
+  const schedulerMetrics = createSchedulerMetrics()
   for (const { name, help, type, read } of [...metrics.families, ...schedulerMetrics.families])
     api.server.core.metrics.expose(name, help, type, read)
   const { rootCa, podCidr, tokenSigner } = options

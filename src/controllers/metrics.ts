@@ -2,24 +2,9 @@
  * What the controllers count about their queues, under client-go's names (workqueue_*), so that the dashboards and alerts of a
  * cluster know them. A controller that fails is seen in workqueue_retries_total, one that hangs in workqueue_unfinished_work_seconds.
  */
+import { Histogram, type MetricFamily, type Sample } from '../base/metrics.ts'
 import type { Clock } from '../base/clock.ts'
 import type { WorkQueue, WorkQueueObserver } from '../client/work-queue.ts'
-
-/** Labels, value and, of histograms, what follows the name ("_bucket"). */
-type Sample = readonly [labels: string, value: number, suffix?: string]
-
-/** A histogram, made by whoever serves the metrics. */
-export interface Distribution {
-  observe(value: number): void
-  samples(labels: string): Iterable<Sample>
-}
-
-export interface MetricFamily {
-  readonly name: string
-  readonly help: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly read: () => Iterable<Sample>
-}
 
 export interface ControllerMetrics {
   readonly families: readonly MetricFamily[]
@@ -35,18 +20,18 @@ const BUCKETS = Array.from({ length: 10 }, (_, i) => Number(`1e${i - 8}`))
 interface Counts {
   adds: number
   retries: number
-  readonly waits: Distribution
-  readonly works: Distribution
+  readonly waits: Histogram
+  readonly works: Histogram
   queue: WorkQueue | undefined
 }
 
-export function createControllerMetrics(clock: Clock, distribution: (buckets: readonly number[]) => Distribution): ControllerMetrics {
+export function createControllerMetrics(clock: Clock): ControllerMetrics {
   const all = new Map<string, Counts>()
 
   function countsOf(name: string): Counts {
     let counts = all.get(name)
     if (!counts)
-      all.set(name, (counts = { adds: 0, retries: 0, waits: distribution(BUCKETS), works: distribution(BUCKETS), queue: undefined }))
+      all.set(name, (counts = { adds: 0, retries: 0, waits: new Histogram(BUCKETS), works: new Histogram(BUCKETS), queue: undefined }))
     return counts
   }
 

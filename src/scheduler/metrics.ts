@@ -2,25 +2,10 @@
  * What the scheduler counts about itself, under upstream's names (scheduler_*), so that the dashboards and alerts of a cluster know it:
  * pods that wait, attempts and how they ended, how long they took, preemptions, and what is known of nodes and pods.
  */
+import { Histogram, type MetricFamily, type Sample } from '../base/metrics.ts'
 import type { ClusterEvent } from './framework.ts'
 import type { QueueObserver, SchedulingQueue } from './queue.ts'
 import type { ClusterState } from './snapshot.ts'
-
-/** Labels, value and, of histograms, what follows the name ("_bucket"). */
-type Sample = readonly [labels: string, value: number, suffix?: string]
-
-/** A histogram, made by whoever serves the metrics. */
-export interface Distribution {
-  observe(value: number): void
-  samples(labels: string): Iterable<Sample>
-}
-
-export interface MetricFamily {
-  readonly name: string
-  readonly help: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly read: () => Iterable<Sample>
-}
 
 export type AttemptResult = 'scheduled' | 'unschedulable' | 'error'
 
@@ -75,13 +60,13 @@ const EVENT_LABELS: Readonly<Record<ClusterEvent['kind'], string>> = {
   'device-class': 'DeviceClassUpdate',
 }
 
-export function createSchedulerMetrics(distribution: (buckets: readonly number[]) => Distribution): SchedulerMetrics {
-  const attempts = new Map<string, { count: number; readonly durations: Distribution }>()
+export function createSchedulerMetrics(): SchedulerMetrics {
+  const attempts = new Map<string, { count: number; readonly durations: Histogram }>()
   const incoming = new Map<string, number>()
-  const latencies = new Map<string, Distribution>()
-  const decisions = distribution(powers(0.001, 2, 15))
-  const attemptCounts = distribution(powers(1, 2, 5))
-  const victims = distribution(powers(1, 2, 7))
+  const latencies = new Map<string, Histogram>()
+  const decisions = new Histogram(powers(0.001, 2, 15))
+  const attemptCounts = new Histogram(powers(1, 2, 5))
+  const victims = new Histogram(powers(1, 2, 7))
   let preemptions = 0
   let watched: { readonly state: ClusterState; readonly queue: SchedulingQueue } | undefined
 
@@ -189,7 +174,7 @@ export function createSchedulerMetrics(distribution: (buckets: readonly number[]
     attempted(profile, result, seconds) {
       const labels = `result="${result}",profile="${profile}"`
       let known = attempts.get(labels)
-      if (!known) attempts.set(labels, (known = { count: 0, durations: distribution(powers(0.001, 2, 15)) }))
+      if (!known) attempts.set(labels, (known = { count: 0, durations: new Histogram(powers(0.001, 2, 15)) }))
       known.count++
       known.durations.observe(seconds)
     },
@@ -197,7 +182,7 @@ export function createSchedulerMetrics(distribution: (buckets: readonly number[]
       attemptCounts.observe(count)
       const labels = `attempts="${count > 15 ? '16+' : count}"`
       let durations = latencies.get(labels)
-      if (!durations) latencies.set(labels, (durations = distribution(powers(0.01, 2, 20))))
+      if (!durations) latencies.set(labels, (durations = new Histogram(powers(0.01, 2, 20))))
       durations.observe(seconds)
     },
     preempted(count) {

@@ -1,6 +1,8 @@
 /**
  * What the server counts about itself, in Prometheus' text format and under upstream's names (`/metrics`).
  */
+import type { MetricFamily, Sample } from '../base/metrics.ts'
+
 /** Upstream's buckets of apiserver_request_duration_seconds, cut to those that differ here. */
 const BUCKETS_S = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60]
 
@@ -24,48 +26,9 @@ export interface RequestLabels {
 /** Names of resources come from what is served, verbs from a fixed set: the number of series is bounded by both. */
 const SERIES_LIMIT = 10_000
 
-/** Labels, value and, of histograms, what follows the name ("_bucket"). */
-export type Sample = readonly [labels: string, value: number, suffix?: string]
-
-/** A distribution over fixed buckets. Nothing is written of one that saw nothing. */
-export class Histogram {
-  readonly #bounds: readonly number[]
-  readonly #counts: number[]
-  #count = 0
-  #sum = 0
-
-  constructor(bounds: readonly number[]) {
-    this.#bounds = bounds
-    this.#counts = bounds.map(() => 0)
-  }
-
-  observe(value: number): void {
-    this.#count++
-    this.#sum += value
-    for (let i = 0; i < this.#bounds.length; i++) {
-      if (value > this.#bounds[i]!) continue
-      this.#counts[i]!++
-      return
-    }
-  }
-
-  samples(labels: string): readonly Sample[] {
-    if (this.#count === 0) return []
-    let below = 0
-    const buckets = this.#bounds.map((bound, i): Sample => [`${labels},le="${bound}"`, (below += this.#counts[i]!), '_bucket'])
-    return [...buckets, [`${labels},le="+Inf"`, this.#count, '_bucket'], [labels, this.#sum, '_sum'], [labels, this.#count, '_count']]
-  }
-}
-
-interface Exposed {
-  readonly help: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly read: () => Iterable<Sample>
-}
-
 export class Metrics {
   readonly #requests = new Map<string, Series>()
-  readonly #exposed = new Map<string, Exposed>()
+  readonly #exposed = new Map<string, Omit<MetricFamily, 'name'>>()
   #reading = 0
   #mutating = 0
 
@@ -97,7 +60,7 @@ export class Metrics {
   }
 
   /** Values that are read when the metrics are asked for. */
-  expose(name: string, help: string, type: Exposed['type'], read: () => Iterable<Sample>): void {
+  expose(name: string, help: string, type: MetricFamily['type'], read: () => Iterable<Sample>): void {
     this.#exposed.set(name, { help, type, read })
   }
 

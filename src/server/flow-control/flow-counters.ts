@@ -1,5 +1,5 @@
 /** What is counted of one FlowSchema's requests on its priority level; read when metrics are asked for. */
-import { Histogram } from '../metrics.ts'
+import { Histogram } from '../../base/metrics.ts'
 
 const DURATIONS_S = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30]
 

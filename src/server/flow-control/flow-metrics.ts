@@ -1,5 +1,6 @@
 /** Flow control's metrics, under upstream's names (k8s.io/apiserver/pkg/util/flowcontrol/metrics). */
-import type { Metrics, Sample } from '../metrics.ts'
+import type { Sample } from '../../base/metrics.ts'
+import type { Metrics } from '../metrics.ts'
 import type { FlowCounters } from './flow-counters.ts'
 import type { Flow, Level, Levels } from './levels.ts'
 
