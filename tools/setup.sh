@@ -34,6 +34,10 @@ install_npm_packages() {
     echo 'proa: npm is not installed; install Node.js with npm first (any version, for example: apt-get install npm)' >&2
     return 1
   fi
+  if [ -L node_modules ]; then
+    echo 'proa: node_modules is a symbolic link, and installing would replace what it leads to; remove the link first' >&2
+    return 1
+  fi
   echo 'proa: installing npm packages (npm ci)'
   quietly npm ci --no-audit --no-fund --loglevel=error || return 1
   # The package `node` fetches its program in an install script, which npm skips where scripts are switched off.
