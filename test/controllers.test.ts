@@ -179,10 +179,13 @@ async function stateOf(client: Client): Promise<Readonly<Record<string, unknown>
   return Object.fromEntries(lists)
 }
 
+/** Upstream's API server looks after cluster IPs from a cache, and at times repairs that of a Service which its cache does not know yet. */
+const OF_THE_SERVER: ReadonlySet<string | undefined> = new Set(['ClusterIPNotAllocated'])
+
 const events = async (client: Client): Promise<readonly string[]> => {
   const { items } = await client.list('v1/Event', { namespace: 'default' })
   return items
-    .filter(({ involvedObject }) => involvedObject.kind !== 'Node')
+    .filter(({ involvedObject, reason }) => involvedObject.kind !== 'Node' && !OF_THE_SERVER.has(reason))
     .map(({ involvedObject, type, reason, message, source }) =>
       String(normal([involvedObject.kind, type ?? '', reason ?? '', message ?? '', source?.component ?? ''].join(' | '))),
     )
