@@ -3,6 +3,9 @@ import ipaddr from 'ipaddr.js'
 
 export type Family = 'ip' | 'ip6'
 
+/** nft's name for the addresses of a family. */
+export const addressType = (family: Family): string => (family === 'ip' ? 'ipv4_addr' : 'ipv6_addr')
+
 /** The family of an address or a CIDR; undefined for anything else. */
 export function familyOf(text: string): Family | undefined {
   const slash = text.indexOf('/')

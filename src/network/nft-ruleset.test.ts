@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ruleset } from './nft-ruleset.ts'
-import type { Rule } from './service-proxy.ts'
+import { serviceTable, type TableOptions } from './nft-table.ts'
+import type { ServiceRule as Rule } from './service-proxy.ts'
 
-const make = () =>
-  new Ruleset({ name: 'proa-t', family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: '10.244.0.0/24', bridge: 'proa-t' })
+const options: TableOptions = { name: 'proa-t', family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: '10.244.0.0/24', bridge: 'proa-t' }
+const make = (changes: Partial<TableOptions> = {}) => new Ruleset(serviceTable({ ...options, ...changes }))
 const rule = (set: Rule['set'], key: string, value = ''): Rule => ({ set, key, value })
 
 test('ruleset: only differences, deletions before additions', () => {
@@ -92,5 +93,5 @@ test('ruleset: a whole load holds everything wanted, and leaves nothing to apply
 })
 
 test('ruleset: names that would be read as commands are refused', () => {
-  assert.throws(() => new Ruleset({ ...make().options, name: 'x; flush ruleset' }), { name: 'AssertionFailure' })
+  assert.throws(() => make({ name: 'x; flush ruleset' }), { name: 'AssertionFailure' })
 })

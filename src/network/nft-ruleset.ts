@@ -6,8 +6,27 @@
  * lets go.
  */
 import { assert } from '../base/assert.ts'
-import { declare, tableText, type TableOptions } from './nft-table.ts'
-import type { Rule } from './service-proxy.ts'
+import { addressType, type Family } from './addresses.ts'
+
+/**
+ * `set` is a map or set of the table with `key` (and `value` for a map). Besides: "chain" with a name and its rules; "group", a set
+ * made on demand, with its name and declaration; "affinity", a set of clients with the chain of their endpoint; "spread", a number of
+ * endpoints that needs a chain; and for conntrack, "front", an address and port that answers to UDP, and "flow", with one of its endpoints.
+ */
+export interface Rule {
+  readonly set: string
+  readonly key: string
+  readonly value: string
+}
+
+/** A table before any rule is in it. */
+export interface Table {
+  /** Letters, digits, "-", "_"; "proa-<cluster>". */
+  readonly name: string
+  readonly family: Family
+  /** Text for `nft -f` that makes the table anew, empty, with what the wanted spreads need. */
+  text(spreads: readonly number[]): string
+}
 
 /** Flows of UDP that conntrack would go on sending to where they went before. */
 export interface StaleFlow {
@@ -26,34 +45,28 @@ export interface Update {
 }
 
 interface Slot {
-  readonly set: Rule['set']
+  readonly set: string
   readonly key: string
   /** By owner, in order of claim. One owner is by far the most frequent case. */
   claims: Map<string, string>
   applied: string | undefined
 }
 
-const isMapped = (set: Rule['set']): boolean => set !== 'flow' && set !== 'front' && set !== 'spread'
-const isChain = (set: Rule['set']): set is 'chain' | 'affinity' => set === 'chain' || set === 'affinity'
+const MAX_AFFINE_CLIENTS = 65_535
+const isChain = (set: string): set is 'chain' | 'affinity' => set === 'chain' || set === 'affinity'
 
 /** Elements in one command at most. Many commands cost more than many elements: each looks at the table anew. */
 const MAX_ELEMENTS = 20_000
 
 export class Ruleset {
-  readonly #options: TableOptions
-  readonly #table: string
+  readonly #table: Table
   readonly #slots = new Map<string, Slot>()
   readonly #byOwner = new Map<string, readonly Rule[]>()
   readonly #dirty = new Set<Slot>()
 
-  constructor(options: TableOptions) {
-    assert(/^[a-zA-Z][\w-]*$/.test(options.name) && /^[\w.-]{1,15}$/.test(options.bridge), 'names of the table and bridge')
-    this.#options = options
-    this.#table = `${options.family} ${options.name}`
-  }
-
-  get options(): TableOptions {
-    return this.#options
+  constructor(table: Table) {
+    assert(/^[a-zA-Z][\w-]*$/.test(table.name), 'name of the table')
+    this.#table = table
   }
 
   /** Replaces what an owner wants; nothing when the rules are empty. */
@@ -79,7 +92,7 @@ export class Ruleset {
 
   /** What has changed since the last call, which is then taken as applied. */
   take(): Update {
-    const update = new Commands(this.#table, this.#options)
+    const update = new Commands(this.#table)
     for (const slot of this.#dirty) {
       const wanted = firstValue(slot.claims)
       if (wanted !== slot.applied) update.change(slot.set, slot.key, slot.applied, wanted)
@@ -92,7 +105,7 @@ export class Ruleset {
 
   /** Everything, from nothing: text for `nft -f` that replaces whatever the table holds. */
   full(): string {
-    const all = new Commands(this.#table, this.#options)
+    const all = new Commands(this.#table)
     for (const slot of this.#slots.values()) {
       const wanted = firstValue(slot.claims)
       if (wanted !== undefined) all.change(slot.set, slot.key, undefined, wanted)
@@ -100,7 +113,7 @@ export class Ruleset {
     }
     this.#dirty.clear()
     const spreads = [...this.#slots.values()].filter((slot) => slot.set === 'spread').map((slot) => Number(slot.key))
-    return `${tableText(this.#options, spreads)}${all.done().commands.join('\n')}\n`
+    return `${this.#table.text(spreads)}${all.done().commands.join('\n')}\n`
   }
 
   #slot({ set, key }: Rule): Slot {
@@ -114,7 +127,7 @@ const firstValue = (claims: ReadonlyMap<string, string>): string | undefined => 
 /** Puts changes in the order that one transaction needs: what is referred to is made first and goes last. */
 class Commands {
   readonly #table: string
-  readonly #options: TableOptions
+  readonly #addressType: string
   readonly #made: string[] = []
   readonly #filled: string[] = []
   readonly #removedElements = new Map<string, string[]>()
@@ -124,15 +137,16 @@ class Commands {
   readonly #staleFlows: StaleFlow[] = []
   #needsLoad = false
 
-  constructor(table: string, options: TableOptions) {
-    this.#table = table
-    this.#options = options
+  constructor({ family, name }: Table) {
+    this.#table = `${family} ${name}`
+    this.#addressType = addressType(family)
   }
 
-  change(set: Rule['set'], key: string, before: string | undefined, after: string | undefined): void {
+  change(set: string, key: string, before: string | undefined, after: string | undefined): void {
     // A chain too many does no harm: it goes with the next load.
     if (set === 'spread') this.#needsLoad ||= before === undefined
-    else if (!isMapped(set)) this.#noteFlow(set, key, before, after)
+    else if (set === 'flow' || set === 'front') this.#noteFlow(set, key, before, after)
+    else if (set === 'group') this.#changeGroup(key, before, after)
     else if (isChain(set)) this.#changeChain(set, key, before, after)
     else {
       if (before !== undefined) this.#removedElements.getOrInsertComputed(set, () => []).push(key)
@@ -157,13 +171,25 @@ class Commands {
   }
 
   #changeChain(kind: 'chain' | 'affinity', name: string, before: string | undefined, after: string | undefined): void {
-    if (before === undefined) this.#made.push(...declare(this.#table, kind, name, this.#options.family))
+    if (before === undefined) this.#made.push(...this.#declare(kind, name))
     else (after === undefined ? this.#emptied : this.#filled).push(`flush chain ${this.#table} ${name}`)
     if (after !== undefined) for (const rule of after.split('\n')) this.#filled.push(`add rule ${this.#table} ${name} ${rule}`)
     else this.#removed.push(`delete chain ${this.#table} ${name}`, ...(kind === 'affinity' ? [`delete set ${this.#table} ${name}`] : []))
   }
 
-  #noteFlow(set: Rule['set'], key: string, before: string | undefined, after: string | undefined): void {
+  #declare(kind: 'chain' | 'affinity', name: string): string[] {
+    const chain = `add chain ${this.#table} ${name}`
+    const set = `add set ${this.#table} ${name} { type ${this.#addressType}; flags dynamic,timeout; size ${MAX_AFFINE_CLIENTS}; }`
+    return kind === 'affinity' ? [set, chain] : [chain]
+  }
+
+  /** A group's declaration never changes. */
+  #changeGroup(name: string, before: string | undefined, after: string | undefined): void {
+    if (before === undefined) this.#made.push(`add set ${this.#table} ${name} { ${after} }`)
+    else if (after === undefined) this.#removed.push(`delete set ${this.#table} ${name}`)
+  }
+
+  #noteFlow(set: 'flow' | 'front', key: string, before: string | undefined, after: string | undefined): void {
     const [address, port, endpoint, endpointPort] = key.split(' ')
     const front = { address: address!, port: Number(port) }
     if (set === 'front' && before === undefined) this.#staleFlows.push(front)

@@ -8,7 +8,9 @@
  * Sources are kept wherever answers find their way back without help: to a pod of this node, whose answers pass here anyway. So
  * only traffic from outside to other nodes' endpoints, pods that reach themselves, and what leaves the cluster are masqueraded.
  */
-import type { Family } from './addresses.ts'
+import { assert } from '../base/assert.ts'
+import { addressType, type Family } from './addresses.ts'
+import type { Table } from './nft-ruleset.ts'
 
 export interface TableOptions {
   /** Of the table: letters, digits, "-", "_"; "proa-<cluster>". */
@@ -23,8 +25,6 @@ export interface TableOptions {
   /** A pattern for links of other clusters on this machine ("proa-*"): what comes from them is theirs. */
   readonly foreignLinks?: string
 }
-
-const MAX_AFFINE_CLIENTS = 65_535
 
 /**
  * Chains for up to this many endpoints are always there. nft 1.0.6 cannot add a rule that looks up `endpoints` to a table that
@@ -41,11 +41,15 @@ function spreadChains(family: Family, sizes: Iterable<number>): string {
   return text
 }
 
-/** Text for `nft -f` that makes the table anew, empty, with chains also for the sizes given. */
-export function tableText(options: TableOptions, largeSpreads: Iterable<number> = []): string {
+export function serviceTable(options: TableOptions): Table {
+  assert(/^[\w.-]{1,15}$/.test(options.bridge), 'name of the bridge')
+  return { name: options.name, family: options.family, text: (spreads) => tableText(options, spreads) }
+}
+
+function tableText(options: TableOptions, largeSpreads: readonly number[]): string {
   const sizes = new Set([...Array.from({ length: READY_SPREADS }, (_, i) => i + 1), ...largeSpreads])
   const { name, family, bridge, nodeCidr, foreignLinks } = options
-  const address = family === 'ip' ? 'ipv4_addr' : 'ipv6_addr'
+  const address = addressType(family)
   const front = `${address} . inet_proto . inet_service`
   const endpoints = `typeof ${family} daddr . meta l4proto . th dport . numgen random mod 2 : ${family} daddr . th dport;`
   const pods = `{ ${options.clusterCidrs.join(', ')} }`
@@ -110,10 +114,4 @@ ${spreadChains(family, sizes)}  chain firewall {
   }
 }
 `
-}
-
-/** The commands that make a chain of rules, or a set of clients with the chain of its endpoint. */
-export const declare = (table: string, kind: 'chain' | 'affinity', name: string, family: Family): string[] => {
-  const set = `add set ${table} ${name} { type ${family === 'ip' ? 'ipv4_addr' : 'ipv6_addr'}; flags dynamic,timeout; size ${MAX_AFFINE_CLIENTS}; }`
-  return kind === 'affinity' ? [set, `add chain ${table} ${name}`] : [`add chain ${table} ${name}`]
 }

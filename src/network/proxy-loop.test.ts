@@ -4,7 +4,8 @@ import type { Service } from '../api/generated/core/v1.ts'
 import type { Clock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { seededRandom } from '../base/random.ts'
-import { createProxyLoop, type PacketFilter } from './proxy-loop.ts'
+import type { PacketFilter } from './filter-loop.ts'
+import { createProxyLoop } from './proxy-loop.ts'
 import { createServiceTable } from './service-table.ts'
 
 /** Waits pass at once. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Endpoint, EndpointSlice } from '../api/generated/discovery/v1.ts'
 import type { Pod, Service } from '../api/generated/core/v1.ts'
 import { candidatesOf, chooseEndpoints } from './endpoint-choice.ts'
-import { planHostPorts, planService, type ProxyNode, type Rule } from './service-proxy.ts'
+import { planHostPorts, planService, type ProxyNode, type ServiceRule } from './service-proxy.ts'
 
 const node: ProxyNode = { nodeName: 'n1', zone: 'z1', family: 'ip', addresses: ['192.0.2.1', 'fd00::1'] }
 
@@ -86,7 +86,7 @@ const service = (spec: Service['spec'], status: Service['status'] = {}): Service
   spec: { clusterIP: '10.96.0.1', ports: [port], ...spec },
   status,
 })
-const lines = (rules: readonly Rule[], ...sets: Rule['set'][]) =>
+const lines = (rules: readonly ServiceRule[], ...sets: ServiceRule['set'][]) =>
   rules.filter((rule) => sets.includes(rule.set)).map(({ set, key, value }) => `${set} ${key}${value ? ` : ${value}` : ''}`)
 const two = [slice([at('10.0.0.1'), at('10.0.0.2', { nodeName: 'n2' })])]
 

@@ -8,6 +8,7 @@ import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
 import type { Pod, Service, ServicePort } from '../api/generated/core/v1.ts'
 import { disjointRanges, familyOf, type Family } from './addresses.ts'
 import { candidatesOf, chooseEndpoints, type Candidate, type Choice, type Place } from './endpoint-choice.ts'
+import type { Rule } from './nft-ruleset.ts'
 import { READY_SPREADS } from './nft-table.ts'
 import { clusterAddresses } from './service-table.ts'
 
@@ -18,12 +19,8 @@ export interface ProxyNode extends Place {
   readonly addresses: readonly string[]
 }
 
-/**
- * `set` is a map or set of the table with `key` (and `value` for a map). Besides: "chain" and "affinity" with a name and its rules;
- * "spread", a number of endpoints that needs a chain; and for conntrack, "front", an address and port that answers to UDP, and
- * "flow", with one of its endpoints.
- */
-export interface Rule {
+/** A rule in the services' table: see nft-table.ts for its maps and sets. */
+export interface ServiceRule extends Rule {
   readonly set:
     | 'services'
     | 'external'
@@ -40,8 +37,6 @@ export interface Rule {
     | 'affinity'
     | 'flow'
     | 'front'
-  readonly key: string
-  readonly value: string
 }
 
 /** An address and port that clients use. */
@@ -55,8 +50,8 @@ interface Front {
 
 const DEFAULT_AFFINITY_SECONDS = 10_800
 
-export function planService(service: Service, slices: readonly EndpointSlice[], node: ProxyNode): readonly Rule[] {
-  const rules: Rule[] = []
+export function planService(service: Service, slices: readonly EndpointSlice[], node: ProxyNode): readonly ServiceRule[] {
+  const rules: ServiceRule[] = []
   const clusterIps = clusterAddresses(service).filter((address) => familyOf(address) === node.family)
   for (const address of clusterIps) rules.push({ set: 'cluster-ips', key: address, value: '' })
   if (clusterIps.length === 0) return rules
@@ -70,7 +65,7 @@ function planPort(
   clusterIp: string,
   slices: readonly EndpointSlice[],
   node: ProxyNode,
-  rules: Rule[],
+  rules: ServiceRule[],
 ): void {
   const protocol = (port.protocol ?? 'TCP').toLowerCase()
   const choice = chooseEndpoints(candidatesOf(slices, port, node.family === 'ip' ? 'IPv4' : 'IPv6', node), node)
@@ -112,7 +107,7 @@ interface Way {
   readonly choice: Choice
   readonly affinitySeconds: number | undefined
   readonly label: string
-  readonly rules: Rule[]
+  readonly rules: ServiceRule[]
   readonly node: ProxyNode
 }
 
@@ -179,8 +174,8 @@ function planSourceRanges({ rules, protocol, node }: Way, front: Front): void {
  * Host ports of a pod on this node. Rules of our own instead of the portmap plugin, which leaves chains of iptables behind.
  * Without a host IP they answer on the node's addresses and on loopback.
  */
-export function planHostPorts(pod: Pod, node: ProxyNode): readonly Rule[] {
-  const rules: Rule[] = []
+export function planHostPorts(pod: Pod, node: ProxyNode): readonly ServiceRule[] {
+  const rules: ServiceRule[] = []
   const podIp = pod.status?.podIPs?.find(({ ip }) => familyOf(ip) === node.family)?.ip ?? pod.status?.podIP
   const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
   if (!podIp || familyOf(podIp) !== node.family || pod.spec?.hostNetwork || isOver || pod.spec?.nodeName !== node.nodeName) return rules

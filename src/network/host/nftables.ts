@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import type { StaleFlow } from '../nft-ruleset.ts'
-import type { PacketFilter } from '../proxy-loop.ts'
+import type { PacketFilter } from '../filter-loop.ts'
 import { inNamespace, mustRun, run, type Namespace } from './command.ts'
 
 export interface Nftables extends PacketFilter {
