@@ -1,116 +1,37 @@
-/**
- * Services, host ports and DNS with real packets: a network namespace stands for the node's machine, others, attached by the CNI
- * plugins with the configuration that proa writes, for its pods. This process is the world outside. Needs root.
- */
+/** Services, host ports and DNS with real packets: see network-node.ts. */
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import * as dns from 'dns-packet'
 import type { EndpointSlice } from '../src/api/generated/discovery/v1.ts'
 import type { Pod, Service } from '../src/api/generated/core/v1.ts'
-import { createLog } from '../src/base/log.ts'
-import { seededRandom } from '../src/base/random.ts'
-import { systemClock } from '../src/base/system.ts'
-import { mustRun, run, type Namespace } from '../src/network/host/command.ts'
+import { mustRun, type Namespace } from '../src/network/host/command.ts'
 import { createDnsForwarder } from '../src/network/host/dns-forwarder.ts'
 import { startDnsServer } from '../src/network/host/dns-server.ts'
-import { createNftables, type Nftables } from '../src/network/host/nftables.ts'
-import { startPodNetwork, type RunningPodNetwork } from '../src/network/host/pod-network.ts'
 import { createDnsZone } from '../src/network/dns-zone.ts'
 import { dnsEndpoints, dnsService } from '../src/network/dns-service.ts'
-import { planPodNetwork } from '../src/network/pod-network.ts'
+import type { TableOptions } from '../src/network/nft-table.ts'
 import { createProxyLoop, type ProxyLoop } from '../src/network/proxy-loop.ts'
 import { createServiceTable } from '../src/network/service-table.ts'
+import { ask, NODE_IP, OUTSIDE_IP, startNetworkNode, whatIsMissing, type NetworkNode } from './network-node.ts'
 
-const PLUGINS = '/usr/lib/cni'
 const missing = await whatIsMissing()
 const options = { skip: missing ? `needs ${missing}` : false }
 
-async function whatIsMissing(): Promise<string | undefined> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'Linux and root'
-  if (!existsSync(join(PLUGINS, 'bridge'))) return 'the CNI plugins (apt-get install containernetworking-plugins)'
-  for (const [command, name] of [
-    [['nft', '--version'], 'nftables'],
-    [['ip', '-V'], 'iproute2'],
-    [['conntrack', '--version'], 'conntrack'],
-  ] as const) {
-    const works = await run({}, command).then(
-      ({ code }) => code === 0,
-      () => false,
-    )
-    if (!works) return `${name} (apt-get install ${name})`
-  }
-  return undefined
-}
-
-const id = `t${process.pid % 100_000}`
-const NODE_IP = '172.31.254.2'
-const OUTSIDE_IP = '172.31.254.1'
-const node: Namespace = { netns: `/run/netns/proa-${id}` }
-const network = planPodNetwork({ id, podCidr: '10.244.7.0/24' })
-const gateway = network.gateway.split('/')[0]!
-const lines: string[] = []
-const runtime = {
-  clock: systemClock,
-  random: seededRandom(1),
-  log: createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${fields['error']}`)),
-}
 const services = createServiceTable()
 const stop = new AbortController()
-const children: ChildProcess[] = []
-const pods = new Map<string, { readonly ip: string } & Namespace>()
-let directory: string
-let filter: Nftables
-let podNetwork: RunningPodNetwork
+let world: NetworkNode
+let node: NetworkNode['machine']
+let pods: NetworkNode['pods']
+let runtime: NetworkNode['runtime']
+let table: TableOptions
 let proxy: ProxyLoop
 let running: Promise<void>
-const table = {
-  name: `proa-${id}`,
-  family: 'ip',
-  clusterCidrs: ['10.244.0.0/16'],
-  nodeCidr: network.podCidr,
-  bridge: network.bridge,
-  foreignLinks: 'proa-*',
-} as const
 
-async function addPod(name: string): Promise<string> {
-  const netns = `/run/netns/proa-${id}-${name}`
-  await mustRun({}, ['ip', 'netns', 'add', `proa-${id}-${name}`])
-  await mustRun({ netns }, ['ip', 'link', 'set', 'lo', 'up'])
-  const answer = JSON.parse(await cni('ADD', name, netns)) as { readonly ips: readonly { readonly address: string }[] }
-  const ip = answer.ips[0]!.address.split('/')[0]!
-  pods.set(name, { ip, netns })
-  await startServer({ netns }, name, 8080)
-  return ip
-}
-
-async function startServer({ netns }: Namespace, name: string, port: number): Promise<void> {
-  const program = new URL('./testdata/name-server-of-itself.ts', import.meta.url).pathname
-  const child = spawn('nsenter', [`--net=${netns}`, process.execPath, program, name, `${port}`], { stdio: ['ignore', 'pipe', 'inherit'] })
-  children.push(child)
-  await new Promise((resolve) => child.stdout.once('data', resolve))
-}
-
-/** What containerd does with the .conflist: each plugin with the list's name and version. */
-async function cni(command: 'ADD' | 'DEL', name: string, netns: string): Promise<string> {
-  const list = JSON.parse(readFileSync(join(directory, 'conf', '10-proa.conflist'), 'utf8'))
-  const plugin = { ...list.plugins[0], name: list.name, cniVersion: list.cniVersion }
-  const environment = [`CNI_COMMAND=${command}`, `CNI_CONTAINERID=${name}`, `CNI_NETNS=${netns}`, 'CNI_IFNAME=eth0', `CNI_PATH=${PLUGINS}`]
-  return mustRun(node, ['env', ...environment, join(PLUGINS, plugin.type)], JSON.stringify(plugin))
-}
-
-/** Asks from a namespace: the answer, "refused", or "silence". */
-async function ask(from: Namespace, protocol: 'tcp' | 'udp', host: string, port: number): Promise<string> {
-  const script = protocol === 'tcp' ? 'exec 3<>/dev/tcp/$0/$1; cat <&3' : 'exec 3<>/dev/udp/$0/$1; echo hello >&3; head -n1 <&3'
-  const { stdout, stderr } = await run(from, ['timeout', '1', 'bash', '-c', script, host, `${port}`])
-  return stdout.trim() || (stderr.includes('refused') ? 'refused' : 'silence')
-}
-
-/** The same from this process, outside the cluster. */
+/** Asks from this process, outside the cluster. */
 function askFromOutside(host: string, port: number): Promise<string> {
   return new Promise((resolve) => {
     let text = ''
@@ -164,42 +85,27 @@ async function expose(made: Service, ...slices: EndpointSlice[]): Promise<void> 
 
 before(async () => {
   if (missing) return
-  directory = mkdtempSync(join(tmpdir(), 'proa-network-'))
-  await mustRun({}, ['ip', 'netns', 'add', `proa-${id}`])
-  await mustRun({}, ['ip', 'link', 'add', `pt-${id}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `proa-${id}`])
-  await mustRun({}, ['ip', 'address', 'add', `${OUTSIDE_IP}/30`, 'dev', `pt-${id}`])
-  await mustRun({}, ['ip', 'link', 'set', `pt-${id}`, 'up'])
-  for (const command of [
-    'link set lo up',
-    'link set eth0 up',
-    `address add ${NODE_IP}/30 dev eth0`,
-    `route add default via ${OUTSIDE_IP}`,
-  ]) {
-    await mustRun(node, ['ip', ...command.split(' ')])
+  world = await startNetworkNode()
+  ;({ machine: node, pods, runtime } = world)
+  const { id, network, filter } = world
+  table = {
+    name: `proa-${id}`,
+    family: 'ip',
+    clusterCidrs: ['10.244.0.0/16'],
+    nodeCidr: network.podCidr,
+    bridge: network.bridge,
+    foreignLinks: 'proa-*',
   }
-  podNetwork = await startPodNetwork({
-    ...node,
-    network,
-    configurationDirectory: join(directory, 'conf'),
-    stateDirectory: join(directory, 'state'),
-  })
-  filter = createNftables(node)
   proxy = createProxyLoop(runtime, { services, filter, table, node: { nodeName: 'node-1', family: 'ip', addresses: [NODE_IP] } })
   running = proxy.run(stop.signal)
-  for (const name of ['a', 'b', 'client']) await addPod(name)
+  for (const name of ['a', 'b', 'client']) await world.addPod(name)
   await proxy.settled()
 })
 
-after(async () => {
-  if (missing) return
-  for (const child of children) child.kill('SIGKILL')
-  for (const name of pods.keys()) await run({}, ['ip', 'netns', 'delete', `proa-${id}-${name}`])
-  await run({}, ['ip', 'netns', 'delete', `proa-${id}`])
-  await run({}, ['ip', 'link', 'delete', `pt-${id}`])
-  rmSync(directory, { recursive: true, force: true })
-})
+after(async () => world?.close())
 
 const client = () => pods.get('client')!
+const gateway = () => world.network.gateway.split('/')[0]!
 
 test('network: a cluster IP spreads over the endpoints, from pods and from the node, sources kept', options, async () => {
   await expose(
@@ -298,7 +204,7 @@ test('network: UDP follows when its endpoint is replaced', options, async () => 
   const script =
     'exec 3<>/dev/udp/10.96.0.58/90; for i in 1 2 3; do echo hi >&3 || echo hi >&3; timeout 1 head -n1 <&3 || echo silence; read -t 20 go; done'
   const flow = spawn('nsenter', [`--net=${client().netns}`, 'bash', '-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  children.push(flow)
+  world.keep(flow)
   const heard = () => new Promise<string>((resolve) => flow.stdout.once('data', (data) => resolve(`${data}`.trim())))
   // The flow begins before the service has endpoints, and goes on from the same port.
   assert.equal(await heard(), 'silence')
@@ -376,17 +282,17 @@ test('network: what leaves the cluster comes from the node, and pods cannot reac
   await new Promise<void>((resolve) => server.listen(0, OUTSIDE_IP, resolve))
   assert.equal(await ask(client(), 'tcp', OUTSIDE_IP, (server.address() as { port: number }).port), `outside ${NODE_IP}`)
   server.close()
-  await startServer(node, 'node', 9090)
+  await world.startServer(node, 'node', 9090)
   assert.match(await ask(node, 'tcp', '127.0.0.1', 9090), /^node /)
   // A pod that may set routes sends packets for 127.0.0.1 to its gateway.
   const forged = [
     'ip route delete local 127.0.0.0/8 dev lo table local',
     'ip route delete local 127.0.0.1 dev lo table local',
-    `ip route add 127.0.0.1 via ${gateway}`,
+    `ip route add 127.0.0.1 via ${gateway()}`,
   ]
   await mustRun(client(), ['sh', '-ec', `${forged.join('; ')}; echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet`])
   assert.equal(await ask(client(), 'tcp', '127.0.0.1', 9090), 'silence')
-  assert.match(await ask(client(), 'tcp', gateway, 9090), /^node /)
+  assert.match(await ask(client(), 'tcp', gateway(), 9090), /^node /)
 })
 
 test('network: a failed command leads to the whole table being loaded anew', options, async () => {
@@ -400,9 +306,8 @@ test('network: a failed command leads to the whole table being loaded anew', opt
 test('network: nothing stays behind', options, async () => {
   stop.abort()
   await running
-  await filter.close()
-  for (const [name, { netns }] of pods) await cni('DEL', name, netns!)
-  await podNetwork.teardown()
+  await world.filter.close()
+  await world.teardown()
   assert.equal(await mustRun(node, ['nft', 'list', 'ruleset']), '')
   assert.deepEqual(
     (await mustRun(node, ['ip', '-o', 'link']))
@@ -425,6 +330,6 @@ test('network: nothing stays behind', options, async () => {
       .map((line) => line.split(' ')[0]),
     ['default', '172.31.254.0/30'],
   )
-  assert.deepEqual(readdirSync(join(directory, 'conf')), [])
-  assert.equal(existsSync(join(directory, 'state')), false)
+  assert.deepEqual(readdirSync(join(world.directory, 'conf')), [])
+  assert.equal(existsSync(join(world.directory, 'state')), false)
 })

@@ -2,6 +2,7 @@
  * The informers that the components of one process share: each kind is listed and watched once, however many components read it.
  * An informer starts when it is first asked for and `run` is under way, and ends with `run` or when it is forgotten.
  */
+import { aborted } from '../base/abort.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client, KindName, ObjectOf } from './client.ts'
 import { createInformer } from './informer.ts'
@@ -59,7 +60,7 @@ export function createInformers(
     async run(signal) {
       lifetime = signal
       for (const running of informers.values()) start(running)
-      if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+      await aborted(signal)
       await Promise.all([...informers.values()].map(async (running) => running.done))
     },
   }

@@ -84,6 +84,8 @@ function followCluster(runtime: Runtime, lifecycle: Lifecycle, node: Client, pro
     services: informers.of('v1/Service'),
     slices: proxyInformers.of('discovery.k8s.io/v1/EndpointSlice'),
     pods,
+    policies: proxyInformers.of('networking.k8s.io/v1/NetworkPolicy'),
+    peers: () => ({ pods: proxyInformers.of('v1/Pod'), namespaces: proxyInformers.of('v1/Namespace') }),
   }
   lifecycle.start({
     name: 'informers',

@@ -2,7 +2,7 @@
  * Parts that run until they are told to stop: started in the order of their listing, stopped in reverse, each fully before the
  * next. A part that ends by itself or fails stops the others.
  */
-import { isAbort } from '../base/abort.ts'
+import { aborted, isAbort } from '../base/abort.ts'
 
 export interface Part {
   readonly name: string
@@ -55,6 +55,6 @@ export function createLifecycle(): Lifecycle {
 
 /** For a part that only has to be closed: waits for the signal, then closes it. */
 export async function until(signal: AbortSignal, close: () => Promise<void>): Promise<void> {
-  if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await aborted(signal)
   await close()
 }

@@ -13,6 +13,7 @@ import { createLinuxHost } from '../node/host/linux-host.ts'
 import { nodeLayouts, nodeSegment, type NodeLayout } from './node-layout.ts'
 import { ensureNodeClient, ensureNodeServer, ensureProxyClient, type Pki } from './pki.ts'
 import { startRealNode, type ClusterFacts, type NodeSources, type PreparedNode } from './real-node.ts'
+import { ensurePolicyReader } from './policy-network.ts'
 import { stopPods } from './real-node-teardown.ts'
 import { ensureDnsService } from './system-objects.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -86,7 +87,10 @@ export async function startFirstNode(
     services: informers.of('v1/Service'),
     slices: informers.of('discovery.k8s.io/v1/EndpointSlice'),
     pods: informers.of('v1/Pod'),
+    policies: informers.of('networking.k8s.io/v1/NetworkPolicy'),
+    peers: () => ({ pods: informers.of('v1/Pod'), namespaces: informers.of('v1/Namespace') }),
   }
+  await ensurePolicyReader(plane.client(identities.administrator))
   const kubelet = await ensureNodeServer(runtime.clock, directory.pki, pki, layout.name, layout.address)
   const { agent, dnsPort } = await startRealNode(runtime, lifecycle, sources, prepared, {
     layout,

@@ -33,6 +33,8 @@ export const clusterCgroup = (record: ClusterRecord): string => `/proa-${record.
 
 /** The cluster's table in the packet filter. */
 export const tableName = (clusterId: string): string => `proa-${clusterId}`
+/** The one that network policies make. */
+export const policyTableName = (clusterId: string): string => `${tableName(clusterId)}-policies`
 
 /** What the nodes of this machine are connected by; undefined when there is but one. */
 export const nodeSegment = (record: ClusterRecord): NodeSegment | undefined =>

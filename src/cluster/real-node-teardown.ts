@@ -10,7 +10,7 @@ import { createLinuxHost } from '../node/host/linux-host.ts'
 import { removeCgroup } from '../node/host/pod-cgroups.ts'
 import { endAgent } from './agent-process.ts'
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
-import { clusterCgroup, nodeLayouts, nodeSegment, tableName, type NodeLayout } from './node-layout.ts'
+import { clusterCgroup, nodeLayouts, nodeSegment, policyTableName, tableName, type NodeLayout } from './node-layout.ts'
 import { containerdOptions, podNetworkHost } from './real-node.ts'
 
 export async function removeRealNodes(runtime: Runtime, directory: DataDirectory, record: ClusterRecord): Promise<void> {
@@ -19,7 +19,7 @@ export async function removeRealNodes(runtime: Runtime, directory: DataDirectory
   await endAgents(directory, record)
   await Promise.all(layouts.map((layout) => stopNode(runtime, layout)))
   const filter = createNftables()
-  await filter.removeTable('ip', tableName(record.id))
+  for (const table of [tableName(record.id), policyTableName(record.id)]) await filter.removeTable('ip', table)
   await filter.close()
   const segment = nodeSegment(record)
   if (segment) await removeNodeSegment(segment)

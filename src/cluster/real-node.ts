@@ -7,7 +7,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { EndpointSlice } from '../api/generated/discovery/v1.ts'
-import type { Node, Pod, Service } from '../api/generated/core/v1.ts'
+import type { NetworkPolicy } from '../api/generated/networking/v1.ts'
+import type { Namespace, Node, Pod, Service } from '../api/generated/core/v1.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from '../client/client.ts'
 import type { Informer } from '../client/informer.ts'
@@ -23,6 +24,7 @@ import type { NodeLayout } from './node-layout.ts'
 import { followPodRoutes } from './pod-routes.ts'
 import type { KeyPair } from './certificates.ts'
 import { startKubelet } from './kubelet.ts'
+import { startPolicyNetwork } from './policy-network.ts'
 import { startServiceNetwork } from './service-network.ts'
 
 /** Where distributions and upstream put the CNI plugins. */
@@ -58,6 +60,9 @@ export interface NodeSources {
   readonly slices: Informer<EndpointSlice>
   /** This node's pods at least, for their host ports. */
   readonly pods: Informer<Pod>
+  readonly policies: Informer<NetworkPolicy>
+  /** All pods and namespaces, followed from the first call on: what network policies select from. */
+  peers(): { readonly pods: Informer<Pod>; readonly namespaces: Informer<Namespace> }
 }
 
 export interface RealNodeOptions {
@@ -103,6 +108,7 @@ export async function startRealNode(
     name: 'pod routes',
     run: (signal) => followPodRoutes(runtime, sources.nodes, podNetwork, layout.name, signal),
   })
+  await startPolicyNetwork(runtime, lifecycle, sources, options)
   const dnsPort = await startServiceNetwork(runtime, lifecycle, sources, options)
   // The agent tells the port of its API to the cluster, so that is there first; what it is asked goes to the agent.
   const host = createLinuxHost({ dataDirectory: layout.directory })

@@ -26,7 +26,7 @@ export interface ApiAddress {
  * Looks first: a Service that is there already would be refused for its address, not for its name. Resolves with whether it was
  * created.
  */
-async function createIfMissing<K extends KindName>(client: Client, kind: K, object: ObjectOf<K>): Promise<boolean> {
+export async function createIfMissing<K extends KindName>(client: Client, kind: K, object: ObjectOf<K>): Promise<boolean> {
   const { namespace, name = '' } = (object as KubeObject).metadata ?? {}
   try {
     await client.get(kind, { namespace, name })

@@ -173,7 +173,8 @@ class Commands {
   #changeChain(kind: 'chain' | 'affinity', name: string, before: string | undefined, after: string | undefined): void {
     if (before === undefined) this.#made.push(...this.#declare(kind, name))
     else (after === undefined ? this.#emptied : this.#filled).push(`flush chain ${this.#table} ${name}`)
-    if (after !== undefined) for (const rule of after.split('\n')) this.#filled.push(`add rule ${this.#table} ${name} ${rule}`)
+    if (after !== undefined)
+      for (const rule of after.split('\n').filter(Boolean)) this.#filled.push(`add rule ${this.#table} ${name} ${rule}`)
     else this.#removed.push(`delete chain ${this.#table} ${name}`, ...(kind === 'affinity' ? [`delete set ${this.#table} ${name}`] : []))
   }
 
