@@ -1,5 +1,6 @@
 /**
- * What can be run: every conformance test of the pinned release with its area, and what it needs, read from tests.tsv. The tiers say
+ * What can be run: every conformance test of the pinned release with its area, and what it needs, read from tests.tsv; besides, in tables
+ * of their own, upstream's tests of what conformance does not ask for. The tiers say
  * what upstream's own control plane needed for it: no node at all, nodes that only pretend, or running containers. Tests are known
  * by their full names, as ginkgo prints them.
  */
@@ -42,7 +43,16 @@ export function parseCatalogue(text: string): ConformanceTest[] {
   })
 }
 
-export const readCatalogue = (): ConformanceTest[] => parseCatalogue(readFileSync(join(import.meta.dirname, 'tests.tsv'), 'utf8'))
+/** By name, the files of this folder that hold a suite's tests, which of them have passed, and the last results. */
+export const suites = {
+  conformance: { tests: 'tests.tsv', passing: 'passing.txt', results: 'RESULTS.md' },
+  'network-policy': { tests: 'network-policy.tsv', passing: 'network-policy-passing.txt', results: 'NETWORK-POLICY.md' },
+} as const
+export type Suite = keyof typeof suites
+export const suiteNames: readonly Suite[] = ['conformance', 'network-policy']
+
+export const readCatalogue = (suite: Suite = 'conformance'): ConformanceTest[] =>
+  parseCatalogue(readFileSync(join(import.meta.dirname, suites[suite].tests), 'utf8'))
 
 export function selectTests(all: readonly ConformanceTest[], selection: Selection): ConformanceTest[] {
   const highest = selection.tier === 'all' ? tiers.length : tiers.indexOf(selection.tier)

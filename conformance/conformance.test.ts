@@ -121,7 +121,15 @@ test('a report counts by area, tells regressions from known failures and lists w
   assert.match(renderAreas(catalogue, outcomes), /^api: things +1 +1 +0\nnode: waits +0 +0 +1$/m)
   assert.deepEqual(compareWithPassing(new Set([names[1]!]), outcomes), { regressions: [names[1]], newlyPassing: [names[0]] })
   assert.deepEqual(compareWithPassing(new Set(), outcomes).regressions, [])
-  const facts = { date: '2026-01-01', commit: 'abc', runtime: 'simulated', nodes: 2, selection: 'tier all', release: 'v1.36.3' }
+  const facts = {
+    date: '2026-01-01',
+    commit: 'abc',
+    runtime: 'simulated',
+    nodes: 2,
+    selection: 'tier all',
+    suite: 'conformance',
+    release: 'v1.36.3',
+  } as const
   const text = renderResults(catalogue, outcomes, facts)
   assert.match(text, /\| api: things \| 1 \| 1 \| 0 \|/)
   assert.match(text, /\| Expected &lt;int64>: 2 to be/)

@@ -15,6 +15,7 @@ export interface RunFacts {
   readonly runtime: string
   readonly nodes: number
   readonly selection: string
+  readonly suite: string
   readonly release: string
 }
 
@@ -49,7 +50,7 @@ export function compareWithPassing(passing: ReadonlySet<string>, outcomes: Reado
 export const parsePassing = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'))
 
 export const renderPassing = (names: Iterable<string>): string =>
-  `# Conformance tests that must pass, one name a line; npm run conformance -- --write adds those that newly pass.\n${[...new Set(names)]
+  `# Tests of upstream that must pass, one name a line; npm run conformance -- --write adds those that newly pass.\n${[...new Set(names)]
     .toSorted()
     .join('\n')}\n`
 
@@ -63,7 +64,7 @@ Made by \`npm run conformance -- --write\`; not written by hand.
 
 ${renderTotals(totalsOf(tests, outcomes))}
 
-- Suite: Kubernetes ${facts.release}, tests labelled Conformance; selected: ${facts.selection} (${tests.length} tests)
+- Suite: Kubernetes ${facts.release}, tests of the suite ${facts.suite}; selected: ${facts.selection} (${tests.length} tests)
 - Cluster: ${facts.nodes} ${facts.runtime} node${facts.nodes === 1 ? '' : 's'}
 - Date: ${facts.date}, commit ${facts.commit}
 

@@ -5,10 +5,12 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheRoot } from '../upstream/programs.ts'
+import type { Suite } from './catalogue.ts'
 import { removeCluster } from './cluster.ts'
 import type { Outcome } from './outcomes.ts'
 
 export interface Plan {
+  readonly suite: Suite
   readonly tests: readonly string[]
   readonly selection: string
   readonly runtime: 'simulated' | 'containerd'

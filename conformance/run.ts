@@ -1,5 +1,5 @@
 /**
- * `npm run conformance -- [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
+ * `npm run conformance -- [--suite conformance|network-policy] [--focus RE] [--areas a,b] [--tier no-nodes|fake-nodes|all] [--parallel N] [--runtime simulated|containerd]
  * [--nodes N] [--passing] [--slice N] [--attempts N] [--timeout 1h] [--build-within 15m] [--resume] [--write] [--list]`
  *
  * Upstream's conformance tests against a fresh cluster of this checkout. Exit codes: 0 when no test of passing.txt failed or stayed
@@ -11,8 +11,8 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isUserError, UserError } from '../src/cluster/user-error.ts'
-import { readCatalogue, selectTests, sliceFor, tiers } from './catalogue.ts'
-import type { ConformanceTest, Selection } from './catalogue.ts'
+import { readCatalogue, selectTests, sliceFor, suiteNames, suites, tiers } from './catalogue.ts'
+import type { Selection, Suite } from './catalogue.ts'
 import { findPrograms, RELEASE, suitePrograms } from '../upstream/programs.ts'
 import { loadImages, removeCluster, startCluster } from './cluster.ts'
 import { findImageArchive } from './images.ts'
@@ -23,8 +23,7 @@ import type { Plan, RunDirectory } from './run-directory.ts'
 import { runSuite } from './suite.ts'
 
 const root = join(import.meta.dirname, '..')
-const passingFile = join(import.meta.dirname, 'passing.txt')
-const resultsFile = join(import.meta.dirname, 'RESULTS.md')
+const fileOf = (suite: Suite, what: 'passing' | 'results') => join(import.meta.dirname, suites[suite][what])
 /** The tests mostly wait; a process needs 200 MB. */
 const PROCESSES_PER_CORE = 6
 const MOST_PROCESSES = 24
@@ -37,6 +36,7 @@ function readFlags() {
   try {
     return parseArgs({
       options: {
+        suite: { type: 'string', default: 'conformance' },
         focus: { type: 'string' },
         areas: { type: 'string' },
         tier: { type: 'string' },
@@ -98,23 +98,27 @@ function commitOf(): string {
   return git('status', '--porcelain', '--', 'src') ? `${commit} with changes in src/` : commit
 }
 
-const readPassing = (): string[] => (existsSync(passingFile) ? parsePassing(readFileSync(passingFile, 'utf8')) : [])
+function readPassing(suite: Suite): string[] {
+  const file = fileOf(suite, 'passing')
+  return existsSync(file) ? parsePassing(readFileSync(file, 'utf8')) : []
+}
 
-function planOf(flags: Flags, catalogue: readonly ConformanceTest[]): Plan {
+function planOf(flags: Flags, suite: Suite): Plan {
   const runtime = oneOf('runtime', flags.runtime, ['simulated', 'containerd'])
   const tier = oneOf('tier', flags.tier ?? (runtime === 'simulated' ? 'fake-nodes' : 'all'), [...tiers, 'all'])
   const selection: Selection = {
     tier,
     ...(flags.focus === undefined ? {} : { focus: patternOf(flags.focus) }),
     ...(flags.areas === undefined ? {} : { areas: flags.areas.split(',').map((area) => area.trim()) }),
-    ...(flags.passing || flags.slice !== undefined ? { only: new Set(readPassing()) } : {}),
+    ...(flags.passing || flags.slice !== undefined ? { only: new Set(readPassing(suite)) } : {}),
     ...(flags['skip-slow'] ? { skipSlow: true } : {}),
   }
-  const selected = selectTests(catalogue, selection).map(({ name }) => name)
+  const selected = selectTests(readCatalogue(suite), selection).map(({ name }) => name)
   const commit = commitOf()
   const tests = flags.slice === undefined ? selected : sliceFor(commit, selected, countOf('slice', flags.slice))
   const said = ['focus', 'areas', 'slice', 'passing', 'skip-slow'] as const
   return {
+    suite,
     tests,
     selection: [
       `tier ${tier}`,
@@ -206,10 +210,11 @@ async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): P
 }
 
 /** Prints what came of a run and, when asked, writes it into the tree. Returns whether passing.txt held. */
-function report(run: RunDirectory, catalogue: readonly ConformanceTest[], isWriting: boolean): boolean {
+function report(run: RunDirectory, isWriting: boolean): boolean {
+  const { suite } = run.plan
   const wanted = new Set(run.plan.tests)
-  const tests = catalogue.filter(({ name }) => wanted.has(name))
-  const passing = new Set(readPassing())
+  const tests = readCatalogue(suite).filter(({ name }) => wanted.has(name))
+  const passing = new Set(readPassing(suite))
   const { regressions, newlyPassing } = compareWithPassing(passing, run.outcomes)
   const unseen = tests.filter(({ name }) => passing.has(name) && !run.outcomes.has(name))
   const facts = {
@@ -218,27 +223,27 @@ function report(run: RunDirectory, catalogue: readonly ConformanceTest[], isWrit
     runtime: run.plan.runtime,
     nodes: run.plan.nodes,
     selection: run.plan.selection,
+    suite,
     release: RELEASE,
   }
   const results = renderResults(tests, run.outcomes, facts)
   writeFileSync(join(run.path, 'RESULTS.md'), results)
   if (isWriting) {
-    writeFileSync(resultsFile, results)
-    writeFileSync(passingFile, renderPassing([...passing, ...newlyPassing]))
+    writeFileSync(fileOf(suite, 'results'), results)
+    writeFileSync(fileOf(suite, 'passing'), renderPassing([...passing, ...newlyPassing]))
   }
   const list = (title: string, names: readonly string[]) =>
     names.length > 0 && process.stdout.write(`\n${title}\n${names.map((name) => `  ${name}`).join('\n')}\n`)
   process.stdout.write(`${renderAreas(tests, run.outcomes)}\n`)
-  list(isWriting ? 'added to passing.txt:' : 'pass and are not in passing.txt (--write adds them):', newlyPassing)
-  list('REGRESSIONS, failed although in passing.txt:', regressions)
+  list(isWriting ? 'newly passing:' : 'pass and are not in the list of those that do (--write adds them):', newlyPassing)
+  list('REGRESSIONS, failed although they have passed:', regressions)
   process.stdout.write(`\nresults: ${run.path}\n${renderTotals(totalsOf(tests, run.outcomes))}\n`)
   return regressions.length === 0 && unseen.length === 0
 }
 
 async function main(): Promise<number> {
   const flags = readFlags()
-  const catalogue = readCatalogue()
-  const fresh = planOf(flags, catalogue)
+  const fresh = planOf(flags, oneOf('suite', flags.suite, suiteNames))
   if (flags.list) {
     process.stdout.write(fresh.tests.map((name) => `${name}\n`).join(''))
     return 0
@@ -259,7 +264,7 @@ async function main(): Promise<number> {
   const run = continued ?? createRun(fresh)
   if (continued) step(`continuing ${run.path}: ${run.outcomes.size} of ${run.plan.tests.length} tests are done`)
   const end = await runTests(run, needs, stopping.signal)
-  const hasHeld = report(run, catalogue, flags.write ?? false)
+  const hasHeld = report(run, flags.write ?? false)
   if (end === 'stopped') return 130
   // Ginkgo ends early, with tests left, when its time is over or it crashed: then the run can be continued.
   if (run.plan.tests.every((name) => run.outcomes.has(name))) run.finish()
