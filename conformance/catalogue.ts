@@ -43,10 +43,10 @@ export function parseCatalogue(text: string): ConformanceTest[] {
   })
 }
 
-/** By name, the files of this folder that hold a suite's tests, which of them have passed, and the last results. */
+/** By name, the labels that all tests of a suite have, and the files of this folder that hold them, which have passed, and the last results. */
 export const suites = {
-  conformance: { tests: 'tests.tsv', passing: 'passing.txt', results: 'RESULTS.md' },
-  'network-policy': { tests: 'network-policy.tsv', passing: 'network-policy-passing.txt', results: 'NETWORK-POLICY.md' },
+  conformance: { labels: 'Conformance', tests: 'tests.tsv', passing: 'passing.txt', results: 'RESULTS.md' },
+  'network-policy': { labels: '', tests: 'network-policy.tsv', passing: 'network-policy-passing.txt', results: 'NETWORK-POLICY.md' },
 } as const
 export type Suite = keyof typeof suites
 export const suiteNames: readonly Suite[] = ['conformance', 'network-policy']

@@ -184,6 +184,7 @@ async function runTests(run: RunDirectory, needs: Needs, signal: AbortSignal): P
     let done = 0
     return await runSuite({
       programs: needs.programs,
+      labels: suites[run.plan.suite].labels,
       tests,
       nodes,
       reportDirectory,

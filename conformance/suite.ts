@@ -8,6 +8,8 @@ import type { Outcome } from './outcomes.ts'
 
 export interface SuiteOptions {
   readonly programs: Readonly<Record<'ginkgo' | 'e2e.test' | 'kubectl', string>>
+  /** That all of the tests have; may be empty. */
+  readonly labels: string
   readonly tests: readonly string[]
   readonly kubeconfig: string
   readonly nodes: number
@@ -29,15 +31,15 @@ const STOP_GRACE_MS = 10_000
 export const exactFocus = (names: readonly string[]): string =>
   names.map((name) => `${name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`).join('|')
 
-function argumentsOf({ programs, tests, kubeconfig, nodes, parallel, attempts, timeout, reportDirectory }: SuiteOptions): string[] {
+function argumentsOf({ programs, labels, tests, kubeconfig, nodes, parallel, attempts, timeout, reportDirectory }: SuiteOptions): string[] {
   const ginkgo = [
     '-v',
     '--no-color',
     `--procs=${parallel}`,
     `--timeout=${timeout}`,
     ...(attempts > 1 ? [`--flake-attempts=${attempts}`] : []),
-    // Checked before the focus, which would cost seconds on all of the suite's tests in every process.
-    '--label-filter=Conformance',
+    // Checked before the focus, which would cost seconds on all of upstream's tests in every process.
+    ...(labels ? [`--label-filter=${labels}`] : []),
     `--focus=${exactFocus(tests)}`,
     `--output-dir=${reportDirectory}`,
     '--junit-report=junit.xml',

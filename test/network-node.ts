@@ -64,7 +64,7 @@ export async function startNetworkNode(): Promise<NetworkNode> {
   const machine: Namespace = { netns: `/run/netns/proa-${id}` }
   const network = planPodNetwork({ id, podCidr: '10.244.7.0/24' })
   const lines: string[] = []
-  const log = createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${fields['error']}`))
+  const log = createLog((level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields)} ${String(fields['error'])}`))
   const children: ChildProcess[] = []
   const pods = new Map<string, { readonly ip: string } & Namespace>()
   const directory = mkdtempSync(join(tmpdir(), 'proa-network-'))
