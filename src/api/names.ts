@@ -116,6 +116,7 @@ export const wildcardDns1123SubdomainFaults = checkOf({
   maxLength: SUBDOMAIN_MAX_LENGTH,
 })
 
+const SUBDOMAIN_LENGTH_FAULT = maxLengthFault(SUBDOMAIN_MAX_LENGTH)
 const LABEL_KEY_REGEX = new RegExp(`^${LABEL_KEY}$`)
 
 /** Label keys, annotation keys (in lower case), finalizers, extended resources: "example.com/MyName" or "MyName". */
@@ -131,7 +132,7 @@ export function qualifiedNameFaults(value: string): Faults {
   const isFitting = LABEL_KEY_REGEX.test(name)
   if (prefixFaults.length === 0 && isFitting && name.length <= LABEL_MAX_LENGTH) return NONE
   return [
-    ...prefixFaults.map((fault) => `prefix part ${fault}`),
+    ...prefixFaults.map((fault) => `prefix part ${fault === SUBDOMAIN_LENGTH_FAULT ? maxBytesFault(SUBDOMAIN_MAX_LENGTH) : fault}`),
     ...(name === ''
       ? [`name part ${EMPTY_FAULT}`]
       : byteLength(name) > LABEL_MAX_LENGTH

@@ -73,8 +73,10 @@ class Parser {
     return this.#accept(text) ?? this.#unexpected(this.#peek(), `'${text}'`)
   }
 
+  /** Upstream's parser calls a token extraneous where all would be well without it. */
   #unexpected({ at, text }: Token, expected: string): never {
-    throw new SyntaxFault(at, `Syntax error: mismatched input '${text}' expecting ${expected}`)
+    const isExtraneous = expected === '<EOF>' && this.#tokens[this.#next + 1]?.kind === 'end'
+    throw new SyntaxFault(at, `Syntax error: ${isExtraneous ? 'extraneous' : 'mismatched'} input '${text}' expecting ${expected}`)
   }
 
   #deeper<T>(at: number, parseInner: () => T): T {

@@ -1,7 +1,6 @@
 /** How a definition's objects change from version to version, as far as the definition itself can be wrong about it. */
 import type { CustomResourceDefinition, CustomResourceDefinitionSpec } from '../../api/generated/apiextensions/v1.ts'
-import { dns1035LabelFaults } from '../../api/names.ts'
-import { validateClientConfig } from '../resources/admissionregistration/webhook-validation.ts'
+import { validateClientConfig, validateReviewVersions } from '../resources/admissionregistration/webhook-validation.ts'
 import { checkRequiredOneOf, forbidden, invalid, required, type FieldErrors } from '../resources/rules.ts'
 import { isConditionTrue } from './conditions.ts'
 
@@ -38,7 +37,7 @@ export function validateConversion(
   }
   const known = old?.spec.conversion?.webhook?.conversionReviewVersions ?? []
   const needsKnown = known.length === 0 || known.some((version) => REVIEW_VERSIONS.includes(version))
-  validateReviewVersions(versions, needsKnown, `${path}.conversionReviewVersions`, errors)
+  validateReviewVersions(errors, `${path}.conversionReviewVersions`, versions, { needsKnown })
 }
 
 const UNREADABLE_BUNDLE = 'unable to load root certificates: unable to parse bytes as PEM block'
@@ -51,17 +50,4 @@ export function isCertificateBundle(base64: string): boolean {
     if (error instanceof DOMException) return false
     throw error
   }
-}
-
-function validateReviewVersions(versions: readonly string[], needsKnown: boolean, path: string, errors: FieldErrors): void {
-  if (versions.length === 0) {
-    errors.push(required(path))
-    return
-  }
-  versions.forEach((version, index) => {
-    if (versions.indexOf(version) < index) errors.push(invalid(`${path}[${index}]`, version, 'duplicate version'))
-    else for (const fault of dns1035LabelFaults(version)) errors.push(invalid(`${path}[${index}]`, version, fault))
-  })
-  if (needsKnown && !versions.some((version) => REVIEW_VERSIONS.includes(version)))
-    errors.push(invalid(path, versions, `must include at least one of ${REVIEW_VERSIONS.join(', ')}`))
 }

@@ -332,22 +332,22 @@ test('the bootstrap objects are there, answers tell their classification, and sc
   assert.equal((await condition())?.reason, 'Found')
 })
 
-test('mandatory objects are put right, suggested ones as long as nobody changed them', async (t) => {
+test('mandatory objects stay as they are, suggested ones are put right as long as nobody changed them', async (t) => {
   const { call, clock } = await startServer(t, { resources })
   const path = '/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations'
   const change = async (name: string, annotations: Record<string, string>) => {
     const { body } = await call('GET', `${path}/${name}`)
     const limited = { ...body.spec.limited, nominalConcurrencyShares: 77 }
     const spec = { ...body.spec, limited }
-    const { status } = await call('PUT', `${path}/${name}`, { ...body, metadata: { ...body.metadata, annotations }, spec })
-    assert.equal(status, 200)
+    return (await call('PUT', `${path}/${name}`, { ...body, metadata: { ...body.metadata, annotations }, spec })).status
   }
-  await change('catch-all', {})
-  await change('system', { 'apf.kubernetes.io/autoupdate-spec': 'false' })
+  assert.equal(await change('catch-all', {}), 422)
+  assert.equal(await change('system', { 'apf.kubernetes.io/autoupdate-spec': 'false' }), 200)
+  assert.equal(await change('workload-low', { 'apf.kubernetes.io/autoupdate-spec': 'true' }), 200)
   await call('DELETE', `${path}/node-high`)
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
   clock.advance(60_000)
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
   const shares = async (name: string) => (await call('GET', `${path}/${name}`)).body.spec?.limited?.nominalConcurrencyShares as unknown
-  assert.deepEqual([await shares('catch-all'), await shares('system'), await shares('node-high')], [5, 77, 40])
+  assert.deepEqual(await Promise.all(['catch-all', 'system', 'workload-low', 'node-high'].map(shares)), [5, 77, 100, 40])
 })

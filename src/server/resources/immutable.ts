@@ -16,6 +16,15 @@ export function withDefaults<T extends object>(object: T, defaults: Partial<T>):
   return result ?? object
 }
 
+/** Like withDefaults, for Go's pointers: an empty string is there. */
+export function withPointerDefaults<T extends object>(object: T, defaults: Partial<T>): T {
+  let result: T | undefined
+  for (const key in defaults) {
+    if (object[key] === undefined || object[key] === null) (result ??= { ...object })[key] = defaults[key] as T[typeof key]
+  }
+  return result ?? object
+}
+
 /** Like withDefaults, for Go's plain integers: zero counts as missing. */
 export function withPositiveDefaults<T extends object>(object: T, defaults: Partial<T>): T {
   let result: T | undefined

@@ -75,7 +75,7 @@ export const IMMUTABLE = 'field is immutable'
 export const NOT_NEGATIVE = 'must be greater than or equal to 0'
 
 /** Adds an error for each thing wrong with the format of a value. */
-export function checkFormat(errors: FieldErrors, path: string, value: string, format: Format): void {
+export function checkFormat<V>(errors: FieldErrors, path: string, value: V, format: (value: V) => readonly string[]): void {
   for (const problem of format(value)) errors.push(invalid(path, value, problem))
 }
 

@@ -97,7 +97,7 @@ export function compileExpression(source: string, options: ExpressionOptions): P
     request: objectOf(REQUEST),
     ...(hasParams ? { params: DYN } : {}),
     ...(hasAuthorizer ? { authorizer: objectOf(AUTHORIZER), 'authorizer.requestResource': objectOf(RESOURCE_CHECK) } : {}),
-    ...(variables?.size ? { variables: objectOf(VARIABLES) } : {}),
+    ...(variables ? { variables: objectOf(VARIABLES) } : {}),
   }
   const types: TypeProvider = {
     fieldOf(typeName, field) {

@@ -181,10 +181,11 @@ test('mutating policies apply parts of objects and JSON patches, and see what th
     admission: (registry, authorizer) => [createMutatingPolicies(registry, authorizer)],
   })
   await call('POST', '/api/v1/namespaces', { metadata: { name: 'default' } })
+  const changed = { ...rule, operations: ['CREATE', 'UPDATE'] }
   const mutating = async (name: string, mutation: Record<string, unknown>) => {
     const made = await call('POST', `${GROUP}/mutatingadmissionpolicies`, {
       metadata: { name },
-      spec: { matchConstraints: { resourceRules: [rule] }, reinvocationPolicy: 'Never', mutations: [mutation] },
+      spec: { matchConstraints: { resourceRules: [changed] }, reinvocationPolicy: 'Never', mutations: [mutation] },
     })
     await call('POST', `${GROUP}/mutatingadmissionpolicybindings`, { metadata: { name: `${name}-binding` }, spec: { policyName: name } })
     return made.status

@@ -84,7 +84,8 @@ export function validateMutations(
       ['JSONPatch', 'jsonPatch', jsonPatch],
       ['ApplyConfiguration', 'applyConfiguration', applyConfiguration],
     ] as const
-    for (const [type, field, part] of parts) {
+    // What the type asks for comes first.
+    for (const [type, field, part] of patchType === 'JSONPatch' ? parts : parts.toReversed()) {
       const path = `${at}.${field}`
       const source = part?.expression?.trim()
       if (type !== patchType) {

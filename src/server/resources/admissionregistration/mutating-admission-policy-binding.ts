@@ -2,8 +2,8 @@ import type { MutatingAdmissionPolicyBinding } from '../../../api/generated/admi
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
 import { changeField } from '../immutable.ts'
-import { required, type FieldErrors } from '../rules.ts'
-import { matchResourcesDefaults, paramRefText } from './policy-validation.ts'
+import type { FieldErrors } from '../rules.ts'
+import { matchResourcesDefaults, paramRefText, validateBindingSpec, validateMutatedOperations } from './policy-validation.ts'
 
 /** MutatingAdmissionPolicyBindings: where a policy holds, and with what parameters. */
 export const mutatingAdmissionPolicyBindings = defineResource({
@@ -18,8 +18,8 @@ export const mutatingAdmissionPolicyBindings = defineResource({
   setDefaults: (binding) => changeField(binding, 'spec', (spec) => changeField(spec, 'matchResources', matchResourcesDefaults)),
   validate({ spec }) {
     const errors: FieldErrors = []
-    if (!spec?.policyName) errors.push(required('spec.policyName'))
-
+    validateBindingSpec(errors, spec)
+    validateMutatedOperations(errors, 'spec.matchResources', spec?.matchResources)
     return errors
   },
 })

@@ -1,12 +1,12 @@
 import type { MutatingWebhook, MutatingWebhookConfiguration } from '../../../api/generated/admissionregistration/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { integer, nameToAge } from '../columns.ts'
-import { changeField, mapItems, withDefaults } from '../immutable.ts'
+import { changeField, mapItems, withPointerDefaults } from '../immutable.ts'
 import type { FieldErrors } from '../rules.ts'
 import { validateWebhooks, webhookDefaults } from './webhook-validation.ts'
 
 const withWebhookDefaults = (webhook: MutatingWebhook): MutatingWebhook =>
-  withDefaults(webhookDefaults(webhook), { reinvocationPolicy: 'Never' })
+  withPointerDefaults(webhookDefaults(webhook), { reinvocationPolicy: 'Never' })
 
 /** MutatingWebhookConfigurations: who is asked to change objects before they are stored. */
 export const mutatingWebhookConfigurations = defineResource({

@@ -1,7 +1,8 @@
 import type { ValidatingAdmissionPolicy } from '../../../api/generated/admissionregistration/v1.ts'
 import { defineResource } from '../../resource.ts'
+import { validateConditions } from '../condition-validation.ts'
 import { integer, nameToAge, text } from '../columns.ts'
-import { changeField, withDefaults } from '../immutable.ts'
+import { changeField, withPointerDefaults } from '../immutable.ts'
 import { required, type FieldErrors } from '../rules.ts'
 import { validateAuditAnnotations, validateValidations } from './expression-validation.ts'
 import { matchResourcesDefaults, paramKindText, validatePolicySpec } from './policy-validation.ts'
@@ -20,16 +21,27 @@ export const validatingAdmissionPolicies = defineResource({
   ),
   setDefaults: (policy) =>
     changeField(policy, 'spec', (spec) =>
-      changeField(withDefaults(spec, { failurePolicy: 'Fail' }), 'matchConstraints', matchResourcesDefaults),
+      changeField(withPointerDefaults(spec, { failurePolicy: 'Fail' }), 'matchConstraints', matchResourcesDefaults),
     ),
   validate({ metadata, spec }) {
     const errors: FieldErrors = []
-    const options = { hasParams: spec?.paramKind !== undefined, variables: validatePolicySpec(errors, spec) }
+    const variables = validatePolicySpec(errors, spec)
+    const options = { hasParams: spec?.paramKind !== undefined, ...(spec?.variables?.length ? { variables } : {}) }
     if (!spec?.validations?.length && !spec?.auditAnnotations?.length) {
       for (const list of ['validations', 'auditAnnotations']) errors.push(required(`spec.${list}`, NOTHING_TO_DO))
     }
     validateValidations(errors, spec?.validations, options)
     validateAuditAnnotations(errors, metadata?.name ?? '', spec?.auditAnnotations, options)
+    return errors
+  },
+  validateStatusUpdate({ status }) {
+    const errors: FieldErrors = []
+    status?.typeChecking?.expressionWarnings?.forEach(({ fieldRef, warning }, i) => {
+      const at = `status.typeChecking.expressionWarnings[${i}]`
+      if (!warning) errors.push(required(`${at}.warning`))
+      if (!fieldRef?.trim()) errors.push(required(`${at}.fieldRef`))
+    })
+    validateConditions(errors, 'status.conditions', status?.conditions)
     return errors
   },
 })

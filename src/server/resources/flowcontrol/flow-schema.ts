@@ -1,12 +1,15 @@
 import type { FlowSchema } from '../../../api/generated/flowcontrol/v1.ts'
 import { dns1123SubdomainFaults } from '../../../api/names.ts'
+import { mandatorySchemas } from '../../flow-control/bootstrap.ts'
 import { defineResource } from '../../resource.ts'
 import { ageColumn, integer, nameColumn, text } from '../columns.ts'
-import { changeField, withPositiveDefaults } from '../immutable.ts'
-import { checkFormat, checkOneOf, invalid, required, type FieldErrors } from '../rules.ts'
+import { changeField, isSemanticallyEqual, withPositiveDefaults } from '../immutable.ts'
+import { checkFormat, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import type { Column } from '../../resource.ts'
+import { validateRequestRule, validateTypedConditions } from './request-rule-validation.ts'
 
 const MAX_PRECEDENCE = 10000
+const METHODS = ['ByNamespace', 'ByUser']
 
 /** FlowSchemas: which requests share a priority level. */
 export const flowSchemas = defineResource({
@@ -24,22 +27,34 @@ export const flowSchemas = defineResource({
   ],
   setDefaults: (schema) => changeField(schema, 'spec', (spec) => withPositiveDefaults(spec, { matchingPrecedence: 1000 })),
   prepareForCreate: (schema) => ({ ...schema, status: {} }),
-  validate({ spec }) {
+  validate({ metadata, spec, status }) {
     const errors: FieldErrors = []
+    const name = metadata?.name ?? ''
     const precedence = spec?.matchingPrecedence ?? 0
-    if (precedence <= 0) errors.push(invalid('spec.matchingPrecedence', precedence, 'must be a positive value'))
-    if (precedence > MAX_PRECEDENCE)
-      errors.push(invalid('spec.matchingPrecedence', precedence, `must not be greater than ${MAX_PRECEDENCE}`))
-    if (spec?.distinguisherMethod) checkOneOf(errors, 'spec.distinguisherMethod', spec.distinguisherMethod.type, ['ByNamespace', 'ByUser'])
+    const path = 'spec.matchingPrecedence'
+    if (precedence <= 0) errors.push(invalid(path, precedence, 'must be a positive value'))
+    if (precedence > MAX_PRECEDENCE) errors.push(invalid(path, precedence, `must not be greater than ${MAX_PRECEDENCE}`))
+    if (precedence === 1 && name !== 'exempt') {
+      errors.push(invalid(path, precedence, "only the schema named 'exempt' may have matchingPrecedence 1"))
+    }
+    const method = spec?.distinguisherMethod
+    if (method && !METHODS.includes(method.type ?? '')) {
+      errors.push(notSupported('spec.distinguisherMethod.type', { Type: method.type ?? '' }, METHODS))
+    }
     const level = spec?.priorityLevelConfiguration?.name
     if (!level) errors.push(required('spec.priorityLevelConfiguration.name', 'must reference a priority level'))
     else checkFormat(errors, 'spec.priorityLevelConfiguration.name', level, dns1123SubdomainFaults)
-    spec?.rules?.forEach(({ subjects, resourceRules, nonResourceRules }, i) => {
-      const at = `spec.rules[${i}]`
-      if (!subjects?.length) errors.push(required(`${at}.subjects`, 'subjects must contain at least one value'))
-      if (!resourceRules?.length && !nonResourceRules?.length)
-        errors.push(required(at, 'at least one of resourceRules and nonResourceRules has to be non-empty'))
-    })
+    spec?.rules?.forEach((rule, i) => validateRequestRule(errors, `spec.rules[${i}]`, rule))
+    const fixed = mandatorySchemas.find((schema) => schema.metadata?.name === name)?.spec
+    if (fixed && !isSemanticallyEqual(spec, fixed)) {
+      errors.push(invalid('spec', spec, `spec of '${name}' must equal the fixed value`, 'flowcontrol/v1.FlowSchemaSpec'))
+    }
+    validateTypedConditions(errors, status?.conditions)
+    return errors
+  },
+  validateStatusUpdate({ status }) {
+    const errors: FieldErrors = []
+    validateTypedConditions(errors, status?.conditions)
     return errors
   },
 })
