@@ -4,8 +4,10 @@
  */
 import type { Runtime } from '../base/runtime.ts'
 import { createDnsZone } from '../network/dns-zone.ts'
+import { healthCheckOf } from '../network/health-check.ts'
 import { createDnsForwarder, systemResolvers } from '../network/host/dns-forwarder.ts'
 import { startDnsServer } from '../network/host/dns-server.ts'
+import { createHealthServers } from '../network/host/health-servers.ts'
 import { createNftables } from '../network/host/nftables.ts'
 import { createProxyLoop } from '../network/proxy-loop.ts'
 import { createServiceTable } from '../network/service-table.ts'
@@ -50,11 +52,20 @@ export async function startServiceNetwork(
     node: { family: 'ip', nodeName: name, addresses: [address, ...moreAddresses] },
   })
   pods.addHandlers(proxy.podHandlers)
+  const health = createHealthServers({ log: runtime.log.with({ component: 'health checks' }), host: '0.0.0.0' })
+  const checkHealth = (key: string) => {
+    const service = table.service(key)
+    health.set(key, service && healthCheckOf(service, table.slices(key), name))
+  }
+  for (const key of table.keys()) checkHealth(key)
+  const stopHealth = table.onChange(checkHealth)
   await Promise.all([services.synced, slices.synced])
   lifecycle.start({
     name: 'service proxy',
     run: async (signal) => {
       await proxy.run(signal)
+      stopHealth()
+      health.close()
       await filter.close()
     },
   })
