@@ -5,6 +5,7 @@
 import type { Runtime } from '../base/runtime.ts'
 import { createDnsZone } from '../network/dns-zone.ts'
 import { healthCheckOf } from '../network/health-check.ts'
+import { createDnsCache } from '../network/host/dns-cache.ts'
 import { createDnsForwarder, systemResolvers } from '../network/host/dns-forwarder.ts'
 import { startDnsServer } from '../network/host/dns-server.ts'
 import { createHealthServers } from '../network/host/health-servers.ts'
@@ -32,7 +33,7 @@ export async function startServiceNetwork(
     address: podNetwork.gateway.split('/')[0]!,
     port: dnsPort,
     zone: createDnsZone({ services: table, domain: CLUSTER_DOMAIN }),
-    forward: createDnsForwarder(systemResolvers(resolvConf)),
+    forward: createDnsCache(runtime.clock, createDnsForwarder(systemResolvers(resolvConf))),
     log: runtime.log.with({ component: 'dns' }),
   })
   lifecycle.start({ name: 'DNS', run: (signal) => until(signal, () => dns.close()) })
