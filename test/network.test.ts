@@ -303,6 +303,12 @@ test('network: a failed command leads to the whole table being loaded anew', opt
   assert.deepEqual(await askers(5, () => ask(client(), 'tcp', '10.96.0.50', 80)), ['b'])
 })
 
+test('network: rules that somebody flushes are there again', options, async () => {
+  await mustRun(node, ['nft', 'flush', 'ruleset'])
+  for (let tries = 0; (await ask(client(), 'tcp', '10.96.0.59', 80)) === 'silence'; tries++) assert.ok(tries < 10, 'still gone')
+  assert.deepEqual(await askers(5, () => ask(client(), 'tcp', '10.96.0.50', 80)), ['b'])
+})
+
 test('network: nothing stays behind', options, async () => {
   stop.abort()
   await running

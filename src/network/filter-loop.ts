@@ -15,6 +15,8 @@ export interface PacketFilter {
   load(text: string): Promise<void>
   forgetUdpFlow(flow: StaleFlow): Promise<void>
   removeTable(family: string, name: string): Promise<void>
+  /** Calls back when somebody else takes the table away. Returns what stops it. */
+  watchTable(family: string, name: string, gone: () => void): () => void
 }
 
 export interface FilterLoopOptions {
@@ -44,6 +46,7 @@ export function createFilterLoop(runtime: Runtime, { filter, table, rulesOf, gat
   const dirty = new Set<string>()
   let wake = Promise.withResolvers<void>()
   let waiters: (() => void)[] = []
+  let isGone = false
   const onAbort = () => wake.resolve()
 
   function plan(): void {
@@ -68,6 +71,11 @@ export function createFilterLoop(runtime: Runtime, { filter, table, rulesOf, gat
   }
 
   async function applyChanges(signal: AbortSignal): Promise<void> {
+    if (isGone) {
+      log.warn('somebody took the table out of the packet filter; loading it anew', { table: table.name })
+      isGone = false
+      await reload(signal)
+    }
     plan()
     const { commands, needsLoad, staleFlows } = ruleset.take()
     try {
@@ -95,6 +103,10 @@ export function createFilterLoop(runtime: Runtime, { filter, table, rulesOf, gat
     },
     async run(signal) {
       signal.addEventListener('abort', onAbort, { once: true })
+      const stopWatching = filter.watchTable(table.family, table.name, () => {
+        isGone = true
+        wake.resolve()
+      })
       try {
         await reload(signal)
         while (!signal.aborted) {
@@ -109,6 +121,7 @@ export function createFilterLoop(runtime: Runtime, { filter, table, rulesOf, gat
           for (const tell of told) tell()
         }
       } finally {
+        stopWatching()
         signal.removeEventListener('abort', onAbort)
         await filter.removeTable(table.family, table.name)
         for (const tell of waiters) tell()

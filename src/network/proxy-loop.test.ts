@@ -38,6 +38,7 @@ function make(filter: Partial<PacketFilter>) {
         async removeTable(family, name) {
           done.push(`remove ${family} ${name}`)
         },
+        watchTable: () => () => undefined,
         ...filter,
       },
       table: { name: 'proa-t', family: 'ip', clusterCidrs: ['10.244.0.0/16'], nodeCidr: '10.244.0.0/24', bridge: 'proa-t' },

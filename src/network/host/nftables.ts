@@ -6,6 +6,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import type { StaleFlow } from '../nft-ruleset.ts'
 import type { PacketFilter } from '../filter-loop.ts'
 import { inNamespace, mustRun, run, type Namespace } from './command.ts'
+import { createTableMonitor } from './table-monitor.ts'
 
 export interface Nftables extends PacketFilter {
   /** All commands in one transaction, or none; rejects with what nft says. Calls are applied in order. */
@@ -15,6 +16,8 @@ export interface Nftables extends PacketFilter {
   /** Makes the next packet of a flow be looked up anew. */
   forgetUdpFlow(flow: StaleFlow): Promise<void>
   removeTable(family: string, name: string): Promise<void>
+  /** Calls back when somebody else takes the table away. Returns what stops it. */
+  watchTable(family: string, name: string, gone: () => void): () => void
   close(): Promise<void>
 }
 
@@ -26,6 +29,7 @@ const TIMEOUT_MS = 30_000
 
 export function createNftables(namespace: Namespace = {}): Nftables {
   let session: Session | undefined
+  const monitor = createTableMonitor(namespace)
   let last: Promise<void> = Promise.resolve()
   const inTurn = (work: () => Promise<void>): Promise<void> => {
     const done = last.then(work, work)
@@ -46,8 +50,10 @@ export function createNftables(namespace: Namespace = {}): Nftables {
     forgetUdpFlow: (flow) => inTurn(() => forgetUdpFlow(namespace, flow)),
     load: (text) => inTurn(() => loadNow(text)),
     removeTable: (family, name) => inTurn(() => loadNow(`table ${family} ${name} {}\ndelete table ${family} ${name}\n`)),
+    watchTable: (family, name, gone) => monitor.watch(family, name, gone),
     async close() {
       await Promise.allSettled([last])
+      await monitor.close()
       await session?.close()
     },
   }
