@@ -39,7 +39,7 @@ import { readSchedulerFile, type SchedulerSetup } from './scheduler-setup.ts'
 import { tellLauncher } from './launcher-channel.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
-import { freeNodeCidr, freePodCidr, freePort, isPortFree, missingPrograms, nodeAddress } from './machine.ts'
+import { freeNodeCidr, freePodCidr, holdFreePort, holdPort, missingPrograms, nodeAddress, type HeldPort } from './machine.ts'
 import { firstAddress, nodeLayouts } from './node-layout.ts'
 import { ensureFrontProxy, ensureKubeletClient, ensurePki, serverHosts } from './pki.ts'
 import { serve } from './serve.ts'
@@ -107,7 +107,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   const audit = readAuditSetup(options.apiServer ?? {})
   const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
-  const record = await recordOf(directory, options)
+  const { record, port } = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
       ? import('./real-node.ts').then((part) => part.prepareRealNode(runtime, nodeLayouts(directory, record)[0]!))
@@ -120,11 +120,12 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, scheduler, audit, encryption, access },
+      { logLevel: options.logLevel, port, scheduler, audit, encryption, access },
       prepared,
       report,
     )
   } catch (error) {
+    port.socket.close()
     // A containerd that is being started must be on record before this process ends, or nobody would find it.
     await prepared?.catch(() => undefined)
     throw error
@@ -133,6 +134,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
 
 interface Configured {
   readonly logLevel: UpOptions['logLevel']
+  readonly port: HeldPort
   readonly scheduler: SchedulerSetup | undefined
   readonly audit: AuditSetup | undefined
   readonly encryption: EncryptionSetup | undefined
@@ -144,7 +146,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, scheduler, audit, encryption, access }: Configured,
+  { logLevel, port, scheduler, audit, encryption, access }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -184,7 +186,7 @@ async function beginWith(
   await ensureAuthenticationConfig(plane.client(identities.administrator), pki.authority.cert, frontProxy.authorityCert)
   await serve(runtime, lifecycle, plane.server, {
     name: record.name === 'default' ? 'proa' : `proa-${record.name}`,
-    port: record.port,
+    port,
     kubeconfig: directory.kubeconfig,
     keys: { pki, frontProxyCa: frontProxy.authorityCert },
     async renew() {
@@ -208,8 +210,8 @@ async function beginWith(
   report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
 }
 
-/** How the cluster was made, or how it is to be made now. Flags that contradict what was decided then are refused. */
-async function recordOf(directory: DataDirectory, options: UpOptions): Promise<ClusterRecord> {
+/** How the cluster was made, or how it is to be made now, and its port. Flags that contradict what was decided then are refused. */
+async function recordOf(directory: DataDirectory, options: UpOptions): Promise<{ record: ClusterRecord; port: HeldPort }> {
   const kept = readRecord(directory)
   if (kept) {
     for (const name of ['runtime', 'nodes', 'store'] as const) {
@@ -220,19 +222,19 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
       }
     }
     const record = options.port === undefined || options.port === kept.port ? kept : { ...kept, port: options.port }
-    await checkPort(record.port)
+    const port = await takePort(record.port)
     if (record !== kept) writeRecord(directory, record)
-    return record
+    return { record, port }
   }
   const runtime = options.runtime ?? (process.getuid?.() === 0 && missingPrograms().length === 0 ? 'containerd' : 'simulated')
   const nodes = options.nodes ?? 1
   if (runtime === 'containerd') checkContainers(nodes)
-  if (options.port !== undefined) await checkPort(options.port)
+  const port = options.port === undefined ? await holdFreePort(DEFAULT_PORT) : await takePort(options.port)
   const id = newClusterId()
   const record: ClusterRecord = {
     id,
     name: options.name,
-    port: options.port ?? (await freePort(DEFAULT_PORT)),
+    port: port.port,
     runtime,
     nodes,
     podCidr: runtime === 'simulated' ? SIMULATED_POD_CIDR : freePodCidr(id),
@@ -242,7 +244,7 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<C
     store: options.store ?? 'sqlite',
   }
   writeRecord(directory, record)
-  return record
+  return { record, port }
 }
 
 function checkContainers(nodes: number): void {
@@ -257,8 +259,10 @@ function checkContainers(nodes: number): void {
     throw new UserError(`one machine has at most ${MAX_REAL_NODES} nodes with real containers; --runtime simulated takes more`)
 }
 
-async function checkPort(port: number): Promise<void> {
-  if (!(await isPortFree(port))) throw new UserError(`port ${port} is taken by another program; --port chooses another one`)
+async function takePort(port: number): Promise<HeldPort> {
+  const held = await holdPort(port)
+  if (!held) throw new UserError(`port ${port} is taken by another program; --port chooses another one`)
+  return held
 }
 
 async function openStore(directory: DataDirectory): Promise<Store> {

@@ -1,6 +1,6 @@
 /** What the cluster has to know of the machine it starts on. */
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 
@@ -53,19 +53,28 @@ export function machineMtu(): number {
   return link === undefined ? USUAL_MTU : Number(readFileSync(`/sys/class/net/${link}/mtu`, 'utf8'))
 }
 
-/** Whether a TCP port can be listened on, on all addresses. */
-export function isPortFree(port: number): Promise<boolean> {
+/** A port that nobody else can take: another server takes over the socket (`listen(held.socket)`). */
+export interface HeldPort {
+  readonly port: number
+  readonly socket: Server
+}
+
+/** Holds a TCP port on all addresses; undefined when somebody else has it. */
+export function holdPort(port: number): Promise<HeldPort | undefined> {
   return new Promise((resolve) => {
-    const probe = createServer()
-    probe.once('error', () => resolve(false))
-    probe.listen({ port, host: '0.0.0.0', exclusive: true }, () => probe.close(() => resolve(true)))
+    const socket = createServer()
+    socket.once('error', () => resolve(undefined))
+    // Whoever comes before the other server is there tries again.
+    socket.on('connection', (early) => early.destroy())
+    socket.listen({ port, host: '0.0.0.0', exclusive: true }, () => resolve({ port, socket }))
   })
 }
 
 /** The first free port from `start` upward. */
-export async function freePort(start: number): Promise<number> {
+export async function holdFreePort(start: number): Promise<HeldPort> {
   for (let port = start; port < start + 1000 && port < 65536; port++) {
-    if (await isPortFree(port)) return port
+    const held = await holdPort(port)
+    if (held) return held
   }
   throw new Error(`no free port from ${start} to ${start + 999}`)
 }

@@ -9,6 +9,7 @@ import { createKubeconfig, writeKubeconfig } from '../client/http/index.ts'
 import type { ApiServer } from '../server/api-server.ts'
 import { createHttpsServer } from '../server/http/server.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
+import type { HeldPort } from './machine.ts'
 import type { Pki } from './pki.ts'
 
 export interface ServerKeys {
@@ -19,7 +20,7 @@ export interface ServerKeys {
 
 export interface ServeOptions {
   readonly name: string
-  readonly port: number
+  readonly port: HeldPort
   /** Where the administrator's kubeconfig is written. */
   readonly kubeconfig: string
   readonly keys: ServerKeys
@@ -34,7 +35,7 @@ const httpsKeysOf = ({ pki, frontProxyCa }: ServerKeys) => ({ ...pki.server, cli
 
 export async function serve(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer, options: ServeOptions): Promise<void> {
   let keys = options.keys
-  const https = await createHttpsServer(runtime, api, { host: '0.0.0.0', port: options.port, ...httpsKeysOf(keys) })
+  const https = await createHttpsServer(runtime, api, { port: options.port.socket, ...httpsKeysOf(keys) })
   lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
   writeAdministrator(options, keys)
   const look = async (): Promise<void> => {
@@ -57,6 +58,6 @@ export async function serve(runtime: Runtime, lifecycle: Lifecycle, api: ApiServ
 
 function writeAdministrator({ name, port, kubeconfig }: ServeOptions, { pki }: ServerKeys): void {
   const { cert, key } = pki.admin
-  writeKubeconfig(kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${port}`, ca: pki.authority.cert, cert, key }))
+  writeKubeconfig(kubeconfig, createKubeconfig({ name, server: `https://127.0.0.1:${port.port}`, ca: pki.authority.cert, cert, key }))
   chmodSync(kubeconfig, 0o600)
 }

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ApiResponse } from '../../api/exchange.ts'
 import { isApiError, type ApiError } from '../../api/status.ts'
@@ -25,8 +25,8 @@ import { serveOverWebSocket } from './websocket-read.ts'
 
 export interface HttpsServerOptions {
   readonly host?: string
-  /** 0 takes a free one. */
-  readonly port: number
+  /** 0 takes a free one; a server that listens already gives its socket. */
+  readonly port: number | Server
   /** PEM. */
   readonly key: string | Buffer
   readonly cert: string | Buffer
@@ -118,10 +118,12 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, options.host ?? '127.0.0.1', () => {
+    const listening = () => {
       server.off('error', reject)
       resolve()
-    })
+    }
+    if (typeof options.port === 'number') server.listen(options.port, options.host ?? '127.0.0.1', listening)
+    else server.listen(options.port, listening)
   })
 
   return {
