@@ -56,6 +56,8 @@ export type Reference =
 export interface Checked {
   readonly type: Type
   readonly references: ReadonlyMap<Expr, Reference>
+  /** What every part of the tree is. */
+  typeOf(expr: Expr): Type
 }
 
 /** Names that stand for the types themselves, as in `type(x) == int`. */
@@ -83,12 +85,14 @@ export function check(expr: Expr, environment: Environment): Checked | { readonl
   const type = checker.check(expr)
   if (checker.issues.length === 0) checker.checkLiterals()
   if (checker.issues.length > 0) return { issues: checker.issues.toSorted((a, b) => a.at - b.at) }
-  return { type: substitute(checker.known, type, true), references: checker.references }
+  const { known, types, references } = checker
+  return { type: substitute(known, type, true), references, typeOf: (part) => substitute(known, types.get(part) ?? DYN, true) }
 }
 
 class Checker {
   readonly issues: Issue[] = []
   readonly references = new Map<Expr, Reference>()
+  readonly types = new Map<Expr, Type>()
   known: Substitution = new Map()
   readonly #environment: Environment
   /** Variables of the folds around, innermost last. */
@@ -103,6 +107,12 @@ class Checker {
   }
 
   check(expr: Expr): Type {
+    const type = this.#check(expr)
+    this.types.set(expr, type)
+    return type
+  }
+
+  #check(expr: Expr): Type {
     switch (expr.kind) {
       case 'constant':
         return typeOfConstant(expr.value)

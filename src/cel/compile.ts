@@ -4,9 +4,10 @@
  * number of times, each time within a budget.
  */
 import { formatIssue, type Call, type Expr, type Issue } from './ast.ts'
-import { check, type Environment, type TypeProvider } from './checker.ts'
+import { check, type Checked, type Environment, type TypeProvider } from './checker.ts'
 import type { Frame } from './cost.ts'
-import { compileTree } from './evaluate.ts'
+import { estimateCost, type Sizes } from './estimate.ts'
+import { compileTree, type Compiled } from './evaluate.ts'
 import type { Functions, Overload } from './function.ts'
 import { arithmetic, inlined } from './library/arithmetic.ts'
 import { authorization } from './library/authz.ts'
@@ -18,6 +19,7 @@ import { standard } from './library/standard.ts'
 import { text } from './library/text.ts'
 import { parseDuration, parseTimestamp } from './library/time-text.ts'
 import { parse } from './parser.ts'
+import type { Range } from './ranges.ts'
 import type { Type } from './types.ts'
 import { CostLimitExceeded, EvaluationError, type Value } from './values.ts'
 
@@ -27,6 +29,8 @@ export const PER_CALL_LIMIT = 1_000_000
 export interface Program {
   /** What the expression makes. */
   readonly type: Type
+  /** What an evaluation may cost, if the sizes of its variables were told. */
+  readonly estimatedCost?: Range
   /**
    * Variables that are absent fail where they are used. JSON values are taken as they are. Beyond `costLimit` it ends with an error.
    */
@@ -35,7 +39,16 @@ export interface Program {
 
 export type Evaluation = { readonly value: Value; readonly cost: number } | { readonly error: string; readonly cost: number }
 
+export interface CompileOptions {
+  /** Functions beyond the libraries. */
+  readonly functions?: Readonly<Record<string, readonly Overload[]>>
+  /** What the variables may hold, for an estimate of the cost. */
+  readonly sizes?: Sizes
+}
+
 export interface CompileFailure {
+  /** Whether what is written out cannot be converted, as in int('x'): that is told otherwise. */
+  readonly isConstant?: true
   /** Every fault with its place in the source, as upstream prints them. */
   readonly errors: string
 }
@@ -73,24 +86,26 @@ function allFunctions(): Functions {
 
 const NO_TYPES: TypeProvider = { fieldOf: () => undefined, hasType: () => false }
 
-/** Compiles against declared variables; `types` knows the fields of their object types, `extra` are functions beyond the libraries. */
+/** Compiles against declared variables; `types` knows the fields of their object types. */
 export function compile(
   source: string,
   variables: Readonly<Record<string, Type>>,
   types: TypeProvider = NO_TYPES,
-  extra: Readonly<Record<string, readonly Overload[]>> = {},
+  { functions: more, sizes }: CompileOptions = {},
 ): Program | CompileFailure {
   const parsed = parse(source)
   if ('issues' in parsed) return failed(source, parsed.issues)
-  const functions = Object.keys(extra).length > 0 ? new Map([...allFunctions(), ...Object.entries(extra)]) : allFunctions()
+  const functions = more ? new Map([...allFunctions(), ...Object.entries(more)]) : allFunctions()
   const environment: Environment = { variables, functions, types }
   const checked = check(parsed.expr, environment)
   if ('issues' in checked) return failed(source, checked.issues)
   const faults = literalFaults(parsed.expr)
   if (faults.length > 0) return failed(source, faults)
-  const run = compileTree(parsed.expr, checked)
+  const run = planned(parsed.expr, checked)
+  if (typeof run === 'string') return { errors: run, isConstant: true }
   return {
     type: checked.type,
+    ...(sizes ? { estimatedCost: estimateCost(parsed.expr, checked, sizes) } : {}),
     evaluate(activation, { costLimit = PER_CALL_LIMIT } = {}) {
       const frame: Frame = { activation, locals: [], cost: 0, limit: costLimit }
       try {
@@ -101,6 +116,16 @@ export function compile(
         throw error
       }
     },
+  }
+}
+
+/** What is written out is computed at once: that may fail. */
+function planned(expr: Expr, checked: Checked): Compiled | string {
+  try {
+    return compileTree(expr, checked)
+  } catch (error) {
+    if (error instanceof EvaluationError) return error.message
+    throw error
   }
 }
 

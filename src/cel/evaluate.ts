@@ -4,7 +4,7 @@
  */
 import type { Call, Expr, Fold, ListLiteral, MapLiteral, Select, StructLiteral } from './ast.ts'
 import type { Checked, Reference } from './checker.ts'
-import { charge, LIST_COST, MAP_COST, STRUCT_COST, traverseShorter, type Frame } from './cost.ts'
+import { charge, comparing, equating, LIST_COST, MAP_COST, STRUCT_COST, surveying, type Frame } from './cost.ts'
 import { isOfType, type Overload } from './function.ts'
 import { ACCUMULATOR } from './macros.ts'
 import {
@@ -34,14 +34,20 @@ export function compileTree(expr: Expr, checked: Checked): Compiled {
 
 const isAttribute = (expr: Expr): boolean =>
   expr.kind === 'ident' || expr.kind === 'select' || (expr.kind === 'call' && ['_[_]', '_?._', '_[?_]'].includes(expr.name))
+const isConditional = (expr: Expr): boolean => expr.kind === 'call' && expr.name === '_?_:_'
 
 /** What a selection reads from is charged once more when it is no name. */
-const stepCost = (operand: Expr): number => (isAttribute(operand) ? 1 : 2)
+const stepCost = (operand: Expr): number => (isAttribute(operand) || isConditional(operand) ? 1 : 2)
+
+/** Of what is written out they are computed at once. */
+const CONVERSIONS: ReadonlySet<string> = new Set('bool bytes double dyn duration int string timestamp type uint'.split(' '))
 
 class Compiler {
   readonly #references: ReadonlyMap<Expr, Reference>
   /** Names of the folds' variables; a variable's slot is its index. */
   readonly #locals: string[] = []
+  /** What is known before it runs: it is computed once, and is free of charge, as upstream has it. */
+  readonly #constants = new Map<Compiled, Value>()
 
   constructor({ references }: Checked) {
     this.#references = references
@@ -49,10 +55,8 @@ class Compiler {
 
   compile(expr: Expr): Compiled {
     switch (expr.kind) {
-      case 'constant': {
-        const { value } = expr
-        return () => value
-      }
+      case 'constant':
+        return this.#constant(expr.value)
       case 'ident':
         return this.#name(expr)!
       case 'select':
@@ -70,17 +74,23 @@ class Compiler {
     }
   }
 
+  #constant(value: Value): Compiled {
+    const compiled = (): Value => value
+    this.#constants.set(compiled, value)
+    return compiled
+  }
+
+  /** What is made of constants only is one. */
+  #folded(compiled: Compiled, parts: readonly Compiled[]): Compiled {
+    if (!parts.every((part) => this.#constants.has(part))) return compiled
+    return this.#constant(compiled({ activation: {}, locals: [], cost: 0, limit: Infinity }))
+  }
+
   #name(expr: Expr): Compiled | undefined {
     const reference = this.#references.get(expr)
     if (!reference || reference.kind === 'function') return undefined
     const { kind, name } = reference
-    if (kind === 'type') {
-      const value = new TypeValue(name)
-      return (frame) => {
-        charge(frame, 1)
-        return value
-      }
-    }
+    if (kind === 'type') return this.#constant(new TypeValue(name))
     const slot = this.#locals.lastIndexOf(name)
     if (slot >= 0) {
       return (frame) => {
@@ -98,12 +108,11 @@ class Compiler {
 
   #select({ operand, field, isTest }: Select): Compiled {
     const read = this.compile(operand)
-    // has() is free of charge, and so is the name it starts from.
+    // Asking counts as the last step, and the name or value it starts from is free of charge.
     if (isTest) {
-      const refund = operand.kind === 'ident' ? 1 : 0
       return (frame) => {
         const value = read(frame)
-        frame.cost -= refund
+        charge(frame, stepCost(operand) - 1)
         return hasField(value, field)
       }
     }
@@ -117,7 +126,7 @@ class Compiler {
 
   #list({ elements, optional }: ListLiteral): Compiled {
     const parts = elements.map((element) => this.compile(element))
-    return (frame) => {
+    return this.#folded((frame) => {
       const list: Value[] = []
       for (const [i, part] of parts.entries()) {
         const value = part(frame)
@@ -127,16 +136,23 @@ class Compiler {
       }
       charge(frame, LIST_COST)
       return list
-    }
+    }, parts)
   }
 
   #map({ entries }: MapLiteral): Compiled {
     const parts = entries.map(({ key, value, isOptional }) => ({ key: this.compile(key), value: this.compile(value), isOptional }))
-    return (frame) => {
+    const make: Compiled = (frame) => {
       const found: [Value, Value][] = []
       for (const { key, value, isOptional } of parts) addEntry(found, key(frame), value(frame), isOptional)
       charge(frame, MAP_COST)
       return new EntryMap(found)
+    }
+    try {
+      return this.#folded(make, parts.flatMap(({ key, value }) => [key, value])) // prettier-ignore
+    } catch (error) {
+      // Keys that repeat fail when the map is reached.
+      if (error instanceof EvaluationError) return make
+      throw error
     }
   }
 
@@ -157,12 +173,36 @@ class Compiler {
     if (reference?.kind !== 'function') throw new Error(`call of ${expr.name} was not checked`)
     const { overloads, isGlobal } = reference
     const args = (expr.target && !isGlobal ? [expr.target, ...expr.args] : expr.args).map((arg) => this.compile(arg))
-    return (frame) => {
+    const membership = expr.name === '@in' && overloads.length === 1 ? this.#membership(args[0]!, args[1]!) : undefined
+    if (membership) return membership
+    // Which of several it will be is not known when it is planned: upstream then counts one.
+    const counted = overloads.length === 1 || overloads[0]!.cost === surveying
+    const costOf = ({ cost }: Overload, values: readonly Value[], result: Value): number => (counted && cost ? cost.of(values, result) : 1)
+    const call: Compiled = (frame) => {
       const values = args.map((arg) => arg(frame))
       const chosen = choose(overloads, values)
-      const result = chosen.call(...values)
-      charge(frame, chosen.cost?.(values, result) ?? 1)
+      let result: Value
+      try {
+        result = chosen.call(...values)
+      } catch (error) {
+        if (error instanceof EvaluationError) charge(frame, costOf(chosen, values, null))
+        throw error
+      }
+      charge(frame, costOf(chosen, values, result))
       return result
+    }
+    return CONVERSIONS.has(expr.name) && args.length === 1 ? this.#folded(call, args) : call
+  }
+
+  /** Looking for something in a list that is written out is free of charge. */
+  #membership(item: Compiled, list: Compiled): Compiled | undefined {
+    const known = this.#constants.get(list)
+    if (known === undefined || !isList(known)) return undefined
+    if (known.length === 0) return this.#constant(false)
+    if (!known.every((one) => isNumeric(one) || typeof one === 'string' || typeof one === 'boolean')) return undefined
+    return (frame) => {
+      const wanted = item(frame)
+      return known.some((one) => equalValues(wanted, one))
     }
   }
 
@@ -176,7 +216,7 @@ class Compiler {
       case '_||_':
         return decide(this.compile(first!), this.compile(second!), true)
       case '_?_:_':
-        return conditional(this.compile(first!), this.compile(second!), this.compile(third!))
+        return conditional(this.compile(first!), this.#branch(second!), this.#branch(third!))
       case '@not_strictly_false':
         return notStrictlyFalse(this.compile(first!))
       case '_==_':
@@ -195,14 +235,26 @@ class Compiler {
     }
   }
 
+  /** A name that is one side of a conditional is free of charge, but for what is selected from it. */
+  #branch(expr: Expr): Compiled {
+    const side = this.compile(expr)
+    if (!isAttribute(expr) || this.#constants.has(side)) return side
+    return (frame) => {
+      frame.cost--
+      return side(frame)
+    }
+  }
+
   #index(operand: Expr, key: Expr, read: (value: Value, key: Value) => Value): Compiled {
     const [readOperand, readKey] = [this.compile(operand), this.compile(key)]
     const cost = stepCost(operand)
+    const isOptional = read === indexOptional
     return (frame) => {
       const value = readOperand(frame)
       const at = readKey(frame)
-      charge(frame, cost)
-      return read(value, at)
+      const found = read(value, at)
+      charge(frame, isOptional && found instanceof Optional && found.value === undefined ? cost - 1 : cost)
+      return found
     }
   }
 
@@ -330,9 +382,10 @@ function notStrictlyFalse(inner: Compiled): Compiled {
 }
 
 function equality(left: Compiled, right: Compiled, wanted: boolean): Compiled {
+  const cost = wanted ? equating : comparing
   return (frame) => {
     const [a, b] = [left(frame), right(frame)]
-    charge(frame, traverseShorter([a, b]))
+    charge(frame, cost.of([a, b], null))
     return equalValues(a, b) === wanted
   }
 }

@@ -2,6 +2,7 @@
  * How functions are declared: a name, and overloads with a signature in text and the code. `startsWith` is
  * `overload('starts_with_string', 'string.(string) string', ...)`: what stands before the dot is the receiver.
  */
+import type { Cost } from './cost.ts'
 import { parseType, splitTypes, type Type } from './types.ts'
 import { CelMap, Duration, isList, Opaque, Optional, Timestamp, TypeValue, Uint, type Value } from './values.ts'
 
@@ -12,15 +13,14 @@ export interface Overload {
   readonly args: readonly Type[]
   readonly result: Type
   call(...args: readonly Value[]): Value
-  /** What a call costs; undefined: see cost.ts. */
-  cost?(args: readonly Value[], result: Value): number
+  /** What a call costs; undefined: one. */
+  readonly cost?: Cost
 }
 
 export type Functions = ReadonlyMap<string, readonly Overload[]>
 
 /** Parameters of the code are what the signature says; that is checked before every call. */
 type Code = (...args: never[]) => Value
-type Cost = (args: readonly Value[], result: Value) => number
 
 export function overload(id: string, signature: string, code: Code, cost?: Cost): Overload {
   const close = matchingClose(signature)

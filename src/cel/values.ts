@@ -70,6 +70,13 @@ export class Optional {
 /** A value of a library's own type: a URL, a quantity, an authorizer. */
 export abstract class Opaque {
   abstract readonly typeName: string
+  /** What costs go by: how much there is to read, and the length of the pattern that it stands for. */
+  get size(): number {
+    return 1
+  }
+  get patternSize(): number {
+    return 0
+  }
   equals(other: Opaque): boolean {
     return this === other
   }

@@ -1,6 +1,6 @@
 /** The operators: 64-bit integers that overflow with an error, doubles by IEEE 754, times and durations in nanoseconds. */
 import { overload, type Overload } from '../function.ts'
-import { sizeOf, traverseBoth, traverseShorter } from '../cost.ts'
+import { adding, comparing, concatenating, equating, searching } from '../cost.ts'
 import { type CelMap, compareValues, Duration, equalValues, EvaluationError, Timestamp, Uint, type Value } from '../values.ts'
 
 export function int64(value: bigint): bigint {
@@ -42,7 +42,7 @@ function comparison(word: string, isWanted: (order: number) => boolean): readonl
     return order !== undefined && isWanted(order)
   }
   const same = ORDERED.map((type) =>
-    overload(`${word}_${type}`, `(${type}, ${type}) bool`, compare, type === 'string' || type === 'bytes' ? traverseShorter : undefined),
+    overload(`${word}_${type}`, `(${type}, ${type}) bool`, compare, type === 'string' || type === 'bytes' ? comparing : undefined),
   )
   const across = NUMBERS.flatMap((a) =>
     NUMBERS.filter((b) => a !== b).map((b) => overload(`${word}_${a}_${b}`, `(${a}, ${b}) bool`, compare)),
@@ -62,9 +62,9 @@ export const arithmetic: Readonly<Record<string, readonly Overload[]>> = {
     overload('add_int64', '(int, int) int', (a: bigint, b: bigint) => int64(a + b)),
     overload('add_uint64', '(uint, uint) uint', (a: Uint, b: Uint) => uint64(a.value + b.value)),
     overload('add_double', '(double, double) double', (a: number, b: number) => a + b),
-    overload('add_string', '(string, string) string', (a: string, b: string) => a + b, traverseBoth),
-    overload('add_bytes', '(bytes, bytes) bytes', joinBytes, traverseBoth),
-    overload('add_list', '(list(A), list(A)) list(A)', (a: readonly Value[], b: readonly Value[]) => [...a, ...b]),
+    overload('add_string', '(string, string) string', (a: string, b: string) => a + b, adding),
+    overload('add_bytes', '(bytes, bytes) bytes', joinBytes, adding),
+    overload('add_list', '(list(A), list(A)) list(A)', (a: readonly Value[], b: readonly Value[]) => [...a, ...b], concatenating),
     overload('add_duration_duration', '(duration, duration) duration', (a: Duration, b: Duration) => durationOf(a.ns + b.ns)),
     overload('add_timestamp_duration', '(timestamp, duration) timestamp', (a: Timestamp, b: Duration) => timestampOf(a.ns + b.ns)),
     overload('add_duration_timestamp', '(duration, timestamp) timestamp', (a: Duration, b: Timestamp) => timestampOf(a.ns + b.ns)),
@@ -102,7 +102,7 @@ export const arithmetic: Readonly<Record<string, readonly Overload[]>> = {
       'in_list',
       '(A, list(A)) bool',
       (item: Value, list: readonly Value[]) => list.some((other) => equalValues(item, other)),
-      ([, list]) => sizeOf(list!),
+      searching,
     ),
     overload('in_map', '(A, map(A, B)) bool', (key: Value, map: CelMap) => map.get(key) !== undefined),
   ],
@@ -118,8 +118,8 @@ export const inlined: Readonly<Record<string, readonly Overload[]>> = {
   '_||_': [overload('logical_or', '(bool, bool) bool', inline)],
   '_?_:_': [overload('conditional', '(bool, A, A) A', inline)],
   '@not_strictly_false': [overload('not_strictly_false', '(bool) bool', inline)],
-  '_==_': [overload('equals', '(A, A) bool', inline)],
-  '_!=_': [overload('not_equals', '(A, A) bool', inline)],
+  '_==_': [overload('equals', '(A, A) bool', inline, equating)],
+  '_!=_': [overload('not_equals', '(A, A) bool', inline, comparing)],
   '_[_]': [
     overload('index_list', '(list(A), int) A', inline),
     overload('index_map', '(map(A, B), A) B', inline),

@@ -1,6 +1,6 @@
 /** Kubernetes' authorizer library: `authorizer.group('apps').resource('deployments').namespace('a').check('get').allowed()`. */
 import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../api/names.ts'
-import { LIST_COST, one, sizeOf, STRUCT_COST, traversal } from '../cost.ts'
+import { constantCost, one, selecting, type Cost } from '../cost.ts'
 import { overload, type Overload } from '../function.ts'
 import { EvaluationError, Opaque, type Value } from '../values.ts'
 
@@ -76,14 +76,9 @@ function serviceAccount(access: Access, namespace: string, name: string): Access
 const check = (access: Access, verb: string): Decision => new Decision(access.ask({ ...access.question, verb }))
 
 /** An authorization check is priced so that an expression may make two. */
-const CHECK_COST = 350_000
-const checkCost = (): number => CHECK_COST
-function selectorCost([, selector]: readonly Value[]): number {
-  const size = sizeOf(selector!)
-  return LIST_COST + traversal(size) + Math.ceil(Math.ceil(size * 0.5) * (LIST_COST + STRUCT_COST))
-}
+const checkCost = constantCost(350_000)
 
-const setter = (id: string, field: keyof AccessQuestion, cost: (args: readonly Value[]) => number): readonly Overload[] => [
+const setter = (id: string, field: keyof AccessQuestion, cost: Cost): readonly Overload[] => [
   overload(id, `${RESOURCE_CHECK}.(string) ${RESOURCE_CHECK}`, (access: Access, value: string) => access.with({ [field]: value }), cost),
 ]
 
@@ -116,8 +111,8 @@ export const authorization: Readonly<Record<string, readonly Overload[]>> = {
   subresource: setter('resourcecheck_subresource', 'subresource', one),
   namespace: setter('resourcecheck_namespace', 'namespace', one),
   name: setter('resourcecheck_name', 'name', one),
-  fieldSelector: setter('authorizer_fieldselector', 'fieldSelector', selectorCost),
-  labelSelector: setter('authorizer_labelselector', 'labelSelector', selectorCost),
+  fieldSelector: setter('authorizer_fieldselector', 'fieldSelector', selecting),
+  labelSelector: setter('authorizer_labelselector', 'labelSelector', selecting),
   check: [
     overload('pathcheck_check', `${PATH_CHECK}.(string) ${DECISION}`, check, checkCost),
     overload('resourcecheck_check', `${RESOURCE_CHECK}.(string) ${DECISION}`, check, checkCost),

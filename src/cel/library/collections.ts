@@ -1,5 +1,5 @@
 /** Lists (Kubernetes' and cel-go's extension, version 3), sets, optionals and what two-variable comprehensions insert with. */
-import { LIST_COST, one, sizeOf, traverseDeep } from '../cost.ts'
+import { copying, crossing, distinguishing, flattening, one, ranging, slicing, sorting, surveying } from '../cost.ts'
 import { overload, type Overload } from '../function.ts'
 import {
   CelMap,
@@ -25,7 +25,6 @@ const COMPARABLE = ['int', 'uint', 'double', 'bool', 'duration', 'timestamp', 's
 const MAX_RANGE = 1_000_000n
 
 const has = (list: List, item: Value): boolean => list.some((other) => equalValues(other, item))
-const outputCost = (_: readonly Value[], result: Value): number => LIST_COST + sizeOf(result)
 
 function compare(a: Value, b: Value): number {
   if (typeNameOf(a) !== typeNameOf(b)) throw new EvaluationError('list elements must have the same type')
@@ -69,48 +68,41 @@ function sortByKeys(list: List, keys: List): List {
   return order.map((i) => list[i]!)
 }
 
-const squared = ([list]: readonly Value[]): number => LIST_COST + sizeOf(list!) ** 2
-
 export const lists: Readonly<Record<string, readonly Overload[]>> = {
-  isSorted: COMPARABLE.map((type) => overload(`list_${type}_is_sorted_bool`, `list(${type}).() bool`, isSorted, traverseDeep)),
+  isSorted: COMPARABLE.map((type) => overload(`list_${type}_is_sorted_bool`, `list(${type}).() bool`, isSorted, surveying)),
   sum: [
-    overload(
-      'list_int_sum_int',
-      'list(int).() int',
-      (list: readonly bigint[]) => int64(list.reduce((sum, n) => sum + n, 0n)),
-      traverseDeep,
-    ),
+    overload('list_int_sum_int', 'list(int).() int', (list: readonly bigint[]) => int64(list.reduce((sum, n) => sum + n, 0n)), surveying),
     overload(
       'list_uint_sum_uint',
       'list(uint).() uint',
       (list: readonly Uint[]) => uint64(list.reduce((sum, n) => sum + n.value, 0n)),
-      traverseDeep,
+      surveying,
     ),
     overload(
       'list_double_sum_double',
       'list(double).() double',
       (list: readonly number[]) => list.reduce((sum, n) => sum + n, 0),
-      traverseDeep,
+      surveying,
     ),
     overload(
       'list_duration_sum_duration',
       'list(duration).() duration',
       (list: readonly Duration[]) => durationOf(list.reduce((sum, { ns }) => sum + ns, 0n)),
-      traverseDeep,
+      surveying,
     ),
   ],
   min: COMPARABLE.map((type) =>
-    overload(`list_${type}_min_${type}`, `list(${type}).() ${type}`, (list: List) => extreme(list, 'min', -1), traverseDeep),
+    overload(`list_${type}_min_${type}`, `list(${type}).() ${type}`, (list: List) => extreme(list, 'min', -1), surveying),
   ),
   max: COMPARABLE.map((type) =>
-    overload(`list_${type}_max_${type}`, `list(${type}).() ${type}`, (list: List) => extreme(list, 'max', 1), traverseDeep),
+    overload(`list_${type}_max_${type}`, `list(${type}).() ${type}`, (list: List) => extreme(list, 'max', 1), surveying),
   ),
   indexOf: [
     overload(
       'list_a_index_of_int',
       'list(A).(A) int',
       (list: List, item: Value) => BigInt(list.findIndex((other) => equalValues(other, item))),
-      traverseDeep,
+      surveying,
     ),
   ],
   lastIndexOf: [
@@ -118,40 +110,39 @@ export const lists: Readonly<Record<string, readonly Overload[]>> = {
       'list_a_last_index_of_int',
       'list(A).(A) int',
       (list: List, item: Value) => BigInt(list.findLastIndex((other) => equalValues(other, item))),
-      traverseDeep,
+      surveying,
     ),
   ],
-  slice: [overload('list_slice', 'list(T).(int, int) list(T)', slice, outputCost)],
+  slice: [overload('list_slice', 'list(T).(int, int) list(T)', slice, slicing)],
   flatten: [
-    overload('list_flatten', 'list(list(T)).() list(T)', (list: List) => flatten(list), outputCost),
-    overload('list_flatten_int', 'list(dyn).(int) list(dyn)', flatten, outputCost),
+    overload('list_flatten', 'list(list(T)).() list(T)', (list: List) => flatten(list), flattening),
+    overload('list_flatten_int', 'list(dyn).(int) list(dyn)', flatten, flattening),
   ],
-  sort: COMPARABLE.map((type) => overload(`list_${type}_sort`, `list(${type}).() list(${type})`, sort, squared)),
+  sort: COMPARABLE.map((type) => overload(`list_${type}_sort`, `list(${type}).() list(${type})`, sort, sorting(type, 0))),
   '@sortByAssociatedKeys': COMPARABLE.map((type) =>
-    overload(`list_${type}_sortByAssociatedKeys`, `list(T).(list(${type})) list(T)`, sortByKeys, squared),
+    overload(`list_${type}_sortByAssociatedKeys`, `list(T).(list(${type})) list(T)`, sortByKeys, sorting(type, 1)),
   ),
-  distinct: [overload('list_distinct', 'list(T).() list(T)', distinct, squared)],
-  reverse: [overload('list_reverse', 'list(T).() list(T)', (list: List) => list.toReversed(), outputCost)],
-  'lists.range': [overload('lists_range', '(int) list(int)', range, outputCost)],
+  distinct: [overload('list_distinct', 'list(T).() list(T)', distinct, distinguishing)],
+  reverse: [overload('list_reverse', 'list(T).() list(T)', (list: List) => list.toReversed(), copying)],
+  'lists.range': [overload('lists_range', '(int) list(int)', range, ranging)],
   first: [overload('list_first', 'list(V).() optional(V)', (list: List) => (list.length > 0 ? new Optional(list[0]) : Optional.none))],
   last: [overload('list_last', 'list(V).() optional(V)', (list: List) => (list.length > 0 ? new Optional(list.at(-1)) : Optional.none))],
 }
 
-const productCost = ([a, b]: readonly Value[]): number => Math.max(1, sizeOf(a!) * sizeOf(b!))
 const containsAll = (list: List, items: List): boolean => items.every((item) => has(list, item))
 
 export const sets: Readonly<Record<string, readonly Overload[]>> = {
-  'sets.contains': [overload('list_sets_contains_list', '(list(T), list(T)) bool', containsAll, productCost)],
+  'sets.contains': [overload('list_sets_contains_list', '(list(T), list(T)) bool', containsAll, crossing(1))],
   'sets.equivalent': [
     overload(
       'list_sets_equivalent_list',
       '(list(T), list(T)) bool',
       (a: List, b: List) => containsAll(a, b) && containsAll(b, a),
-      (args) => 2 * productCost(args),
+      crossing(2),
     ),
   ],
   'sets.intersects': [
-    overload('list_sets_intersects_list', '(list(T), list(T)) bool', (a: List, b: List) => b.some((item) => has(a, item)), productCost),
+    overload('list_sets_intersects_list', '(list(T), list(T)) bool', (a: List, b: List) => b.some((item) => has(a, item)), crossing(1)),
   ],
 }
 

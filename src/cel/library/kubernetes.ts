@@ -1,9 +1,9 @@
 /** Kubernetes' quantity, semantic version and format libraries. */
 import { dns1035LabelFaults, dns1123LabelFaults, dns1123SubdomainFaults, labelValueFaults, qualifiedNameFaults } from '../../api/names.ts'
 import { addAmounts, parseQuantity, subtractAmounts, type Amount } from '../../api/quantity.ts'
-import { one, sizeOf, traversal, traverseFirst } from '../cost.ts'
+import { one, parsing, validating } from '../cost.ts'
 import { overload, type Overload } from '../function.ts'
-import { EvaluationError, Opaque, Optional, type Value } from '../values.ts'
+import { EvaluationError, Opaque, Optional } from '../values.ts'
 import { parses, urls } from './network.ts'
 import { parseTimestamp } from './time-text.ts'
 
@@ -43,8 +43,8 @@ function integerOf(quantity: Quantity): bigint {
 
 const Q = 'kubernetes.Quantity'
 export const quantities: Readonly<Record<string, readonly Overload[]>> = {
-  quantity: [overload('string_to_quantity', `(string) ${Q}`, quantityOf, traverseFirst)],
-  isQuantity: [overload('is_quantity_string', '(string) bool', parses(quantityOf), traverseFirst)],
+  quantity: [overload('string_to_quantity', `(string) ${Q}`, quantityOf, parsing)],
+  isQuantity: [overload('is_quantity_string', '(string) bool', parses(quantityOf), parsing)],
   sign: [overload('quantity_sign', `${Q}.() int`, ({ amount }: Quantity) => signOf(amount.nano), one)],
   asApproximateFloat: [overload('quantity_get_float', `${Q}.() double`, ({ amount }: Quantity) => Number(amount.nano) / 1e9, one)],
   asInteger: [overload('quantity_get_int', `${Q}.() int`, integerOf, one)],
@@ -122,16 +122,16 @@ function compareIdentifiers(a: string, b: string): bigint {
 const V = 'kubernetes.Semver'
 export const versions: Readonly<Record<string, readonly Overload[]>> = {
   semver: [
-    overload('string_to_semver', `(string) ${V}`, (text: string) => semverOf(text), traverseFirst),
-    overload('string_bool_to_semver', `(string, bool) ${V}`, semverOf, traverseFirst),
+    overload('string_to_semver', `(string) ${V}`, (text: string) => semverOf(text), parsing),
+    overload('string_bool_to_semver', `(string, bool) ${V}`, semverOf, parsing),
   ],
   isSemver: [
-    overload('is_semver_string', '(string) bool', parses((text) => semverOf(text)), traverseFirst), // prettier-ignore
+    overload('is_semver_string', '(string) bool', parses((text) => semverOf(text)), parsing), // prettier-ignore
     overload(
       'is_semver_string_bool',
       '(string, bool) bool',
       (text: string, isNormalized: boolean) => parses((inner) => semverOf(inner, isNormalized))(text),
-      traverseFirst,
+      parsing,
     ),
   ],
   isGreaterThan: [overload('semver_is_greater_than', `${V}.(${V}) bool`, (a: Semver, b: Semver) => compareVersions(a, b) > 0n, one)],
@@ -144,12 +144,15 @@ export const versions: Readonly<Record<string, readonly Overload[]>> = {
 
 class Format extends Opaque {
   readonly typeName = 'kubernetes.NamedFormat'
-  readonly regexSize: number
+  readonly #patternSize: number
   readonly faultsOf: (text: string) => readonly string[]
-  constructor(regexSize: number, faultsOf: (text: string) => readonly string[]) {
+  constructor(patternSize: number, faultsOf: (text: string) => readonly string[]) {
     super()
-    this.regexSize = regexSize
+    this.#patternSize = patternSize
     this.faultsOf = faultsOf
+  }
+  override get patternSize(): number {
+    return this.#patternSize
   }
 }
 
@@ -187,9 +190,6 @@ function namedFormat(name: string): Optional {
   return Object.hasOwn(FORMATS, name) ? new Optional(FORMATS[name]) : Optional.none
 }
 
-const validateCost = ([format, text]: readonly Value[]): number =>
-  traversal(1 + sizeOf(text!)) * Math.ceil((format instanceof Format ? format.regexSize : 0) * 0.25)
-
 export const formats: Readonly<Record<string, readonly Overload[]>> = {
   ...Object.fromEntries(
     Object.entries(FORMATS).map(([name, format]) => [
@@ -198,5 +198,5 @@ export const formats: Readonly<Record<string, readonly Overload[]>> = {
     ]),
   ),
   'format.named': [overload('format-named', '(string) optional(kubernetes.NamedFormat)', namedFormat, one)],
-  validate: [overload('format-validate', 'kubernetes.NamedFormat.(string) optional(list(string))', validate, validateCost)],
+  validate: [overload('format-validate', 'kubernetes.NamedFormat.(string) optional(list(string))', validate, validating)],
 }

@@ -1,8 +1,8 @@
 /** Kubernetes' IP, CIDR and URL libraries. */
 import ipaddr from 'ipaddr.js'
-import { one, sizeOf, traversal, traverseFirst, traverseFirstTwice } from '../cost.ts'
+import { enclosing, one, parsing, parsingTwice, rewriting } from '../cost.ts'
 import { overload, type Overload } from '../function.ts'
-import { type CelMap, EntryMap, EvaluationError, Opaque, type Value } from '../values.ts'
+import { type CelMap, EntryMap, EvaluationError, Opaque } from '../values.ts'
 
 /** IPv6 as RFC 5952 writes it, which is what Go's netip prints. */
 const canonical = (address: ipaddr.IPv4 | ipaddr.IPv6): string =>
@@ -21,6 +21,9 @@ class Address extends Opaque {
   override equals(other: Opaque): boolean {
     return other instanceof Address && other.text === this.text
   }
+  override get size(): number {
+    return this.bytes.length
+  }
   get bytes(): readonly number[] {
     return this.address.toByteArray()
   }
@@ -34,6 +37,9 @@ class Prefix extends Opaque {
     super()
     this.ip = ip
     this.bits = bits
+  }
+  override get size(): number {
+    return Math.ceil(this.bits / 8)
   }
   override equals(other: Opaque): boolean {
     return other instanceof Prefix && other.bits === this.bits && other.ip.equals(this.ip)
@@ -105,42 +111,37 @@ const isMulticast = (ip: Address): boolean => (isIPv4(ip) ? first(ip) >= 224 && 
 const isGlobalUnicast = (ip: Address): boolean =>
   ip.text !== '255.255.255.255' && !isZero(ip) && !isLoopback(ip) && !isMulticast(ip) && !isLinkLocalUnicast(ip)
 
-/** Comparing prefixes bit by bit; a text must be parsed besides. */
-const containsCost = (isText: boolean, isPrefix: boolean) => (args: readonly Value[]) => {
-  const [own, other] = [sizeOf(args[0]!), sizeOf(args[1]!)]
-  return traversal(own + own) + (isPrefix ? traversal(own) + 1 : 0) + (isText ? traversal(other) : 0)
-}
 const containsPrefix = (prefix: Prefix, other: Prefix): boolean => prefix.bits <= other.bits && prefix.contains(other.ip)
 
 const question = (id: string, test: (ip: Address) => boolean): readonly Overload[] => [overload(id, 'net.IP.() bool', test, one)]
 
 export const addresses: Readonly<Record<string, readonly Overload[]>> = {
   ip: [
-    overload('string_to_ip', '(string) net.IP', parseAddress, traverseFirst),
+    overload('string_to_ip', '(string) net.IP', parseAddress, parsing),
     overload('cidr_ip', 'net.CIDR.() net.IP', ({ ip }: Prefix) => ip, one),
   ],
-  isIP: [overload('is_ip', '(string) bool', parses(parseAddress), traverseFirst)],
-  'ip.isCanonical': [overload('ip_is_canonical', '(string) bool', (text: string) => parseAddress(text).text === text, traverseFirstTwice)],
+  isIP: [overload('is_ip', '(string) bool', parses(parseAddress), parsing)],
+  'ip.isCanonical': [overload('ip_is_canonical', '(string) bool', (text: string) => parseAddress(text).text === text, parsingTwice)],
   family: [overload('ip_family', 'net.IP.() int', (ip: Address) => (isIPv4(ip) ? 4n : 6n), one)],
   isUnspecified: question('ip_is_unspecified', isZero),
   isLoopback: question('ip_is_loopback', isLoopback),
   isLinkLocalMulticast: question('ip_is_link_local_multicast', isLinkLocalMulticast),
   isLinkLocalUnicast: question('ip_is_link_local_unicast', isLinkLocalUnicast),
   isGlobalUnicast: question('ip_is_global_unicast', isGlobalUnicast),
-  cidr: [overload('string_to_cidr', '(string) net.CIDR', parsePrefix, traverseFirst)],
-  isCIDR: [overload('is_cidr', '(string) bool', parses(parsePrefix), traverseFirst)],
+  cidr: [overload('string_to_cidr', '(string) net.CIDR', parsePrefix, parsing)],
+  isCIDR: [overload('is_cidr', '(string) bool', parses(parsePrefix), parsing)],
   containsIP: [
     overload(
       'cidr_contains_ip_string',
       'net.CIDR.(string) bool',
       (prefix: Prefix, text: string) => prefix.contains(parseAddress(text)),
-      containsCost(true, false),
+      enclosing(true, false),
     ),
     overload(
       'cidr_contains_ip_ip',
       'net.CIDR.(net.IP) bool',
       (prefix: Prefix, ip: Address) => prefix.contains(ip),
-      containsCost(false, false),
+      enclosing(false, false),
     ),
   ],
   containsCIDR: [
@@ -148,9 +149,9 @@ export const addresses: Readonly<Record<string, readonly Overload[]>> = {
       'cidr_contains_cidr_string',
       'net.CIDR.(string) bool',
       (prefix: Prefix, text: string) => containsPrefix(prefix, parsePrefix(text)),
-      containsCost(true, true),
+      enclosing(true, true),
     ),
-    overload('cidr_contains_cidr', 'net.CIDR.(net.CIDR) bool', containsPrefix, containsCost(false, true)),
+    overload('cidr_contains_cidr', 'net.CIDR.(net.CIDR) bool', containsPrefix, enclosing(false, true)),
   ],
   prefixLength: [overload('cidr_prefix_length', 'net.CIDR.() int', ({ bits }: Prefix) => BigInt(bits), one)],
   masked: [overload('cidr_masked', 'net.CIDR.() net.CIDR', (prefix: Prefix) => prefix.masked(), one)],
@@ -204,7 +205,7 @@ function query(url: Url): CelMap {
 const makeUrl = (text: string): Url => new Url(text)
 
 export const urls: Readonly<Record<string, readonly Overload[]>> = {
-  url: [overload('string_to_url', '(string) kubernetes.URL', makeUrl, traverseFirst)],
+  url: [overload('string_to_url', '(string) kubernetes.URL', makeUrl, rewriting)],
   isURL: [overload('is_url_string', '(string) bool', parses(makeUrl))],
   getScheme: [overload('url_get_scheme', 'kubernetes.URL.() string', ({ scheme }: Url) => scheme, one)],
   getHost: [overload('url_get_host', 'kubernetes.URL.() string', ({ host }: Url) => host, one)],

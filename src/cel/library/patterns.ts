@@ -1,6 +1,6 @@
 /** Regular expressions are RE2's: linear in the text, so that no pattern can stall the server. */
 import { RE2JS } from 're2js'
-import { regexCost } from '../cost.ts'
+import { finding } from '../cost.ts'
 import { overload, type Overload } from '../function.ts'
 import { EvaluationError } from '../values.ts'
 
@@ -42,9 +42,9 @@ function findAll(text: string, pattern: string, limit = -1n): readonly string[] 
 
 /** Kubernetes' regex library. */
 export const regex: Readonly<Record<string, readonly Overload[]>> = {
-  find: [overload('string_find_string', 'string.(string) string', find, regexCost)],
+  find: [overload('string_find_string', 'string.(string) string', find, finding)],
   findAll: [
-    overload('string_find_all_string', 'string.(string) list(string)', findAll, regexCost),
-    overload('string_find_all_string_int', 'string.(string, int) list(string)', findAll, regexCost),
+    overload('string_find_all_string', 'string.(string) list(string)', findAll, finding),
+    overload('string_find_all_string_int', 'string.(string, int) list(string)', findAll, finding),
   ],
 }

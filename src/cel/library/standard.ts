@@ -1,11 +1,10 @@
 /** The standard functions of langdef.md ("List of Standard Definitions") beyond the operators. */
 import { overload, type Overload } from '../function.ts'
-import { regexCost, sizeOf, traversal, traverseFirst } from '../cost.ts'
+import { affixing, containing, decoding, encoding, matching } from '../cost.ts'
 import {
   CelMap,
   Duration,
   EvaluationError,
-  isList,
   lengthOf,
   type Timestamp,
   TypeValue,
@@ -85,7 +84,9 @@ function parseBool(text: string): boolean {
 }
 
 const size = (value: Value): bigint =>
-  BigInt(isList(value) || value instanceof CelMap || value instanceof Uint8Array ? sizeOf(value) : lengthOf(value as string))
+  BigInt(
+    value instanceof CelMap ? value.size : typeof value === 'string' ? lengthOf(value) : (value as readonly Value[] | Uint8Array).length,
+  )
 
 const identity = (value: Value): Value => value
 const SECOND = 1_000_000_000n
@@ -108,22 +109,10 @@ export const standard: Readonly<Record<string, readonly Overload[]>> = {
     overload(`size_${type}`, `(${type}) int`, size),
     overload(`${type}_size`, `${type}.() int`, size),
   ]),
-  startsWith: [
-    overload('starts_with_string', 'string.(string) bool', (text: string, start: string) => text.startsWith(start), traverseFirst),
-  ],
-  endsWith: [overload('ends_with_string', 'string.(string) bool', (text: string, end: string) => text.endsWith(end), traverseFirst)],
-  contains: [
-    overload(
-      'contains_string',
-      'string.(string) bool',
-      (text: string, inner: string) => text.includes(inner),
-      ([text, inner]) => traversal(sizeOf(text!)) * traversal(sizeOf(inner!)),
-    ),
-  ],
-  matches: [
-    overload('matches', '(string, string) bool', isMatch, regexCost),
-    overload('matches_string', 'string.(string) bool', isMatch, regexCost),
-  ],
+  startsWith: [overload('starts_with_string', 'string.(string) bool', (text: string, start: string) => text.startsWith(start), affixing)],
+  endsWith: [overload('ends_with_string', 'string.(string) bool', (text: string, end: string) => text.endsWith(end), affixing)],
+  contains: [overload('contains_string', 'string.(string) bool', (text: string, inner: string) => text.includes(inner), containing)],
+  matches: [overload('matches', '(string, string) bool', isMatch), overload('matches_string', 'string.(string) bool', isMatch, matching)],
   bool: [overload('bool_to_bool', '(bool) bool', identity), overload('string_to_bool', '(string) bool', parseBool)],
   int: [
     overload('int64_to_int64', '(int) int', identity),
@@ -151,11 +140,11 @@ export const standard: Readonly<Record<string, readonly Overload[]>> = {
     overload('int64_to_string', '(int) string', String),
     overload('uint64_to_string', '(uint) string', ({ value }: Uint) => String(value)),
     overload('double_to_string', '(double) string', formatDouble),
-    overload('bytes_to_string', '(bytes) string', formatBytes, traverseFirst),
+    overload('bytes_to_string', '(bytes) string', formatBytes, decoding),
     overload('timestamp_to_string', '(timestamp) string', formatTimestamp),
     overload('duration_to_string', '(duration) string', formatDuration),
   ],
-  bytes: [overload('bytes_to_bytes', '(bytes) bytes', identity), overload('string_to_bytes', '(string) bytes', utf8, traverseFirst)],
+  bytes: [overload('bytes_to_bytes', '(bytes) bytes', identity), overload('string_to_bytes', '(string) bytes', utf8, encoding)],
   timestamp: [
     overload('timestamp_to_timestamp', '(timestamp) timestamp', identity),
     overload('string_to_timestamp', '(string) timestamp', parseTimestamp),

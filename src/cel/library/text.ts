@@ -1,6 +1,6 @@
 /** cel-go's string extension, version 2: positions count code points. */
 import { overload, type Overload } from '../function.ts'
-import { sizeOf, traversal, traverseDeep, traverseFirst, traverseFirstTwice } from '../cost.ts'
+import { joining, parsing, quoting, replacing, rewriting, splitting, surveying } from '../cost.ts'
 import { EvaluationError, lengthOf, typeNameOf, type Value } from '../values.ts'
 import { formatText } from './text-format.ts'
 
@@ -89,47 +89,46 @@ const quote = (text: string): string => `"${text.toWellFormed().replace(TO_QUOTE
 const SPACES = String.raw`[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+`
 /** What Unicode calls white space; JavaScript's own class has one more. */
 const WHITE = new RegExp(`^${SPACES}|${SPACES}$`, 'g')
-const joinCost = (_: readonly Value[], result: Value): number => traversal(sizeOf(result), 2)
 
 export const text: Readonly<Record<string, readonly Overload[]>> = {
   charAt: [overload('string_char_at_int', 'string.(int) string', charAt)],
   indexOf: [
-    overload('string_index_of_string', 'string.(string) int', indexOf, traverseDeep),
-    overload('string_index_of_string_int', 'string.(string, int) int', indexOf, traverseDeep),
+    overload('string_index_of_string', 'string.(string) int', indexOf, surveying),
+    overload('string_index_of_string_int', 'string.(string, int) int', indexOf, surveying),
   ],
   lastIndexOf: [
-    overload('string_last_index_of_string', 'string.(string) int', lastIndexOf, traverseDeep),
-    overload('string_last_index_of_string_int', 'string.(string, int) int', lastIndexOf, traverseDeep),
+    overload('string_last_index_of_string', 'string.(string) int', lastIndexOf, surveying),
+    overload('string_last_index_of_string_int', 'string.(string, int) int', lastIndexOf, surveying),
   ],
   join: [
-    overload('list_join', 'list(string).() string', join, joinCost),
-    overload('list_join_string', 'list(string).(string) string', join, joinCost),
+    overload('list_join', 'list(string).() string', join, joining),
+    overload('list_join_string', 'list(string).(string) string', join, joining),
   ],
-  lowerAscii: [overload('string_lower_ascii', 'string.() string', lower, traverseFirst)],
-  upperAscii: [overload('string_upper_ascii', 'string.() string', upper, traverseFirst)],
-  'strings.quote': [overload('strings_quote', '(string) string', quote, traverseFirst)],
+  lowerAscii: [overload('string_lower_ascii', 'string.() string', lower, rewriting)],
+  upperAscii: [overload('string_upper_ascii', 'string.() string', upper, rewriting)],
+  'strings.quote': [overload('strings_quote', '(string) string', quote, quoting)],
   replace: [
-    overload('string_replace_string_string', 'string.(string, string) string', replace, traverseFirstTwice),
-    overload('string_replace_string_string_int', 'string.(string, string, int) string', replace, traverseFirstTwice),
+    overload('string_replace_string_string', 'string.(string, string) string', replace, replacing),
+    overload('string_replace_string_string_int', 'string.(string, string, int) string', replace, replacing),
   ],
   split: [
     overload(
       'string_split_string',
       'string.(string) list(string)',
       (whole: string, separator: string) => split(whole, separator),
-      traverseFirstTwice,
+      splitting,
     ),
     overload(
       'string_split_string_int',
       'string.(string, int) list(string)',
       (whole: string, separator: string, limit: bigint) => split(whole, separator, limit),
-      traverseFirstTwice,
+      splitting,
     ),
   ],
   substring: [
-    overload('string_substring_int', 'string.(int) string', cut, traverseFirst),
-    overload('string_substring_int_int', 'string.(int, int) string', cut, traverseFirst),
+    overload('string_substring_int', 'string.(int) string', cut, rewriting),
+    overload('string_substring_int_int', 'string.(int, int) string', cut, rewriting),
   ],
-  trim: [overload('string_trim', 'string.() string', (whole: string) => whole.replace(WHITE, ''), traverseFirst)],
-  format: [overload('string_format', 'string.(list(dyn)) string', formatText, traverseFirst)],
+  trim: [overload('string_trim', 'string.() string', (whole: string) => whole.replace(WHITE, ''), rewriting)],
+  format: [overload('string_format', 'string.(list(dyn)) string', formatText, parsing)],
 }

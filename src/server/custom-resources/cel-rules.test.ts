@@ -136,3 +136,37 @@ test('an object has one budget for all of its rules', () => {
   const [error] = errorsOf(schema, { list: Array.from({ length: 300 }, (_, index) => index + 1) })
   assert.match(error ?? '', /actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule/)
 })
+
+test('what rules may cost is bounded by the schema', () => {
+  const hint = '(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)'
+  const text: JSONSchemaProps = { type: 'string' }
+  const each = rule("self.all(x, x.contains('a'))")
+  const cases: readonly (readonly [schema: JSONSchemaProps, errors: readonly string[]])[] = [
+    [schemaOf({ type: 'array', maxItems: 10, items: { ...text, maxLength: 100 } }, each), []],
+    [
+      schemaOf({ type: 'array', items: text }, each),
+      [
+        `spec.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x ${hint}`,
+        'spec.x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema',
+        `: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of more than 100x ${hint}`,
+      ],
+    ],
+    // A rule within a list is run for each item.
+    [
+      schemaOf({ type: 'array', items: { ...text, maxLength: 50, 'x-kubernetes-validations': [rule("self.matches('^a+$')")] } }),
+      [`spec.items.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of 2.3x ${hint}`],
+    ],
+    [
+      schemaOf(text, rule('true', { messageExpression: "self.matches(self) ? 'a' : 'b'" })),
+      [
+        `spec.x-kubernetes-validations[0].messageExpression: Forbidden: estimated messageExpression cost exceeds budget by factor of more than 100x ${hint}`,
+        'spec.x-kubernetes-validations[0].messageExpression: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema',
+        `: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of more than 100x ${hint}`,
+      ],
+    ],
+  ]
+  for (const [schema, expected] of cases) {
+    const told = celRules.validate(schema, '').map(({ field, detail }) => `${field.replace('.properties[spec]', 'spec')}: ${detail}`)
+    assert.deepEqual(told, expected)
+  }
+})

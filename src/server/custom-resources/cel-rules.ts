@@ -1,20 +1,17 @@
 /**
  * CEL rules of schemas (x-kubernetes-validations; apiextensions-apiserver pkg/apiserver/schema/cel): compiled once with the types of
  * the schema they stand in, run on every write within one budget for the whole object.
- *
- * What a definition's rules may cost is not estimated in advance, as upstream does when a definition is written: an expensive rule
- * is refused when it runs.
  */
-import { compile, PER_CALL_LIMIT, type Program } from '../../cel/compile.ts'
-import { BOOL, isSameType, optionalOf, STRING, type Type } from '../../cel/types.ts'
+import { PER_CALL_LIMIT } from '../../cel/compile.ts'
 import { EvaluationError, Optional } from '../../cel/values.ts'
 import type { JSONSchemaProps, ValidationRule } from '../../api/generated/apiextensions/v1.ts'
 import type { Json } from '../../api/object.ts'
 import type { FieldError } from '../../api/status.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import { forbidden, invalid, required } from '../resources/rules.ts'
-import { fieldAt } from './field-path.ts'
-import { declareType, typedBy, type DeclaredType, type Typed } from './schema-types.ts'
+import { compileRule, type CompiledRule } from './rule-compilation.ts'
+import { validateRules } from './rule-validation.ts'
+import { declareType, typedBy, type Typed } from './schema-types.ts'
 import { additionalSchemaOf, isEmbedded, itemsOf, someSchema } from './structural.ts'
 import type { ValidationRules } from './validation-rules.ts'
 
@@ -24,22 +21,6 @@ const MAX_MESSAGE_BYTES = 5 * 1024
 const OUT_OF_BUDGET = 'validation failed due to running out of cost budget, no further validation rules will be run'
 
 type JsonObject = Readonly<Record<string, Json | undefined>>
-
-interface CompiledRule {
-  readonly rule: ValidationRule
-  readonly program: Program
-  readonly message: Program | undefined
-  readonly usesOld: boolean
-  readonly isOldOptional: boolean
-  /** Where the error is told, below the place of the schema. */
-  readonly fieldPath: string
-}
-
-/** Faults as they are told where the rule is written. */
-interface RuleFault {
-  readonly rule?: string
-  readonly message?: string
-}
 
 interface RuleNode {
   readonly props: JSONSchemaProps
@@ -62,7 +43,7 @@ export const celRules: ValidationRules = {
       return run.errors
     }
   },
-  validate: (schema, path) => validateNode(schema, path, true, undefined),
+  validate: validateRules,
 }
 
 const hasRules = ({ 'x-kubernetes-validations': rules }: JSONSchemaProps): boolean => (rules?.length ?? 0) > 0
@@ -89,100 +70,6 @@ function compileNode(props: JSONSchemaProps, isResource: boolean): RuleNode | un
   })
   return { ...node, props, rules, typed: typedBy(props, isResource) }
 }
-
-/** By rule, while the definition lives: it is compiled when the definition is written, and run from then on. */
-const compiledRules = new WeakMap<ValidationRule, { readonly props: JSONSchemaProps; readonly compiled: CompiledRule | RuleFault }>()
-
-function compileRule(rule: ValidationRule, props: JSONSchemaProps, declared: DeclaredType): CompiledRule | RuleFault {
-  const known = compiledRules.get(rule)
-  if (known?.props === props) return known.compiled
-  const compiled = compileAnew(rule, props, declared)
-  compiledRules.set(rule, { props, compiled })
-  return compiled
-}
-
-function compileAnew(rule: ValidationRule, props: JSONSchemaProps, { type, provider }: DeclaredType): CompiledRule | RuleFault {
-  const isOldOptional = rule.optionalOldSelf === true
-  const compileWith = (source: string, old: Type | undefined) => compile(source, { self: type, ...(old ? { oldSelf: old } : {}) }, provider)
-  const oldType = isOldOptional ? optionalOf(type) : type
-  // A rule that compiles without oldSelf does not use it.
-  const plain = compileWith(rule.rule, undefined)
-  const program = 'errors' in plain ? compileWith(rule.rule, oldType) : plain
-  if ('errors' in program) return { rule: `compilation failed: ${program.errors}` }
-  if (!isSameType(program.type, BOOL)) return { rule: 'cel expression must evaluate to a bool' }
-  const message = rule.messageExpression ? compileWith(rule.messageExpression, oldType) : undefined
-  if (message && 'errors' in message) return { message: `messageExpression compilation failed: ${message.errors}` }
-  if (message && !isSameType(message.type, STRING)) return { message: 'messageExpression must evaluate to a string' }
-  const found = rule.fieldPath ? fieldAt(rule.fieldPath, props) : undefined
-  return {
-    rule,
-    program,
-    message,
-    usesOld: 'errors' in plain,
-    isOldOptional,
-    fieldPath: found && 'names' in found ? found.names.join('.') : '',
-  }
-}
-
-/** What is wrong with the rules of a definition; `uncorrelated` is the list within which old items cannot be told. */
-function validateNode(props: JSONSchemaProps, path: string, isResource: boolean, uncorrelated: string | undefined): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const items = itemsOf(props)
-  const additional = additionalSchemaOf(props)
-  if (additional) errors.push(...validateNode(additional, `${path}.additionalProperties`, isEmbedded(additional), uncorrelated))
-  for (const [name, field] of Object.entries(props.properties ?? {}))
-    errors.push(...validateNode(field, `${path}.properties[${name}]`, isEmbedded(field), uncorrelated))
-  if (items) {
-    const isCorrelated = props['x-kubernetes-list-type'] === 'map'
-    errors.push(...validateNode(items, `${path}.items`, isEmbedded(items), uncorrelated ?? (isCorrelated ? undefined : path)))
-  }
-  if (!hasRules(props)) return errors
-  const at = `${path}.x-kubernetes-validations`
-  const declared = declareType(props, isResource)
-  if (!declared) {
-    const text = 'internal error: failed to retrieve type information for x-kubernetes-validations'
-    return [...errors, { type: 'InternalError', field: at, detail: `Internal error: ${text}` }]
-  }
-  props['x-kubernetes-validations']!.forEach((rule, index) =>
-    errors.push(...ruleErrors(rule, compileRule(rule, props, declared), `${at}[${index}]`, uncorrelated)),
-  )
-  return errors
-}
-
-/** A rule as Go's JSON shows upstream's internal form. */
-const internalForm = ({ rule, message = '', messageExpression = '', reason, fieldPath = '', optionalOldSelf }: ValidationRule): object => ({
-  Rule: rule,
-  Message: message,
-  MessageExpression: messageExpression,
-  Reason: reason ?? null,
-  FieldPath: fieldPath,
-  OptionalOldSelf: optionalOldSelf ?? null,
-})
-
-function ruleErrors(
-  rule: ValidationRule,
-  compiled: CompiledRule | RuleFault,
-  at: string,
-  uncorrelated: string | undefined,
-): readonly FieldError[] {
-  if (!('program' in compiled)) {
-    const value = internalForm(rule)
-    if (compiled.rule !== undefined) return [invalidUnsorted(`${at}.rule`, value, compiled.rule)]
-    return [invalidUnsorted(`${at}.messageExpression`, value, compiled.message ?? '')]
-  }
-  if (compiled.usesOld && uncorrelated !== undefined)
-    return [invalid(`${at}.rule`, rule.rule, `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`)]
-  if (!compiled.usesOld && rule.optionalOldSelf !== undefined)
-    return [invalid(`${at}.optionalOldSelf`, rule.optionalOldSelf, 'may not be set if oldSelf is not used in rule')]
-  return []
-}
-
-/** The fields of Go's structs come in their own order. */
-const invalidUnsorted = (field: string, value: object, detail: string): FieldError => ({
-  type: 'FieldValueInvalid',
-  field,
-  detail: `Invalid value: ${JSON.stringify(value)}: ${detail}`,
-})
 
 /** The nearest part of the object that can be compared with how it was. */
 type Correlated = { readonly value: Json; readonly old: Json } | undefined

@@ -2,9 +2,10 @@
  * Schemas as CEL sees them (apiserver pkg/cel/common): the types that rules are checked against, and values typed by their schema,
  * so that a date is a timestamp and a whole number in a field of numbers is a double. What no schema describes rules cannot see.
  */
-import { CelMap, EvaluationError, fromJson, type Value } from '../../cel/values.ts'
+import { CelMap, EvaluationError, fromJson, utf8, type Value } from '../../cel/values.ts'
 import { BOOL, BYTES, DOUBLE, DURATION, DYN, INT, listOf, mapOf, objectOf, STRING, TIMESTAMP, type Type } from '../../cel/types.ts'
 import type { TypeProvider } from '../../cel/checker.ts'
+import type { Sizes } from '../../cel/estimate.ts'
 import { parseDuration, parseTimestamp } from '../../cel/library/time-text.ts'
 import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import type { Json } from '../../api/object.ts'
@@ -35,61 +36,117 @@ export function asResource(props: JSONSchemaProps): JSONSchemaProps {
   return { ...props, properties: { ...props.properties, apiVersion: text, kind: text, metadata } }
 }
 
-/** A schema and the fields of the objects within it, by made-up names of their types. */
+/** A schema as rules see it: its type, the fields of the objects within it by made-up names, and how much each value may hold. */
 export interface DeclaredType {
   readonly type: Type
   readonly provider: TypeProvider
+  readonly sizes: Sizes
+  /** How often what the schema describes can be in one request at most. */
+  readonly maxCount: number
 }
 
 /** Undefined when no value of the schema can be seen by a rule. */
 export function declareType(props: JSONSchemaProps, isResource: boolean): DeclaredType | undefined {
-  const objects = new Map<string, ReadonlyMap<string, Type>>()
-  const type = declare(props, isResource, 'selfType', objects)
-  if (!type) return undefined
+  const objects = new Map<string, Fields>()
+  const declared = declare(props, isResource, 'selfType', objects)
+  if (!declared) return undefined
   return {
-    type,
-    provider: { fieldOf: (name, field) => objects.get(name)?.get(field), hasType: (name) => objects.has(name) },
+    type: declared.type,
+    provider: { fieldOf: (name, field) => objects.get(name)?.get(field)?.type, hasType: (name) => objects.has(name) },
+    sizes: ([, ...steps]) => steps.reduce<Declared | undefined>((at, step) => at && stepInto(at, step), declared)?.maxSize,
+    maxCount: Math.floor(MAX_REQUEST_BYTES / (declared.minBytes + 1)),
   }
 }
 
-function declare(
-  given: JSONSchemaProps,
-  isResource: boolean,
-  name: string,
-  objects: Map<string, ReadonlyMap<string, Type>>,
-): Type | undefined {
-  if (given['x-kubernetes-int-or-string']) return DYN
+/** What a request may hold (apiserver pkg/apis/cel: MaxRequestSizeBytes), which bounds what has no bound of its own. */
+const MAX_REQUEST_BYTES = 3 * 1024 * 1024
+const MAX_TEXT = MAX_REQUEST_BYTES - 2
+/** A code point takes up to four bytes. */
+const MAX_BYTES = 4
+
+type Fields = ReadonlyMap<string, Declared>
+
+/** A type with what bounds the values of it (apiserver pkg/cel/common/schemas.go). */
+interface Declared {
+  readonly type: Type
+  readonly maxSize: number
+  /** The fewest bytes as JSON. */
+  readonly minBytes: number
+  readonly key?: Declared
+  readonly element?: Declared
+  readonly fields?: Fields
+}
+
+function stepInto({ key, element, fields }: Declared, step: string): Declared | undefined {
+  if (step === '@items' || step === '@values') return element
+  return step === '@keys' ? key : fields?.get(step)
+}
+
+const maxOr = (given: number | undefined, otherwise: number): number => (given === undefined ? otherwise : Math.max(0, given))
+const TEXT_KEY: Declared = { type: STRING, maxSize: 0, minBytes: 2 }
+/** By format: those of one length, whatever `maxLength` says. */
+const TIMES: Readonly<Record<string, Declared>> = {
+  duration: { type: DURATION, maxSize: 32, minBytes: 3 },
+  date: { type: TIMESTAMP, maxSize: 12, minBytes: 12 },
+  'date-time': { type: TIMESTAMP, maxSize: 32, minBytes: 21 },
+}
+const SCALARS: Readonly<Record<string, Declared>> = {
+  boolean: { type: BOOL, maxSize: 0, minBytes: 4 },
+  number: { type: DOUBLE, maxSize: 0, minBytes: 1 },
+  integer: { type: INT, maxSize: 0, minBytes: 1 },
+}
+
+function declareText({ format, maxLength, enum: values }: JSONSchemaProps): Declared {
+  if (format === 'byte') return { type: BYTES, maxSize: maxOr(maxLength, MAX_TEXT), minBytes: 2 }
+  const time = TIMES[format ?? '']
+  if (time) return time
+  const longest = Math.max(0, ...(values ?? []).map((value) => (typeof value === 'string' ? utf8(value).length : 0)))
+  const maxSize = maxLength === undefined && values?.length ? longest : maxOr(maxLength && maxLength * MAX_BYTES, MAX_TEXT)
+  return { type: STRING, maxSize, minBytes: 2 }
+}
+
+function declare(given: JSONSchemaProps, isResource: boolean, name: string, objects: Map<string, Fields>): Declared | undefined {
+  if (given['x-kubernetes-int-or-string'])
+    return { type: DYN, maxSize: maxOr(given.maxLength && given.maxLength * MAX_BYTES, MAX_TEXT), minBytes: 1 }
   const props = isResource ? asResource(given) : given
   switch (props.type) {
     case 'array': {
       const items = itemsOf(props)
       const element = items && declare(items, isEmbedded(items), `${name}.@idx`, objects)
-      return element && listOf(element)
+      if (!element) return undefined
+      const maxSize = maxOr(props.maxItems, Math.floor(MAX_TEXT / (element.minBytes + 1)))
+      return { type: listOf(element.type), maxSize, minBytes: 2, element }
     }
     case 'object': {
       const additional = additionalSchemaOf(props)
-      if (additional) {
-        const value = declare(additional, isEmbedded(additional), `${name}.@elem`, objects)
-        return value && mapOf(STRING, value)
-      }
-      const fields = new Map<string, Type>()
-      objects.set(name, fields)
-      for (const [field, schema] of Object.entries(props.properties ?? {})) {
-        const escaped = escapeName(field)
-        const type = declare(schema, isEmbedded(schema), `${name}.${field}`, objects)
-        if (type && escaped !== undefined) fields.set(escaped, type)
-      }
-      return objectOf(name)
+      if (!additional) return declareObject(props, name, objects)
+      const element = declare(additional, isEmbedded(additional), `${name}.@elem`, objects)
+      if (!element) return undefined
+      // A key, its quotes, a colon and a comma.
+      const maxSize = maxOr(props.maxProperties, Math.floor(MAX_TEXT / (element.minBytes + 6)))
+      return { type: mapOf(STRING, element.type), maxSize, minBytes: 2, key: TEXT_KEY, element }
     }
     case 'string':
-      return TEXT_TYPES[props.format ?? ''] ?? STRING
+      return declareText(props)
     default:
       return SCALARS[props.type ?? '']
   }
 }
 
-const TEXT_TYPES: Readonly<Record<string, Type>> = { byte: BYTES, duration: DURATION, date: TIMESTAMP, 'date-time': TIMESTAMP }
-const SCALARS: Readonly<Record<string, Type>> = { boolean: BOOL, number: DOUBLE, integer: INT }
+function declareObject(props: JSONSchemaProps, name: string, objects: Map<string, Fields>): Declared {
+  const fields = new Map<string, Declared>()
+  objects.set(name, fields)
+  let minBytes = 2
+  for (const [field, schema] of Object.entries(props.properties ?? {})) {
+    const escaped = escapeName(field)
+    const declared = declare(schema, isEmbedded(schema), `${name}.${field}`, objects)
+    if (!declared) continue
+    if (escaped !== undefined) fields.set(escaped, declared)
+    // Defaults are filled in by the server: they need not be in a request.
+    if (props.required?.includes(field) && schema.default === undefined) minBytes += utf8(field).length + declared.minBytes + 4
+  }
+  return { type: objectOf(name), maxSize: 0, minBytes, fields }
+}
 
 /** Makes typed values of JSON; compiled once a schema. */
 export type Typed = (json: Json) => Value

@@ -3,7 +3,7 @@
  * (upstream: apiserver/pkg/admission/plugin/cel/compile.go). Validation of policies and webhooks and the plugins compile alike.
  */
 import { compile, type Program } from '../../../cel/compile.ts'
-import { traverseFirst } from '../../../cel/cost.ts'
+import { rewriting } from '../../../cel/cost.ts'
 import { overload } from '../../../cel/function.ts'
 import { AUTHORIZER, RESOURCE_CHECK } from '../../../cel/library/authz.ts'
 import type { TypeProvider } from '../../../cel/checker.ts'
@@ -73,7 +73,7 @@ export const PATCH_RETURNS: Readonly<Record<string, readonly Type[]>> = {
 }
 
 const PATCH_FUNCTIONS = {
-  'jsonpatch.escapeKey': [overload('string_jsonpatch_escapeKey_string', '(string) string', escapeKey, traverseFirst)],
+  'jsonpatch.escapeKey': [overload('string_jsonpatch_escapeKey_string', '(string) string', escapeKey, rewriting)],
 }
 
 export interface ExpressionOptions {
@@ -108,8 +108,8 @@ export function compileExpression(source: string, options: ExpressionOptions): P
     },
     hasType: (typeName) => (isPatchType(typeName) ? hasPatchTypes : Object.hasOwn(FIELDS, typeName)),
   }
-  const compiled = compile(source, declared, types, hasPatchTypes ? PATCH_FUNCTIONS : {})
-  if ('errors' in compiled) return `compilation failed: ${compiled.errors}`
+  const compiled = compile(source, declared, types, hasPatchTypes ? { functions: PATCH_FUNCTIONS } : {})
+  if ('errors' in compiled) return `${compiled.isConstant ? 'instantiation' : 'compilation'} failed: ${compiled.errors}`
   if (!returns || returns.some((type) => isSameType(type, compiled.type))) return compiled
   const wanted = returns.map(nameOf)
   return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${nameOf(compiled.type)}`
