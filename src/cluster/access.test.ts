@@ -353,6 +353,17 @@ test('files and flags that cannot be used are told at once', () => {
     [{ 'authorization-config': bad }, /^authorization configuration .*bad.yaml: error converting YAML to JSON: /],
     [{ 'admission-control-config-file': bad }, /^admission control configuration .*bad.yaml: error converting YAML to JSON: /],
     [{ 'authorization-config': '/nowhere' }, /ENOENT/],
+    [
+      { 'authorization-config': bad, 'authorization-mode': 'RBAC' },
+      '--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined',
+    ],
+    [{ 'authorization-mode': 'ABAC' }, "authorization-mode ABAC's authorization policy file not passed"],
+    [
+      { 'authorization-mode': 'Foo,RBAC,RBAC' },
+      '[authorization-mode "Foo" is not a valid mode, authorization-mode ["Foo" "RBAC" "RBAC"] has mode specified more than once]',
+    ],
+    [{ 'authorization-policy-file': bad }, 'cannot specify --authorization-policy-file without mode ABAC'],
+    [{ 'authorization-mode': 'ABAC', 'authorization-policy-file': bad }, /error reading policy file .*bad.yaml, line 1: kind: \[: /],
     [{ 'anonymous-auth': 'perhaps' }, /--anonymous-auth must be true or false/],
     [{ 'authentication-token-webhook-cache-ttl': 'x', 'authentication-token-webhook-config-file': '/nowhere' }, /ENOENT/],
   ] as const) {

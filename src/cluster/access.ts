@@ -3,9 +3,7 @@
  * a wrong one is told at once. The structured files are looked at again while the server runs; one that has become unusable is logged,
  * and the one before it stays in force.
  */
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { every } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { parseYaml } from '../api/yaml.ts'
 import { loadConnection } from '../client/http/index.ts'
@@ -21,27 +19,18 @@ import {
 import { createKeySet } from '../server/authentication/jwt/key-set.ts'
 import { createStaticTokens, parseTokenFile } from '../server/authentication/static-tokens.ts'
 import { createWebhookTokens } from '../server/authentication/webhook-tokens.ts'
-import { ALLOWED, NO_OPINION, union, type Authorizer, type Verdict } from '../server/authorization/authorizer.ts'
-import { readAuthorizationConfiguration, type ConfiguredAuthorizer } from '../server/authorization/configuration.ts'
-import { createWebhookAuthorizer } from '../server/authorization/webhook.ts'
-import { decodeConfiguration, durationMs } from '../server/configuration/decode.ts'
+import { decodeConfiguration } from '../server/configuration/decode.ts'
 import { verifySignature } from '../server/http/jws.ts'
 import { tokenDigest } from '../server/http/tokens.ts'
 import type { Outgoing } from '../server/outgoing.ts'
 import { exchangeText } from '../server/outgoing-text.ts'
 import { createReviewClient } from '../server/review-client.ts'
-import type { ApiServerSettings } from './api-server-flags.ts'
+import { durationOf, type ApiServerSettings } from './api-server-flags.ts'
+import { readAuthorizationSetup, startAuthorizer, type AuthorizationSetup } from './authorization.ts'
+import { follow, followed, messageOf, reading, type Followed } from './followed-file.ts'
 import { FRONT_PROXY_CLIENT } from './identities.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { UserError } from './user-error.ts'
-
-/** A file whose text is followed, and what it said at the start. */
-interface Followed<T> {
-  readonly path: string
-  readonly text: string
-  readonly value: T
-  read(text: string): T
-}
 
 export interface AccessSetup {
   readonly admission: AdmissionChoice
@@ -49,7 +38,7 @@ export interface AccessSetup {
   readonly tokenFile: string | undefined
   readonly tokenWebhook: { readonly file: string; readonly ttlMs: number } | undefined
   readonly authentication: Followed<AuthenticationConfiguration> | undefined
-  readonly authorization: Followed<readonly ConfiguredAuthorizer[]> | undefined
+  readonly authorization: AuthorizationSetup | undefined
 }
 
 /** What this server's own tokens say. */
@@ -61,19 +50,6 @@ export interface OwnTokens {
 const TOKEN_WEBHOOK_TTL = '2m'
 const TOKEN_WEBHOOK_TIMEOUT_MS = 30_000
 const PROVIDER_TIMEOUT_MS = 30_000
-/** How often files are looked at. */
-const FOLLOW_MS = 10_000
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-/** What goes wrong with a flag's file is the user's to mend. */
-function reading<T>(what: string, file: string, read: (text: string) => T): T {
-  try {
-    return read(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new UserError(`${what} ${file}: ${messageOf(error)}`)
-  }
-}
 
 export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnTokens): AccessSetup {
   const webhook = settings['authentication-token-webhook-config-file']
@@ -93,29 +69,10 @@ export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnToke
     tokenWebhook:
       webhook === undefined
         ? undefined
-        : { file: webhook, ttlMs: durationOf('authentication-token-webhook-cache-ttl', settings, TOKEN_WEBHOOK_TTL) },
+        : { file: webhook, ttlMs: durationOf(settings, 'authentication-token-webhook-cache-ttl', TOKEN_WEBHOOK_TTL) },
     authentication,
-    authorization: followed('authorization configuration', settings['authorization-config'], readAuthorization),
+    authorization: readAuthorizationSetup(settings),
   }
-}
-
-function durationOf(name: string, settings: ApiServerSettings, byDefault: string): number {
-  try {
-    return durationMs(settings[name] ?? byDefault)
-  } catch (error) {
-    throw new UserError(`--${name}: ${messageOf(error)}`)
-  }
-}
-
-function followed<T>(what: string, path: string | undefined, read: (text: string) => T): Followed<T> | undefined {
-  return path === undefined ? undefined : reading(what, path, (text) => ({ path, text, value: read(text), read }))
-}
-
-/** With what its kubeconfig files say: one that cannot be read is a fault of the configuration. */
-function readAuthorization(text: string): readonly ConfiguredAuthorizer[] {
-  const authorizers = readAuthorizationConfiguration(text)
-  for (const { webhook } of authorizers) if (webhook) loadConnection(webhook.kubeconfigFile)
-  return authorizers
 }
 
 interface AdmissionFile {
@@ -164,7 +121,7 @@ export function startAccess(runtime: Runtime, lifecycle: Lifecycle, outgoing: Ou
       tokenFile === undefined ? [] : [createStaticTokens(reading('token file', tokenFile, parseTokenFile), tokenDigest, own.audiences)],
     laterTokenAuthenticators: [firstOf(() => issuers), ...(tokenWebhook ? [webhookTokens(runtime, outgoing, tokenWebhook, own)] : [])],
     authentication: { frontProxy: { allowedNames: [FRONT_PROXY_CLIENT] }, anonymous: () => anonymous },
-    ...(authorization ? { authorizer: (built) => configuredAuthorizer(runtime, lifecycle, outgoing, authorization, built) } : {}),
+    ...(authorization ? { authorizer: (built) => startAuthorizer(runtime, lifecycle, outgoing, authorization, built) } : {}),
   }
 }
 
@@ -206,64 +163,3 @@ const webhookTokens = (
     ttlMs,
     ownAudiences: audiences,
   })
-
-type Built = Parameters<Extract<NonNullable<ApiServerOptions['authorizer']>, (own: never) => unknown>>[0]
-
-function configuredAuthorizer(
-  runtime: Runtime,
-  lifecycle: Lifecycle,
-  outgoing: Outgoing,
-  file: Followed<readonly ConfiguredAuthorizer[]>,
-  built: Built,
-): Authorizer {
-  const make = (authorizers: readonly ConfiguredAuthorizer[]): Authorizer =>
-    union(authorizers.map((one) => authorizerOf(runtime, outgoing, one, built)))
-  let current = make(file.value)
-  follow(runtime, lifecycle, file, (next) => {
-    current = make(next)
-  })
-  return { authorize: (attributes) => current.authorize(attributes), rulesFor: (user, namespace) => current.rulesFor(user, namespace) }
-}
-
-function authorizerOf(runtime: Runtime, outgoing: Outgoing, { type, webhook }: ConfiguredAuthorizer, { node, rbac }: Built): Authorizer {
-  switch (type) {
-    case 'Node':
-      return node
-    case 'RBAC':
-      return rbac
-    case 'AlwaysAllow':
-      return always(ALLOWED)
-    case 'AlwaysDeny':
-      return always({ ...NO_OPINION, reason: 'Everything is forbidden.' })
-    case 'Webhook': {
-      const ask = createReviewClient(runtime, outgoing, loadConnection(webhook!.kubeconfigFile).options, webhook!.timeoutMs)
-      return createWebhookAuthorizer(runtime.clock, ask, webhook!)
-    }
-  }
-}
-
-const ANYTHING = {
-  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
-  nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
-}
-
-const always = (verdict: Verdict): Authorizer => ({
-  authorize: () => verdict,
-  rulesFor: () => (verdict.isAllowed ? ANYTHING : { resourceRules: [], nonResourceRules: [] }),
-})
-
-function follow<T>(runtime: Runtime, lifecycle: Lifecycle, { path, text, read }: Followed<T>, take: (value: T) => void): void {
-  let known = text
-  const look = (): void => {
-    try {
-      const now = readFileSync(path, 'utf8')
-      if (now === known) return
-      known = now
-      take(read(now))
-      runtime.log.info('a configuration was read anew', { path })
-    } catch (error) {
-      runtime.log.error('a configuration that changed cannot be used; the one before it stays', { path, error: messageOf(error) })
-    }
-  }
-  lifecycle.start({ name: `follow ${path}`, run: (signal) => every(runtime.clock, FOLLOW_MS, signal, look) })
-}

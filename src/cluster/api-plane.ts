@@ -9,6 +9,7 @@ import { ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Client } from '../client/client.ts'
 import { createClient } from '../client/create-client.ts'
+import { loadConnection } from '../client/http/index.ts'
 import { createAdmission } from '../server/admission/index.ts'
 import type { CreateObject } from '../server/admission/namespaces.ts'
 import { createMutatingPolicies } from '../server/admission/policies/mutating.ts'
@@ -20,6 +21,7 @@ import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createOutgoing } from '../server/http/outgoing.ts'
 import { createRemoteNode } from '../server/http/remote-node.ts'
 import type { OutgoingTls } from '../server/outgoing.ts'
+import { createReviewClient } from '../server/review-client.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
 import { createWebhookCall } from '../server/webhook-call.ts'
@@ -50,6 +52,8 @@ export interface ApiPlaneOptions {
 
 /** How long the server may take over an object that an admission plugin makes. */
 const CREATE_TIMEOUT_MS = 10_000
+
+const IMAGE_REVIEW_TIMEOUT_MS = 30_000
 
 /** Objects that admission plugins make come by way of the API, as the server itself. */
 const createAsServer =
@@ -112,6 +116,8 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
               conditions: createConditionCheck(authorizer),
             }),
           ],
+          imageReviewer: (file, firstDelayMs) =>
+            createReviewClient(runtime, outgoing, loadConnection(file).options, IMAGE_REVIEW_TIMEOUT_MS, firstDelayMs),
         },
         options.access?.admission,
       ),

@@ -2,6 +2,7 @@
  * Flags of upstream's API server that `proa up` takes under the same names, as one table: the command line, the launcher and the
  * server process all read it, so that a flag is added by adding a row and reading its value.
  */
+import { durationMs } from '../server/configuration/decode.ts'
 import { UserError } from './user-error.ts'
 
 export interface ApiServerFlag {
@@ -20,6 +21,12 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'authentication-token-webhook-cache-ttl', kind: 'duration', help: 'how long its answers count (default: 2m)' },
   { name: 'token-auth-file', kind: 'file', help: 'tokens known beforehand: a line of token,user,uid,"groups" each' },
   { name: 'authorization-config', kind: 'file', help: 'who is asked for leave (AuthorizationConfiguration; default: Node, RBAC)' },
+  { name: 'authorization-mode', kind: 'text', help: 'the same without a file: any of Node, RBAC, ABAC, Webhook, AlwaysAllow, AlwaysDeny' },
+  { name: 'authorization-policy-file', kind: 'file', help: 'of mode ABAC: a line of JSON a rule' },
+  { name: 'authorization-webhook-config-file', kind: 'file', help: 'of mode Webhook, a kubeconfig: who is asked' },
+  { name: 'authorization-webhook-version', kind: 'text', help: 'of its SubjectAccessReviews: v1 or v1beta1 (default)' },
+  { name: 'authorization-webhook-cache-authorized-ttl', kind: 'duration', help: 'how long its yes counts (default: 5m)' },
+  { name: 'authorization-webhook-cache-unauthorized-ttl', kind: 'duration', help: 'how long its no counts (default: 30s)' },
   { name: 'audit-policy-file', kind: 'file', help: 'what the audit log tells of (audit.k8s.io/v1 Policy)' },
   { name: 'audit-log-path', kind: 'file', help: 'the audit log, a line of JSON an event; - is standard output' },
   { name: 'audit-log-maxsize', kind: 'number', help: 'megabytes after which the log is put aside (default: 100)' },
@@ -46,4 +53,13 @@ export function numberOf(settings: ApiServerSettings, name: string): number | un
   if (text === undefined) return undefined
   if (!/^\d+(\.\d+)?$/.test(text)) throw new UserError(`--${name} must be a number, not ${JSON.stringify(text)}`)
   return Number(text)
+}
+
+/** A duration from a setting ("1m30s"), in milliseconds. */
+export function durationOf(settings: ApiServerSettings, name: string, byDefault: string): number {
+  try {
+    return durationMs(settings[name] ?? byDefault)
+  } catch (error) {
+    throw new UserError(`--${name}: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }

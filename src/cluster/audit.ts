@@ -6,10 +6,10 @@ import type { AuditOptions } from '../server/audit/audit.ts'
 import { readAuditPolicy, type AuditPolicy } from '../server/audit/policy.ts'
 import { createSink, LOG_BATCH, WEBHOOK_BATCH, type AuditMode, type RunningSink } from '../server/audit/sinks.ts'
 import { createAuditWebhook, type AuditWebhook } from '../server/audit/webhook.ts'
-import { durationMs } from '../server/configuration/decode.ts'
 import { createAuditLog, type AuditLogFile } from '../server/http/audit-log.ts'
 import type { Outgoing } from '../server/outgoing.ts'
-import { numberOf, type ApiServerSettings } from './api-server-flags.ts'
+import { durationOf, numberOf, type ApiServerSettings } from './api-server-flags.ts'
+import { messageOf } from './followed-file.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { UserError } from './user-error.ts'
 
@@ -41,7 +41,7 @@ export function readAuditSetup(settings: ApiServerSettings): AuditSetup | undefi
             batch: {
               ...WEBHOOK_BATCH,
               maxBatchSize: numberOf(settings, 'audit-webhook-batch-max-size') ?? WEBHOOK_BATCH.maxBatchSize,
-              maxBatchWaitMs: waitOf(settings, 'audit-webhook-batch-max-wait', '30s'),
+              maxBatchWaitMs: durationOf(settings, 'audit-webhook-batch-max-wait', '30s'),
               throttle: { qps: numberOf(settings, 'audit-webhook-batch-throttle-qps') ?? WEBHOOK_BATCH.throttle!.qps, burst: 15 },
             },
           },
@@ -56,20 +56,10 @@ function readPolicy(file: string): AuditPolicy {
   }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
 function modeOf(settings: ApiServerSettings, name: string, byDefault: AuditMode): AuditMode {
   const mode = settings[name] ?? byDefault
   if (!MODES.has(mode)) throw new UserError(`invalid audit mode ${mode}, allowed modes are "batch,blocking,blocking-strict"`)
   return mode as AuditMode
-}
-
-function waitOf(settings: ApiServerSettings, name: string, byDefault: string): number {
-  try {
-    return durationMs(settings[name] ?? byDefault)
-  } catch (error) {
-    throw new UserError(`--${name}: ${messageOf(error)}`)
-  }
 }
 
 function logFileOf(path: string, settings: ApiServerSettings): AuditLogFile {
@@ -95,7 +85,7 @@ function webhookOf(file: string, settings: ApiServerSettings): AuditWebhook {
         ...(insecureSkipTlsVerify ? { isUnverified: true } : {}),
       },
       ...(bearerToken ? { bearerToken } : {}),
-      initialBackoffMs: waitOf(settings, 'audit-webhook-initial-backoff', INITIAL_BACKOFF),
+      initialBackoffMs: durationOf(settings, 'audit-webhook-initial-backoff', INITIAL_BACKOFF),
     }
   } catch (error) {
     throw new UserError(`initializing audit webhook: ${messageOf(error)}: from file ${file}`)

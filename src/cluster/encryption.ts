@@ -12,6 +12,7 @@ import { createEncryptedStore } from '../store/encrypted-store.ts'
 import type { EncryptionRule } from '../store/encryption-rules.ts'
 import type { Store } from '../store/store.ts'
 import type { ApiServerSettings } from './api-server-flags.ts'
+import { messageOf } from './followed-file.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { UserError } from './user-error.ts'
 
@@ -36,8 +37,6 @@ export function readEncryptionSetup(settings: ApiServerSettings): EncryptionSetu
     throw new UserError(`error while parsing encryption provider configuration file ${JSON.stringify(file)}: ${messageOf(error)}`)
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Rejects with a UserError when a key service does not answer. */
 export async function encryptStore(runtime: Runtime, lifecycle: Lifecycle, store: Store, setup: EncryptionSetup): Promise<Store> {

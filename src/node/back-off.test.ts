@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { backOffUntil, goDuration, raiseBackOff, type BackOff } from './back-off.ts'
+import { backOffUntil, raiseBackOff, type BackOff } from './back-off.ts'
 
 test('doubles from ten seconds to five minutes, and is forgotten after ten quiet minutes', () => {
   let entry: BackOff | undefined
@@ -20,14 +20,3 @@ test('doubles from ten seconds to five minutes, and is forgotten after ten quiet
 })
 
 test('the first failure waits for nothing', () => assert.equal(backOffUntil(undefined, 5, 5), undefined))
-
-for (const [ms, text] of [
-  [0, '0s'],
-  [250, '250ms'],
-  [1500, '1.5s'],
-  [10_000, '10s'],
-  [80_000, '1m20s'],
-  [300_000, '5m0s'],
-  [3_661_000, '1h1m1s'],
-] as const)
-  test(`Go prints ${ms} ms as ${text}`, () => assert.equal(goDuration(ms), text))

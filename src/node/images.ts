@@ -4,7 +4,8 @@
  * shows.
  */
 import type { Runtime } from '../base/runtime.ts'
-import { backOffUntil, goDuration, raiseBackOff, type BackOff } from './back-off.ts'
+import { goDuration } from '../base/go-duration.ts'
+import { backOffUntil, raiseBackOff, type BackOff } from './back-off.ts'
 import type { ContainerRuntime, Image, RegistryCredentials } from './container-runtime.ts'
 import { parseImageName, withDefaultTag } from './image-name.ts'
 import type { ContainerEvents } from './pod-events.ts'

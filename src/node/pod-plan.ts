@@ -5,7 +5,8 @@
  * wake or waits for an event. Termination is not here: once it begins it never turns back (see pod-termination.ts).
  */
 import type { Container, Pod } from '../api/generated/core/v1.ts'
-import { backOffUntil, goDuration, type BackOff } from './back-off.ts'
+import { goDuration } from '../base/go-duration.ts'
+import { backOffUntil, type BackOff } from './back-off.ts'
 import { describePod, identityOf, restartCountOf } from './identity.ts'
 import { hasChanged, planInitContainers } from './init-plan.ts'
 import { newestContainer, type PodObservation, type ProbeResults, type Waiting } from './observation.ts'

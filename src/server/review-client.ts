@@ -18,7 +18,13 @@ const DELAY_FACTOR = 1.5
 /** An answer that asking again would not change. */
 class FinalAnswer extends Error {}
 
-export function createReviewClient({ clock }: Runtime, outgoing: Outgoing, connection: Connection, timeoutMs: number): AskReview {
+export function createReviewClient(
+  { clock }: Runtime,
+  outgoing: Outgoing,
+  connection: Connection,
+  timeoutMs: number,
+  firstDelayMs = FIRST_DELAY_MS,
+): AskReview {
   const askOnce = async (body: string, kind: string) => {
     const { status, text } = await exchangeText(clock, outgoing, connection, { method: 'POST', body, timeoutMs })
     if (status === 429 || status >= 500) throw new Error(`the webhook answered ${status}`)
@@ -27,7 +33,7 @@ export function createReviewClient({ clock }: Runtime, outgoing: Outgoing, conne
   }
   return async (review) => {
     const body = JSON.stringify(review)
-    let delayMs = FIRST_DELAY_MS
+    let delayMs = firstDelayMs
     for (let tried = 1; ; tried++) {
       try {
         return await askOnce(body, review.kind ?? '')

@@ -1,8 +1,7 @@
 /**
  * The built-in admission plugins in upstream's order (pkg/kubeapiserver/options/plugins.go). Admission policies (policies/) and webhooks
- * (webhooks/) are dynamic: they see what the built-in plugins have made. Not here: ImagePolicyWebhook; AlwaysAdmit, which does nothing;
- * PodGroupProtection, PodGroupWorkloadExists and JobValidation, whose features are off; PodResizeValidator and
- * NodeDeclaredFeatureValidator.
+ * (webhooks/) are dynamic: they see what the built-in plugins have made. PodGroupProtection, PodGroupWorkloadExists and JobValidation do
+ * nothing: their features are off in v1.36, and so are their kinds.
  */
 import type { AdmissionPlugin } from '../admission.ts'
 import type { Authorizer } from '../authorization/authorizer.ts'
@@ -16,6 +15,7 @@ import { defaultStorageClass } from './default-storage-class.ts'
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts'
 import { denyServiceExternalIps } from './deny-service-external-ips.ts'
 import { eventRateLimit } from './event-rate-limit.ts'
+import { imagePolicyWebhook, type ImageReviewer } from './image-policy.ts'
 import { limitRanger } from './limit-ranger.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { namespaceAutoProvision, namespaceExists, type CreateObject } from './namespaces.ts'
@@ -25,6 +25,7 @@ import { persistentVolumeClaimResize } from './persistent-volume-claim-resize.ts
 import { podNodeSelector } from './pod-node-selector.ts'
 import { podSecurity } from './pod-security/plugin.ts'
 import { limitPodHardAntiAffinityTopology, podTopologyLabels } from './pod-topology.ts'
+import { nodeDeclaredFeatureValidator, podResizeValidator } from './pod-update-validators.ts'
 import { priority } from './priority.ts'
 import { createResourceQuota } from './resource-quota.ts'
 import { runtimeClass } from './runtime-class.ts'
@@ -52,6 +53,8 @@ export interface AdmissionParts {
   readonly create: CreateObject
   /** Admission policies and webhooks, called after the built-in plugins, before what is used is charged. */
   readonly dynamic: readonly AdmissionPlugin[]
+  /** Whom ImagePolicyWebhook asks. Absent: it cannot be turned on. */
+  readonly imageReviewer?: ImageReviewer
 }
 
 /** A plugin by its name; those that are off by default are made when they are turned on. */
@@ -59,9 +62,12 @@ type Entry = AdmissionPlugin | { readonly name: string; readonly offByDefault: (
 
 const off = (name: string, offByDefault: () => AdmissionPlugin): Entry => ({ name, offByDefault })
 
+/** Known by name, with nothing to do. */
+const inert = (name: string): AdmissionPlugin => ({ name, handles: () => false })
+
 /** Throws a ConfigurationError when the choice cannot be followed. */
 export function createAdmission(parts: AdmissionParts, choice: AdmissionChoice = {}): readonly AdmissionPlugin[] {
-  const { registry, authorizer, create, dynamic } = parts
+  const { registry, authorizer, create, dynamic, imageReviewer } = parts
   const {
     enabled = [],
     disabled = [],
@@ -72,6 +78,7 @@ export function createAdmission(parts: AdmissionParts, choice: AdmissionChoice =
   const certificates = certificatePlugins(authorizer)
   const configured = <T>(name: string, make: (given: unknown) => T): T => inConfiguration(name, () => make(configurations.get(name)))
   const entries: readonly Entry[] = [
+    off('AlwaysAdmit', () => inert('AlwaysAdmit')),
     off('NamespaceAutoProvision', () => namespaceAutoProvision(create)),
     namespaceLifecycle,
     off('NamespaceExists', () => namespaceExists),
@@ -81,6 +88,7 @@ export function createAdmission(parts: AdmissionParts, choice: AdmissionChoice =
     nodeRestriction,
     taintNodesByCondition,
     off('AlwaysPullImages', () => alwaysPullImages),
+    off('ImagePolicyWebhook', () => configured('ImagePolicyWebhook', (given) => imagePolicyWebhook(given, imageReviewer))),
     configured('PodSecurity', podSecurity),
     off('PodNodeSelector', () => configured('PodNodeSelector', podNodeSelector)),
     priority,
@@ -90,6 +98,7 @@ export function createAdmission(parts: AdmissionParts, choice: AdmissionChoice =
     off('ExtendedResourceToleration', () => extendedResourceToleration),
     defaultStorageClass,
     storageObjectInUseProtection,
+    inert('PodGroupProtection'),
     off('OwnerReferencesPermissionEnforcement', () => ownerReferencesPermissionEnforcement(registry, authorizer)),
     persistentVolumeClaimResize,
     runtimeClass,
@@ -100,6 +109,10 @@ export function createAdmission(parts: AdmissionParts, choice: AdmissionChoice =
     defaultIngressClass,
     off('DenyServiceExternalIPs', () => denyServiceExternalIps),
     podTopologyLabels,
+    inert('PodGroupWorkloadExists'),
+    nodeDeclaredFeatureValidator,
+    inert('JobValidation'),
+    podResizeValidator,
     ...dynamic,
     // Last: nothing is charged that another would refuse.
     createResourceQuota(),

@@ -1,10 +1,11 @@
 /** AuthorizationConfiguration (apiserver.config.k8s.io, KEP-3221): who is asked for leave, in which order. Refused whole when it cannot be used. */
 import { dns1123SubdomainFaults } from '../../api/names.ts'
+import { goDuration } from '../../base/go-duration.ts'
 import { ConfigurationError, decodeConfiguration, durationMs, type ConfigurationKind } from '../configuration/decode.ts'
 import { duplicate, invalid, notSupported, required, tooMany, type FieldErrors } from '../resources/rules.ts'
 import { compileReviewCondition, type ReviewCondition } from './review-conditions.ts'
 
-export type AuthorizerType = 'AlwaysAllow' | 'AlwaysDeny' | 'Node' | 'RBAC' | 'Webhook'
+export type AuthorizerType = 'ABAC' | 'AlwaysAllow' | 'AlwaysDeny' | 'Node' | 'RBAC' | 'Webhook'
 
 export interface WebhookSettings {
   readonly authorizedTtlMs: number
@@ -12,7 +13,6 @@ export interface WebhookSettings {
   readonly timeoutMs: number
   readonly version: 'v1' | 'v1beta1'
   readonly deniesOnFailure: boolean
-  /** Absent: this cluster's own API server is asked. */
   readonly kubeconfigFile: string
   readonly conditions: readonly ReviewCondition[]
 }
@@ -75,16 +75,25 @@ const KIND: ConfigurationKind = {
   },
 }
 
-/** ABAC is not among them: its policy files are none that this server reads. */
-const TYPES: readonly string[] = ['AlwaysAllow', 'AlwaysDeny', 'Node', 'RBAC', 'Webhook'] satisfies readonly AuthorizerType[]
+export const AUTHORIZER_TYPES: readonly string[] = [
+  'ABAC',
+  'AlwaysAllow',
+  'AlwaysDeny',
+  'Node',
+  'RBAC',
+  'Webhook',
+] satisfies readonly AuthorizerType[]
 const MAX_CONDITIONS = 64
 const MAX_TIMEOUT_MS = 30_000
 /** What a duration is when the file names none (config v1 defaults). */
 const AUTHORIZED_TTL_MS = 5 * 60_000
 const UNAUTHORIZED_TTL_MS = 30_000
 
-/** Throws a ConfigurationError with every fault. */
-export function readAuthorizationConfiguration(text: string): readonly ConfiguredAuthorizer[] {
+/**
+ * Throws a ConfigurationError with every fault. `begunWith`: the types that a running server began with, of which only
+ * webhooks may come and go.
+ */
+export function readAuthorizationConfiguration(text: string, begunWith?: readonly AuthorizerType[]): readonly ConfiguredAuthorizer[] {
   const { authorizers = [] } = decodeConfiguration<Written>(text, KIND)
   const errors: FieldErrors = []
   if (authorizers.length === 0) errors.push(required('authorizers', 'at least one authorization mode must be defined'))
@@ -93,7 +102,7 @@ export function readAuthorizationConfiguration(text: string): readonly Configure
   const read = authorizers.map(({ type = '', name = '', webhook }, index): ConfiguredAuthorizer | undefined => {
     const path = `authorizers[${index}]`
     if (type === '') return void errors.push(required(`${path}.type`))
-    if (!TYPES.includes(type)) return void errors.push(notSupported(`${path}.type`, type, TYPES))
+    if (!AUTHORIZER_TYPES.includes(type)) return void errors.push(notSupported(`${path}.type`, type, AUTHORIZER_TYPES))
     if (types.has(type) && type !== 'Webhook') return void errors.push(duplicate(`${path}.type`, type))
     types.add(type)
     checkName(errors, `${path}.name`, name, names)
@@ -106,11 +115,29 @@ export function readAuthorizationConfiguration(text: string): readonly Configure
     return { type, name, webhook: readWebhook(errors, path, webhook) }
   })
   if (errors.length > 0) {
-    const texts = errors.map(({ field, detail }) => `${field}: ${detail}`)
-    throw new ConfigurationError(texts.length === 1 ? texts[0]! : `[${texts.join(', ')}]`)
+    throw new ConfigurationError(listed(errors.map(({ field, detail }) => `${field}: ${detail}`)))
   }
-  return read.filter((authorizer) => authorizer !== undefined)
+  const found = read.filter((authorizer) => authorizer !== undefined)
+  checkTypes(found, begunWith)
+  return found
 }
+
+export const nonWebhookTypes = (authorizers: readonly ConfiguredAuthorizer[]): readonly AuthorizerType[] =>
+  authorizers.map(({ type }) => type).filter((type) => type !== 'Webhook')
+
+function checkTypes(authorizers: readonly ConfiguredAuthorizer[], begunWith: readonly AuthorizerType[] | undefined): void {
+  const types = nonWebhookTypes(authorizers)
+  const faults = authorizers
+    .filter(({ type, name }) => type !== 'Webhook' && name !== type.toLowerCase())
+    .map(({ type, name }) => `expected name ${type.toLowerCase()} for authorizer ${type} instead of ${name}`)
+  const missing = (begunWith ?? []).filter((type) => !types.includes(type)).toSorted()
+  if (missing.length > 0) faults.push(`missing required types: [${missing.join(' ')}]`)
+  if (faults.length > 0) throw new ConfigurationError(listed(faults))
+  const late = begunWith && types.find((type) => !begunWith.includes(type) && !type.startsWith('Always'))
+  if (late) throw new ConfigurationError(`authorizer type ${late} is not allowed if it was not enabled at initial server startup`)
+}
+
+const listed = (texts: readonly string[]): string => (texts.length === 1 ? texts[0]! : `[${texts.join(', ')}]`)
 
 function checkName(errors: FieldErrors, path: string, name: string, seen: ReadonlySet<string>): void {
   if (name === '') return void errors.push(required(path))
@@ -123,7 +150,8 @@ function readWebhook(errors: FieldErrors, path: string, webhook: WrittenWebhook)
   const { timeout = '', failurePolicy = '', subjectAccessReviewVersion: version = '', connectionInfo = {}, matchConditions = [] } = webhook
   const timeoutMs = timeout === '' ? 0 : durationMs(timeout)
   if (timeoutMs === 0) errors.push(required(`${path}.timeout`))
-  else if (timeoutMs > MAX_TIMEOUT_MS || timeoutMs < 0) errors.push(invalid(`${path}.timeout`, timeout, 'must be > 0s and <= 30s'))
+  else if (timeoutMs > MAX_TIMEOUT_MS || timeoutMs < 0)
+    errors.push(invalid(`${path}.timeout`, goDuration(timeoutMs), 'must be > 0s and <= 30s'))
   const ttlMs = (field: 'authorizedTTL' | 'unauthorizedTTL', fallbackMs: number): number => {
     const text = webhook[field]
     const ms = text === undefined ? fallbackMs : durationMs(text)
@@ -167,7 +195,7 @@ function checkConnection(
   { type = '', kubeConfigFile = '' }: NonNullable<WrittenWebhook['connectionInfo']>,
 ): void {
   if (type === '') errors.push(required(`${path}.type`))
-  // The server's own API is no webhook for it: a request would ask itself without end.
+  // Upstream's own server ends with a nil pointer when it is told InClusterConfig.
   else if (type !== 'KubeConfigFile') errors.push(notSupported(`${path}.type`, type, ['KubeConfigFile']))
   else if (kubeConfigFile === '') errors.push(required(`${path}.kubeConfigFile`))
   else if (!kubeConfigFile.startsWith('/')) errors.push(invalid(`${path}.kubeConfigFile`, kubeConfigFile, 'must be an absolute path'))

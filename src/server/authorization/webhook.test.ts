@@ -134,8 +134,12 @@ test('authorizers are asked in order until one decides', async () => {
 test('a file that cannot be used is refused with every fault in it', () => {
   const cases: readonly (readonly [string, string | RegExp])[] = [
     ['x: [', /error converting YAML to JSON/],
-    [file({}, [{ type: 'ABAC', name: 'a' }]), /^authorizers\[1\].type: Unsupported value: "ABAC": supported values: /],
-    [file({ timeout: '1m' }), 'authorizers[0].timeout: Invalid value: "1m": must be > 0s and <= 30s'],
+    [
+      file({}, [{ type: 'Other', name: 'a' }]),
+      /^authorizers\[1\].type: Unsupported value: "Other": supported values: "ABAC", "AlwaysAllow", /,
+    ],
+    [file({}, [{ type: 'RBAC', name: 'a' }]), 'expected name rbac for authorizer RBAC instead of a'],
+    [file({ timeout: '1m' }), 'authorizers[0].timeout: Invalid value: "1m0s": must be > 0s and <= 30s'],
     [file({ timeout: 'soon' }), /authorizers\[0\].webhook.timeout: expected duration, got "soon"/],
     [file({ failurePolicy: 'Allow' }), 'authorizers[0].failurePolicy: Unsupported value: "Allow": supported values: "NoOpinion", "Deny"'],
     [
@@ -150,4 +154,16 @@ test('a file that cannot be used is refused with every fault in it', () => {
     ],
   ]
   for (const [text, told] of cases) assert.throws(() => readAuthorizationConfiguration(text), { message: told })
+})
+
+test('while the server runs, only webhooks come and go', () => {
+  const rbac = { type: 'RBAC', name: 'rbac' }
+  const node = { type: 'Node', name: 'node' }
+  const changed = (begunWith: readonly ('Node' | 'RBAC')[], now: readonly object[]) =>
+    readAuthorizationConfiguration(file({}, now), begunWith)
+  assert.equal(changed(['RBAC'], [{ type: 'AlwaysDeny', name: 'alwaysdeny' }, rbac]).length, 3)
+  assert.throws(() => changed(['RBAC', 'Node'], []), { message: 'missing required types: [Node RBAC]' })
+  assert.throws(() => changed(['RBAC'], [rbac, node]), {
+    message: 'authorizer type Node is not allowed if it was not enabled at initial server startup',
+  })
 })
