@@ -5,6 +5,7 @@
  */
 import type { Field, TypeSchema } from './schema.ts'
 import type { Json, KubeObject } from './object.ts'
+import { noteEmpty } from './given-empty.ts'
 import { canonicalQuantity } from './quantity.ts'
 import { builtInSchemas, type Schemas } from './schema-table.ts'
 import { canonicalMicroTime, canonicalTime } from './time.ts'
@@ -138,6 +139,7 @@ class Decoder {
       }
       copy ??= copyOf(value, keys, index)
       if (decoded !== undefined) set(copy, key, decoded)
+      else if (field?.container && typeof given === 'object' && given && isEmpty(given)) noteEmpty(copy, key, given)
     }
     this.#struct = outer
     return (copy as JsonObject | undefined) ?? value

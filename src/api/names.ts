@@ -69,14 +69,18 @@ const label1123 = checkOf({
   maxLength: LABEL_MAX_LENGTH,
 })
 
-/** Names of most objects, and host names: "example.com". */
-export const dns1123SubdomainFaults = checkOf({
+const SUBDOMAIN_FORM = {
   format: SUBDOMAIN_1123,
   message:
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
   examples: ['example.com'],
   maxLength: SUBDOMAIN_MAX_LENGTH,
-})
+}
+
+/** Names of most objects, and host names: "example.com". */
+export const dns1123SubdomainFaults = checkOf(SUBDOMAIN_FORM)
+/** The same, of which upstream's declared rules speak in bytes. */
+export const longNameFaults = checkOf({ ...SUBDOMAIN_FORM, lengthFault: maxBytesFault })
 
 const SUBDOMAIN = new RegExp(`^${SUBDOMAIN_1123}$`)
 
@@ -116,7 +120,6 @@ export const wildcardDns1123SubdomainFaults = checkOf({
   maxLength: SUBDOMAIN_MAX_LENGTH,
 })
 
-const SUBDOMAIN_LENGTH_FAULT = maxLengthFault(SUBDOMAIN_MAX_LENGTH)
 const LABEL_KEY_REGEX = new RegExp(`^${LABEL_KEY}$`)
 
 /** Label keys, annotation keys (in lower case), finalizers, extended resources: "example.com/MyName" or "MyName". */
@@ -128,11 +131,11 @@ export function qualifiedNameFaults(value: string): Faults {
       `a valid label key ${regexFault(LABEL_KEY_MESSAGE, LABEL_KEY, ...LABEL_KEY_EXAMPLES)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
     ]
   }
-  const prefixFaults = slash < 0 ? NONE : slash === 0 ? [EMPTY_FAULT] : dns1123SubdomainFaults(value.slice(0, slash))
+  const prefixFaults = slash < 0 ? NONE : slash === 0 ? [EMPTY_FAULT] : longNameFaults(value.slice(0, slash))
   const isFitting = LABEL_KEY_REGEX.test(name)
   if (prefixFaults.length === 0 && isFitting && name.length <= LABEL_MAX_LENGTH) return NONE
   return [
-    ...prefixFaults.map((fault) => `prefix part ${fault === SUBDOMAIN_LENGTH_FAULT ? maxBytesFault(SUBDOMAIN_MAX_LENGTH) : fault}`),
+    ...prefixFaults.map((fault) => `prefix part ${fault}`),
     ...(name === ''
       ? [`name part ${EMPTY_FAULT}`]
       : byteLength(name) > LABEL_MAX_LENGTH

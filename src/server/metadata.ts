@@ -23,6 +23,13 @@ export function inNamespace(object: KubeObject, namespace: string): KubeObject {
   throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
 }
 
+/** The object that a request sends must be the one that its path names. */
+export function checkName(object: KubeObject, name: string): void {
+  const own = object.metadata?.name ?? ''
+  if (own === '') throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`)
+  if (own !== name) throw badRequest(`the name of the object (${own}) does not match the name on the URL (${name})`)
+}
+
 export function without<T extends object, K extends keyof T>(value: T, ...keys: readonly K[]): Omit<T, K> {
   const copy = { ...value }
   for (const key of keys) delete copy[key]

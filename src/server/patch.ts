@@ -13,7 +13,7 @@ import { fieldValidation, jsonKind, kindFault, rawBody, wrongKind, type Expected
 import type { Core, ResourceCall } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
 import type { Decoded, KindRules } from './kind-rules.ts'
-import { inNamespace } from './metadata.ts'
+import { checkName, inNamespace } from './metadata.ts'
 import { unsupportedMediaType } from './negotiation.ts'
 import { writeOptions } from './options.ts'
 import type { ServedResource } from './resource-registry.ts'
@@ -165,9 +165,3 @@ function decodePatched(named: KubeObject, rules: KindRules, told: (fault: Decode
 
 const badPatch = (shown: string, why: string): ApiError =>
   invalid('', '', '', [{ type: 'FieldValueInvalid', field: 'patch', detail: `Invalid value: ${JSON.stringify(shown)}: ${why}` }])
-
-function checkName(object: KubeObject, name: string): void {
-  const own = object.metadata?.name ?? ''
-  if (own === '') throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`)
-  if (own !== name) throw badRequest(`the name of the object (${own}) does not match the name on the URL (${name})`)
-}

@@ -4,14 +4,14 @@
  */
 import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
-import { badRequest, conflict, invalid, modifiedConflict, notFound, plainFailure } from '../api/status.ts'
+import { conflict, invalid, modifiedConflict, notFound, plainFailure } from '../api/status.ts'
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { createObject } from './create.ts'
 import { settle } from './custom-resources/conversion.ts'
 import { authorizeOrThrow } from './authorization/authorizer.ts'
 import { deleteFinalized } from './delete.ts'
-import { inNamespace, wipeSystemFields } from './metadata.ts'
+import { checkName, inNamespace, wipeSystemFields } from './metadata.ts'
 import { isDryRun, writeOptions } from './options.ts'
 import { store, type Write } from './pipeline.ts'
 import { get } from './read.ts'
@@ -30,12 +30,10 @@ export async function update(core: Core, call: ResourceCall): Promise<ApiRespons
   const options = writeOptions('UpdateOptions', call.request.query)
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
   const object = inNamespace(served.toStored(body), stored.isNamespaced ? info.namespace : '')
-  const name = object.metadata?.name ?? ''
-  if (name === '') throw badRequest(`the name of the object (${info.name} based on URL) was undeterminable: name must be provided`)
-  if (name !== info.name) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
-  if (createsOnUpdate(stored) && info.subresource === '' && !stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) {
+  checkName(object, info.name)
+  if (createsOnUpdate(stored) && info.subresource === '' && !stored.cache.get(keyIn(stored.isNamespaced, info.namespace, info.name))) {
     await core.caches.caughtUp(core.store.revision)
-    if (!stored.cache.get(keyIn(stored.isNamespaced, info.namespace, name))) return createByUpdate(core, call, object)
+    if (!stored.cache.get(keyIn(stored.isNamespaced, info.namespace, info.name))) return createByUpdate(core, call, object)
   }
   const revision = await change(core, call, () => object, { options })
   return { type: 'object', status: 200, stored: await settle(() => revision.in(served.view)) }

@@ -9,7 +9,7 @@ import { fieldValidation, rawBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { createObject } from '../create.ts'
 import { settle } from '../custom-resources/conversion.ts'
-import { inNamespace } from '../metadata.ts'
+import { checkName, inNamespace } from '../metadata.ts'
 import { isDryRun } from '../options.ts'
 import { change, keyIn } from '../update.ts'
 import { applied, described, unexpected } from './apply.ts'
@@ -145,10 +145,4 @@ function applyTo(core: Core, call: ResourceCall, config: KubeObject, options: Ku
     if (!(error instanceof Error) || error.name !== 'DecodeError') throw error
     throw unexpected(`failed to convert new object (${described(object)}) to proper version (${apiVersion}): ${error.message}`)
   }
-}
-
-function checkName(object: KubeObject, name: string): void {
-  const own = object.metadata?.name ?? ''
-  if (own === '') throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`)
-  if (own !== name) throw badRequest(`the name of the object (${own}) does not match the name on the URL (${name})`)
 }

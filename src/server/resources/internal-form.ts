@@ -2,10 +2,11 @@
  * Values as upstream's errors show them. Its API server holds objects in types without JSON names: there Go's names stand, in the
  * order of declaration, with everything that is empty. Types of metadata and selectors, which have JSON names, keep those.
  */
+import { deepEqual } from '../../base/deep-equal.ts'
+import { asGiven } from '../../api/given-empty.ts'
 import forms from '../../api/generated/internal.json' with { type: 'json' }
 import { ZEROS, type Field, type TypeSchema } from '../../api/schema.ts'
 import { schemaOf } from '../../api/schema-table.ts'
-import { isSemanticallyEqual } from './immutable.ts'
 import { unifiedDiff } from './unified-diff.ts'
 
 type Value = Readonly<Record<string, unknown>>
@@ -75,40 +76,49 @@ function podSpec(spec: Value): Value {
   return { ...spec, securityContext: { ...(spec['securityContext'] as Value | undefined), ...moved } }
 }
 
-function message(value: Value, typeName: string): unknown {
+/**
+ * What a form is for: to be shown as the client gave it, or as it is stored (where an empty list or map is none), or to be compared:
+ * then what Go holds by a pointer differs from none even when it is empty, and an empty list or map does not.
+ */
+type Purpose = 'given' | 'stored' | 'compared'
+
+function message(value: Value, typeName: string, purpose: Purpose): unknown {
   const entries = entriesOf(typeName)
   const schema = schemaOf(typeName)
-  if (!entries) return schema ? published(value, schema) : value
+  if (!entries) return schema ? published(value, schema, purpose) : value
   const given = typeName === 'core/v1.PodSpec' ? podSpec(value) : value
   const shown: Record<string, unknown> = {}
   for (const { name, zero, field } of entries) {
     if (name === '@') {
-      Object.assign(shown, message((given['metadata'] as Value | undefined) ?? {}, 'meta/v1.ObjectMeta'))
+      Object.assign(shown, message((given['metadata'] as Value | undefined) ?? {}, 'meta/v1.ObjectMeta', purpose))
       continue
     }
-    const item = given[field?.name ?? HOST_FIELDS[name] ?? '']
-    if (item !== undefined && item !== null) shown[name] = field ? contained(item, field) : item
-    else shown[name] = zero === '{' && field?.ref ? message({}, field.ref) : EMPTY[zero]
+    const item = itemOf(given, field?.name ?? HOST_FIELDS[name] ?? '', purpose)
+    if (item !== undefined && item !== null) shown[name] = field ? contained(item, field, purpose) : item
+    else shown[name] = zero === '{' && field?.ref ? message({}, field.ref, purpose) : EMPTY[zero]
   }
   return shown
 }
 
+const itemOf = (value: Value, name: string, purpose: Purpose): unknown => (purpose === 'given' ? asGiven(value, name) : value[name])
+
 /** A type with JSON names: the order of declaration, and no empty fields but those that Go writes. */
-function published(value: Value, schema: TypeSchema): Value {
+function published(value: Value, schema: TypeSchema, purpose: Purpose): Value {
   const shown: Record<string, unknown> = {}
   for (const field of schema.fields.values()) {
     const item = value[field.name]
-    if (item !== undefined && item !== null) shown[field.name] = contained(item, field)
+    if (item !== undefined && item !== null) shown[field.name] = contained(item, field, purpose)
     else if (field.isNullWritten) shown[field.name] = null
-    else if (field.isAlwaysWritten) shown[field.name] = field.type === 'message' ? message({}, field.ref ?? '') : ZEROS[field.type]
+    else if (field.isAlwaysWritten) shown[field.name] = field.type === 'message' ? message({}, field.ref ?? '', purpose) : ZEROS[field.type]
   }
   return shown
 }
 
-function contained(value: unknown, field: Field): unknown {
-  const single = (item: unknown) => (field.type === 'message' ? message(item as Value, field.ref ?? '') : item)
-  if (field.container === 'list') return (value as readonly unknown[]).map(single)
+function contained(value: unknown, field: Field, purpose: Purpose): unknown {
+  const single = (item: unknown) => (field.type === 'message' ? message(item as Value, field.ref ?? '', purpose) : item)
   if (field.container === undefined) return single(value)
+  if (purpose === 'compared' && Object.keys(value as object).length === 0) return null
+  if (field.container === 'list') return (value as readonly unknown[]).map(single)
   return Object.fromEntries(
     Object.entries(value as Value)
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -116,21 +126,23 @@ function contained(value: unknown, field: Field): unknown {
   )
 }
 
-function formOf(value: unknown, typeName: string): unknown {
+function formOf(value: unknown, typeName: string, purpose: Purpose): unknown {
   if (value === undefined || value === null) return null
-  if (!typeName.startsWith('[')) return message(value as Value, typeName)
-  return (value as readonly Value[]).map((item) => message(item, typeName.slice(1)))
+  if (!typeName.startsWith('[')) return message(value as Value, typeName, purpose)
+  return (value as readonly Value[]).map((item) => message(item, typeName.slice(1), purpose))
 }
 
 const escaped = (json: string): string => json.replaceAll('<', '\\u003c').replaceAll('>', '\\u003e').replaceAll('&', '\\u0026')
 
 /** For a field error about a value of this type: "core/v1.PodSpec", or "[core/v1.Volume" for a list of them. */
-export const internalForm = (value: unknown, typeName: string): string => escaped(JSON.stringify(formOf(value, typeName)))
+export const internalForm = (value: unknown, typeName: string): string => escaped(JSON.stringify(formOf(value, typeName, 'given')))
 
 /** Equality as upstream has it: of its own types, where a pointer to an empty struct differs from none. */
 export const internalEqual = (a: unknown, b: unknown, typeName: string): boolean =>
-  a === b || isSemanticallyEqual(formOf(a, typeName), formOf(b, typeName))
+  a === b || deepEqual(formOf(a, typeName, 'compared'), formOf(b, typeName, 'compared'))
 
 /** What upstream adds to an error about fields that may not change: the diff of both values as it holds them. */
-export const internalDiff = (from: unknown, to: unknown, typeName: string): string =>
-  unifiedDiff(...([from, to].map((value) => escaped(JSON.stringify(formOf(value, typeName), undefined, 1))) as [string, string]))
+export function internalDiff(from: unknown, to: unknown, typeName: string): string {
+  const text = (value: unknown, purpose: Purpose) => escaped(JSON.stringify(formOf(value, typeName, purpose), undefined, 1))
+  return unifiedDiff(text(from, 'stored'), text(to, 'given'))
+}

@@ -36,6 +36,12 @@ export const invalid = (field: string, value: unknown, detail: string, typeName?
   field,
   detail: withDetail(`Invalid value: ${typeName === undefined ? show(value) : internalForm(value, typeName)}`, detail),
 })
+/** Of a part that is wrong as a whole, whose value is not shown. */
+export const invalidAsWhole = (field: string, detail: string): FieldError => ({
+  type: 'FieldValueInvalid',
+  field,
+  detail: `Invalid value: ${detail}`,
+})
 export const forbidden = (field: string, detail: string): FieldError => ({
   type: 'FieldValueForbidden',
   field,

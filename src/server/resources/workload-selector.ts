@@ -1,6 +1,7 @@
 /** What workloads have in common: a selector that must match the labels of their own template. */
 import type { PodTemplateSpec } from '../../api/generated/core/v1.ts'
 import type { LabelSelector } from '../../api/generated/meta/v1.ts'
+import { asGiven } from '../../api/given-empty.ts'
 import { compileLabelSelector } from '../../api/selectors.ts'
 import { isEmptySelector, validateLabelSelector } from './object-meta.ts'
 import { invalid, required, type FieldErrors } from './rules.ts'
@@ -37,5 +38,5 @@ export function checkSelectsTemplate(
   if (selector && isEmptySelector(selector)) return
   const labels = template.metadata?.labels
   if (!selector || !compileLabelSelector(selector)(labels ?? {}))
-    errors.push(invalid(`${path}.metadata.labels`, labels, '`selector` does not match template `labels`'))
+    errors.push(invalid(`${path}.metadata.labels`, asGiven(template.metadata, 'labels'), '`selector` does not match template `labels`'))
 }

@@ -9,6 +9,7 @@ import { parseApiVersion } from '../../api/schema.ts'
 import { badRequest, conflict, failure, invalid } from '../../api/status.ts'
 import { timestamp } from '../../base/clock.ts'
 import { applied } from '../apply/apply.ts'
+import { checkName } from '../metadata.ts'
 import { APPLY_PATCH, readConfiguration, tellDuplicates } from '../apply/apply-patch.ts'
 import { managerOf } from '../apply/manager-name.ts'
 import { ownersAfterScale, ownersOfScale, type ReplicasPath } from '../apply/scale-owners.ts'
@@ -41,7 +42,7 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
       request.query.get('resourceVersion') ?? '',
     )
     const shown = scaleOf(call, await settle(() => current(call, found.object)))
-    if (shown.spec?.replicas !== undefined) return { type: 'object', status: 200, stored: new Computed(shown) }
+    if (shown.spec?.replicas !== undefined) return answer(shown)
     const path = JSON.stringify(scaleHooks(call)?.specReplicasPath)
     throw failure('InternalError', `Internal error occurred: the spec replicas field ${path} does not exist`)
   }
@@ -77,8 +78,15 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
     isApplied: true,
     admitted: (_next, old) => ({ object: last!, oldObject: scaleOf(call, old) }),
   })
-  return { type: 'object', status: 200, stored: new Computed(scaleOf(call, await settle(() => current(call, revision.object)))) }
+  return answer(scaleOf(call, await settle(() => current(call, revision.object))))
 }
+
+/** Go leaves zeros out. */
+const answer = (shown: Scale): ApiResponse => ({
+  type: 'object',
+  status: 200,
+  stored: new Computed(shown.spec?.replicas ? shown : { ...shown, spec: {} }),
+})
 
 type MakeScale = (scale: KubeObject) => KubeObject
 
@@ -144,8 +152,8 @@ function appliedScale(core: Core, call: ResourceCall, options: KubeObject): Make
 const always = (object: KubeObject) => () => object
 
 function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeObject): void {
-  const { name, uid } = next.metadata ?? {}
-  if (name && name !== info.name) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
+  const uid = next.metadata?.uid
+  checkName(next, info.name)
   if (uid && uid !== old.metadata?.uid) {
     const key = keyIn(served.stored.isNamespaced, info.namespace, info.name)
     const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
@@ -166,7 +174,7 @@ const current = ({ served: { custom } }: ResourceCall, object: KubeObject): Kube
 /** Each version of a custom resource has paths of its own. */
 const scaleHooks = ({ served }: Pick<ResourceCall, 'served'>) => (served.custom ?? served.stored.definition).scale
 
-function scaleOf({ served }: ResourceCall, object: KubeObject): KubeObject {
+function scaleOf({ served }: ResourceCall, object: KubeObject): Scale & KubeObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata!
   const paths = scaleHooks({ served })
   const replicas = paths?.replicas ? paths.replicas(object) : (object.spec?.replicas ?? 0)

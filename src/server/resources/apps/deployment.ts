@@ -5,16 +5,17 @@ import { defineResource } from '../../resource.ts'
 import { ageColumn, containerColumns, nameColumn, selectorText, text, wide } from '../columns.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
 import { workloadWarnings } from '../core/pod-warnings.ts'
-import { changeField, isEqual, withDefaults, withField } from '../immutable.ts'
+import { changeField, isEqual, withDefaults, withField, withPointerDefaults } from '../immutable.ts'
 import { checkImmutable, checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { LABEL_SELECTOR, validateSelector } from '../workload-selector.ts'
-import { checkCollisions, isPercentOf, validateIntOrPercent, validateWorkloadTemplate } from './workload-validation.ts'
+import { replicaStatusFaults } from '../workload-status.ts'
+import { amountOf, checkCollisions, validateIntOrPercent, validateWorkloadTemplate } from './workload-validation.ts'
 import type { Column } from '../../resource.ts'
 
 const strategyDefaults = (strategy: DeploymentStrategy): DeploymentStrategy => {
   const next = withDefaults(strategy, { type: 'RollingUpdate' })
   if (next.type !== 'RollingUpdate') return next
-  return withField(next, 'rollingUpdate', withDefaults(next.rollingUpdate ?? {}, { maxUnavailable: '25%', maxSurge: '25%' }))
+  return withField(next, 'rollingUpdate', withPointerDefaults(next.rollingUpdate ?? {}, { maxUnavailable: '25%', maxSurge: '25%' }))
 }
 
 const setDefaults = (deployment: Deployment): Deployment =>
@@ -40,7 +41,7 @@ function validateStrategy(errors: FieldErrors, strategy: DeploymentStrategy | un
   }
   validateIntOrPercent(errors, `${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, { atMost100: true })
   validateIntOrPercent(errors, `${path}.rollingUpdate.maxSurge`, rolling.maxSurge)
-  if (isPercentOf(rolling.maxUnavailable, 0) && isPercentOf(rolling.maxSurge, 0)) {
+  if (amountOf(rolling.maxUnavailable) === 0 && amountOf(rolling.maxSurge) === 0) {
     errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'may not be 0 when `maxSurge` is 0'))
   }
 }
@@ -92,26 +93,11 @@ export const deployments = defineResource({
     checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector, LABEL_SELECTOR)
     return errors
   },
-  validateStatusUpdate({ status = {} }, old) {
-    const errors: FieldErrors = []
-    for (const field of [
-      'observedGeneration',
-      'replicas',
-      'updatedReplicas',
-      'readyReplicas',
-      'availableReplicas',
-      'unavailableReplicas',
-      'collisionCount',
-    ] as const) {
-      checkNotNegative(errors, `status.${field}`, status[field])
-    }
-    for (const field of ['updatedReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-      if ((status[field] ?? 0) > (status.replicas ?? 0))
-        errors.push(invalid(`status.${field}`, status[field], 'cannot be greater than status.replicas'))
-    }
-    if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) {
-      errors.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'))
-    }
+  validateStatusUpdate({ status }, old) {
+    const counted = ['updatedReplicas', 'readyReplicas', 'availableReplicas'] as const
+    const errors = replicaStatusFaults(status, counted, {
+      others: ['unavailableReplicas', 'terminatingReplicas', 'collisionCount', 'observedGeneration'],
+    })
     checkCollisions(errors, status, old.status)
     return errors
   },

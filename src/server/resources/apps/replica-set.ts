@@ -4,10 +4,13 @@ import { ageColumn, containerColumns, integer, nameColumn, selectorColumn, selec
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
 import { workloadWarnings } from '../core/pod-warnings.ts'
 import { changeField, withDefaults } from '../immutable.ts'
-import { checkImmutable, checkNotNegative, invalid, type FieldErrors } from '../rules.ts'
+import { checkImmutable, checkNotNegative, type FieldErrors } from '../rules.ts'
 import { LABEL_SELECTOR, validateSelector } from '../workload-selector.ts'
+import { replicaStatusFaults } from '../workload-status.ts'
 import { validateWorkloadTemplate } from './workload-validation.ts'
 import type { Column } from '../../resource.ts'
+
+const REPLICAS = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const
 
 /** ReplicaSets: a number of pods of one template. */
 export const replicaSets = defineResource({
@@ -39,20 +42,7 @@ export const replicaSets = defineResource({
     checkImmutable(errors, 'spec.selector', next.spec?.selector, old.spec?.selector, LABEL_SELECTOR)
     return errors
   },
-  validateStatusUpdate({ status }) {
-    const errors: FieldErrors = []
-    for (const field of ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'] as const) {
-      checkNotNegative(errors, `status.${field}`, status?.[field])
-    }
-    for (const field of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-      if ((status?.[field] ?? 0) > (status?.replicas ?? 0))
-        errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
-    }
-    if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
-      errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than readyReplicas'))
-    }
-    return errors
-  },
+  validateStatusUpdate: ({ status }) => replicaStatusFaults(status, REPLICAS, { others: ['terminatingReplicas', 'observedGeneration'] }),
   warnings: workloadWarnings,
   scale: { selector: ({ spec }) => selectorText(spec?.selector) },
 })

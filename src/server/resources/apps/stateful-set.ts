@@ -1,18 +1,19 @@
 /** StatefulSets: pods with names and storage of their own. */
 import type { StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy } from '../../../api/generated/apps/v1.ts'
 import type { PersistentVolumeClaim } from '../../../api/generated/core/v1.ts'
-import type { FieldError } from '../../../api/status.ts'
 import { dns1123LabelFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
 import { containerColumns, nameToAge, selectorText, text } from '../columns.ts'
-import { claimDefaults } from '../core/persistent-volume-claim.ts'
+import { claimDefaults, validateClaimSpec } from '../core/persistent-volume-claim.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
 import { validatePodTemplate } from '../core/pod-validation.ts'
-import { templateWarnings } from '../core/pod-warnings.ts'
-import { changeField, isSemanticallyEqual, mapItems, withDefaults, withField } from '../immutable.ts'
+import { claimSpecWarnings, templateWarnings } from '../core/pod-warnings.ts'
+import { changeField, mapItems, withDefaults, withField } from '../immutable.ts'
+import { internalEqual } from '../internal-form.ts'
 import { checkFormat, checkNotNegative, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { checkSelectsTemplate, validateSelector } from '../workload-selector.ts'
-import { isPercentOf, validateIntOrPercent } from './workload-validation.ts'
+import { replicaStatusFaults } from '../workload-status.ts'
+import { amountOf, checkCollisions, validateIntOrPercent } from './workload-validation.ts'
 
 const MUTABLE = [
   'replicas',
@@ -30,8 +31,10 @@ function strategyDefaults(strategy: StatefulSetUpdateStrategy): StatefulSetUpdat
   return changeField(next, 'rollingUpdate', (rolling) => withDefaults(rolling, { partition: 0 }))
 }
 
+const NEGATIVE_HISTORY = 'spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended'
+
 const claimTemplateDefaults = (claim: PersistentVolumeClaim): PersistentVolumeClaim =>
-  withDefaults(claimDefaults(claim), { apiVersion: 'v1', kind: 'PersistentVolumeClaim' })
+  withField(withField(claimDefaults(claim), 'apiVersion', 'v1'), 'kind', 'PersistentVolumeClaim')
 
 function specDefaults(spec: StatefulSetSpec): StatefulSetSpec {
   let next = withDefaults(spec, {
@@ -67,13 +70,20 @@ function validateStrategy(errors: FieldErrors, strategy: StatefulSetUpdateStrate
     checkNotNegative(errors, `${path}.rollingUpdate.partition`, rolling?.partition)
     if (rolling?.maxUnavailable !== undefined) {
       validateIntOrPercent(errors, `${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, { atMost100: true })
-      if (isPercentOf(rolling.maxUnavailable, 0))
+      if (amountOf(rolling.maxUnavailable) === 0)
         errors.push(invalid(`${path}.rollingUpdate.maxUnavailable`, rolling.maxUnavailable, 'cannot be 0'))
     }
   } else errors.push(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'", 'apps/v1.StatefulSetUpdateStrategy'))
 }
 
-function validate({ spec }: StatefulSet): readonly FieldError[] {
+/** What is not looked at: parts that an update cannot change, or that were wrong before it. */
+interface Leniency {
+  readonly skipsClaims?: boolean
+  readonly skipsServiceName?: boolean
+  readonly skipsTemplate?: boolean
+}
+
+function validate({ spec }: StatefulSet, { skipsClaims, skipsServiceName, skipsTemplate }: Leniency = {}): FieldErrors {
   const errors: FieldErrors = []
   if (!spec?.podManagementPolicy) errors.push(required('spec.podManagementPolicy'))
   else if (!['OrderedReady', 'Parallel'].includes(spec.podManagementPolicy)) {
@@ -86,16 +96,18 @@ function validate({ spec }: StatefulSet): readonly FieldError[] {
       'Delete',
     ])
   }
+  const claims = skipsClaims ? [] : (spec?.volumeClaimTemplates ?? [])
+  claims.forEach((claim, i) => validateClaimSpec(errors, `spec.volumeClaimTemplates[${i}].spec`, claim.spec ?? {}))
   checkNotNegative(errors, 'spec.replicas', spec?.replicas)
   checkNotNegative(errors, 'spec.minReadySeconds', spec?.minReadySeconds)
   checkNotNegative(errors, 'spec.ordinals.start', spec?.ordinals?.start)
-  if (spec?.serviceName) checkFormat(errors, 'spec.serviceName', spec.serviceName, dns1123LabelFaults)
+  if (spec?.serviceName && !skipsServiceName) checkFormat(errors, 'spec.serviceName', spec.serviceName, dns1123LabelFaults)
   const isReadable = validateSelector(errors, 'spec.selector', spec?.selector, 'statefulset', '')
   const template = spec?.template
   if (template) {
     if (isReadable) checkSelectsTemplate(errors, 'spec.template', spec?.selector, template)
     // The volumes of the claim templates are mounted by the containers, and are there once a pod is made.
-    if (isReadable) validatePodTemplate(errors, 'spec.template', withClaimVolumes(template, spec))
+    if (isReadable && !skipsTemplate) validatePodTemplate(errors, 'spec.template', withClaimVolumes(template, spec))
     const policy = template.spec?.restartPolicy
     if (policy !== undefined && policy !== 'Always') errors.push(notSupported('spec.template.spec.restartPolicy', policy, ['Always']))
     if (template.spec?.activeDeadlineSeconds !== undefined) {
@@ -109,13 +121,13 @@ function withClaimVolumes(
   template: NonNullable<StatefulSetSpec['template']>,
   spec: StatefulSetSpec,
 ): NonNullable<StatefulSetSpec['template']> {
-  const own = new Set((template.spec?.volumes ?? []).map(({ name }) => name))
-  const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata?.name ?? '').filter((name) => name && !own.has(name))
   if (!template.spec) return template
-  const volumes = claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  const claims = new Set((spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata?.name ?? ''))
+  const volumes = Array.from(claims, (name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  const own = (template.spec.volumes ?? []).filter(({ name }) => !claims.has(name))
   // The controller names the pods and their domain.
   const { hostname: _, subdomain: __, ...rest } = template.spec
-  return { ...template, spec: { ...rest, volumes: [...volumes, ...(template.spec.volumes ?? [])] } }
+  return { ...template, spec: { ...rest, volumes: [...volumes, ...own] } }
 }
 
 export const statefulSets = defineResource({
@@ -129,13 +141,14 @@ export const statefulSets = defineResource({
   ],
   setDefaults: (set) => changeField(set, 'spec', specDefaults),
   prepareForCreate: (set) => ({ ...set, status: { replicas: 0, availableReplicas: 0 } }),
-  validate,
+  validateCreate: (set) => validate(set),
   validateUpdate(next, old) {
-    const errors: FieldErrors = []
+    const lenient = { skipsClaims: true, skipsServiceName: true }
+    const errors = validate(next, { ...lenient, skipsTemplate: validate(old, lenient).length > 0 })
     if (!next.spec || !old.spec) return errors
     const rest = (spec: StatefulSetSpec): StatefulSetSpec =>
       MUTABLE.reduce<StatefulSetSpec>((left, field) => withField(left, field, undefined), spec)
-    if (!isSemanticallyEqual(rest(next.spec), rest(old.spec))) {
+    if (!internalEqual(rest(next.spec), rest(old.spec), 'apps/v1.StatefulSetSpec')) {
       errors.push(
         forbidden(
           'spec',
@@ -145,29 +158,21 @@ export const statefulSets = defineResource({
     }
     return errors
   },
-  validateStatusUpdate({ status }) {
-    const errors: FieldErrors = []
-    for (const field of [
-      'replicas',
-      'readyReplicas',
-      'currentReplicas',
-      'updatedReplicas',
-      'observedGeneration',
-      'collisionCount',
-      'availableReplicas',
-    ] as const) {
-      checkNotNegative(errors, `status.${field}`, status?.[field])
-    }
-    for (const field of ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const) {
-      if ((status?.[field] ?? 0) > (status?.replicas ?? 0))
-        errors.push(invalid(`status.${field}`, status?.[field], 'cannot be greater than status.replicas'))
-    }
-    if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
-      errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than status.readyReplicas'))
-    }
+  validateStatusUpdate({ status }, old) {
+    const counted = ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const
+    const errors = replicaStatusFaults(status, counted, {
+      others: ['observedGeneration', 'collisionCount'],
+      ready: 'status.readyReplicas',
+    })
+    checkCollisions(errors, status, old.status)
     return errors
   },
-  warnings: ({ metadata, spec }, old) =>
-    old && metadata?.generation === old.metadata?.generation ? [] : templateWarnings('spec.template', spec?.template),
+  warnings: ({ metadata, spec }, old) => [
+    ...(old && metadata?.generation === old.metadata?.generation ? [] : templateWarnings('spec.template', spec?.template)),
+    ...(spec?.volumeClaimTemplates ?? []).flatMap((claim, i) =>
+      claimSpecWarnings(`spec.volumeClaimTemplates[${i}]${old ? '.Spec' : ''}`, claim.spec),
+    ),
+    ...((spec?.revisionHistoryLimit ?? 0) < 0 ? [NEGATIVE_HISTORY] : []),
+  ],
   scale: { selector: ({ spec }) => selectorText(spec?.selector) },
 })

@@ -23,9 +23,11 @@ export function validateIntOrPercent(
   }
 }
 
-/** Whether a count or percentage is this number. */
-export const isPercentOf = (value: number | string | undefined, wanted: number): boolean =>
-  typeof value === 'string' ? percentFaults(value).length === 0 && Number.parseInt(value, 10) === wanted : (value ?? 0) === wanted
+/** The number of a count or percentage; nothing, where it is neither. */
+export function amountOf(value: number | string | undefined): number {
+  if (typeof value !== 'string') return value ?? 0
+  return percentFaults(value).length === 0 ? Number.parseInt(value, 10) : 0
+}
 
 /** A template that the selector matches, whose pods run for ever. */
 export function validateWorkloadTemplate(

@@ -9,6 +9,7 @@ import { timeSince } from '../duration.ts'
 import { changeField, withDefaults } from '../immutable.ts'
 import { checkNotNegative, checkRequiredOneOf, invalid, required, type FieldErrors } from '../rules.ts'
 import { scheduleProblem } from '../../../api/cron-schedule.ts'
+import { LABEL_SELECTOR } from '../workload-selector.ts'
 import { validateJobSpec } from './job-validation.ts'
 
 /** A job's name is the cron job's and eleven more characters, and labels pods. */
@@ -48,13 +49,15 @@ function validate({ spec }: CronJob): readonly FieldError[] {
   checkRequiredOneOf(errors, 'spec.concurrencyPolicy', spec?.concurrencyPolicy, ['Allow', 'Forbid', 'Replace'])
   const template = spec?.jobTemplate?.spec
   if (template) {
+    validateJobSpec(errors, 'spec.jobTemplate.spec', template)
+    const path = 'spec.jobTemplate.spec.selector'
+    if (template.selector) errors.push(invalid(path, template.selector, '`selector` will be auto-generated', LABEL_SELECTOR))
     if (template.manualSelector)
       errors.push({
         type: 'FieldValueNotSupported',
         field: 'spec.jobTemplate.spec.manualSelector',
         detail: 'Unsupported value: true: supported values: "nil", "false"',
       })
-    validateJobSpec(errors, 'spec.jobTemplate.spec', template)
   }
   checkNotNegative(errors, 'spec.successfulJobsHistoryLimit', spec?.successfulJobsHistoryLimit)
   checkNotNegative(errors, 'spec.failedJobsHistoryLimit', spec?.failedJobsHistoryLimit)

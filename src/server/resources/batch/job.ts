@@ -2,18 +2,19 @@
 import type { Job, JobSpec, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule } from '../../../api/generated/batch/v1.ts'
 import type { PodTemplateSpec } from '../../../api/generated/core/v1.ts'
 import type { ObjectMeta } from '../../../api/generated/meta/v1.ts'
+import { dns1123LabelFaults } from '../../../api/names.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { containerColumns, nameToAge, selectorColumn, text } from '../columns.ts'
 import { podTemplateDefaults } from '../core/pod-spec-defaults.ts'
 import { workloadWarnings } from '../core/pod-warnings.ts'
 import { humanDuration } from '../duration.ts'
-import { changeField, mapItems, withDefaults, withField, withMissingEntries } from '../immutable.ts'
+import { changeField, mapItems, withDefaults, withField, withMissingEntries, withPointerDefaults } from '../immutable.ts'
 import { internalEqual } from '../internal-form.ts'
 import { checkImmutable, IMMUTABLE, invalid, type FieldErrors } from '../rules.ts'
 import { LABEL_SELECTOR } from '../workload-selector.ts'
 import { validateJobStatus } from './job-status-validation.ts'
-import { validateJobSpec, validateSelector } from './job-validation.ts'
+import { labelsOf, legacyLabelsOf, validateGeneratedSelector, validateJobSpec, validateSelector } from './job-validation.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
 const CONTROLLER_UID = 'batch.kubernetes.io/controller-uid'
@@ -44,7 +45,7 @@ const ruleDefaults = (rule: PodFailurePolicyRule): PodFailurePolicyRule =>
 
 export function jobSpecDefaults(spec: JobSpec): JobSpec {
   let next = spec.completions === undefined && spec.parallelism === undefined ? { ...spec, completions: 1, parallelism: 1 } : spec
-  next = withDefaults(next, {
+  next = withPointerDefaults(next, {
     parallelism: 1,
     backoffLimit: next.backoffLimitPerIndex === undefined ? 6 : MAX_INT32,
     completionMode: 'NonIndexed',
@@ -72,15 +73,13 @@ function generateSelector(job: Job): Job {
   const spec = job.spec
   if (!spec || spec.manualSelector) return job
   const { name = '', uid = '' } = job.metadata ?? {}
-  const labels = withMissingEntries(spec.template?.metadata?.labels, {
-    'job-name': name,
-    'batch.kubernetes.io/job-name': name,
-    'controller-uid': uid,
-    [CONTROLLER_UID]: uid,
-  })
+  const given = spec.template?.metadata?.labels
+  const labels = withMissingEntries(given, { ...legacyLabelsOf(uid, name), ...labelsOf(uid, name) })
   const template = { ...spec.template, metadata: { ...spec.template?.metadata, labels } }
   const matchLabels = withMissingEntries(spec.selector?.matchLabels, { [CONTROLLER_UID]: uid })
-  const metadata = withLabelsOf(job.metadata, labels ?? {})
+  // Labels that a job has of its pods stay theirs.
+  const isTheirs = job.metadata?.labels === given
+  const metadata = isTheirs ? { ...job.metadata, labels: labels ?? {} } : withLabelsOf(job.metadata, labels ?? {})
   return { ...job, metadata, spec: { ...spec, template, selector: { ...spec.selector, matchLabels } } }
 }
 
@@ -95,7 +94,7 @@ function comparableTemplate(spec: JobSpec, like: JobSpec, mayMove: boolean): unk
     metadata: { ...template.metadata, labels: target?.metadata?.labels, annotations: target?.metadata?.annotations },
     spec: {
       ...template.spec,
-      affinity: Object.values(affinity).some((value) => value !== undefined) ? affinity : undefined,
+      affinity: target?.spec?.affinity || Object.values(affinity).some((value) => value !== undefined) ? affinity : undefined,
       nodeSelector: target?.spec?.nodeSelector,
       tolerations: target?.spec?.tolerations,
       schedulingGates: target?.spec?.schedulingGates,
@@ -111,9 +110,15 @@ const SHOWN = {
   successPolicy: 'batch/v1.SuccessPolicy',
 } as const
 
-/** While suspended, what the containers ask for may change too (KEP-5440). */
-function validateTemplateUpdate(errors: FieldErrors, next: JobSpec, old: JobSpec): void {
-  if (!old.suspend) return checkImmutable(errors, 'spec.template', next.template, old.template, 'core/v1.PodTemplateSpec')
+/** A suspended job of which nothing runs, or ever ran. */
+const isAtRest = ({ spec, status }: Job): boolean =>
+  spec?.suspend === true &&
+  !status?.active &&
+  (!status?.startTime || (status.conditions?.some(({ type, status: value }) => type === 'Suspended' && value === 'True') ?? false))
+
+/** Of a job at rest, what the containers ask for may change too (KEP-5440). */
+function validateTemplateUpdate(errors: FieldErrors, next: JobSpec, old: JobSpec, isResting: boolean): void {
+  if (!isResting) return checkImmutable(errors, 'spec.template', next.template, old.template, 'core/v1.PodTemplateSpec')
   const [spec, before] = [next.template?.spec, old.template?.spec]
   const resized = (list: 'containers' | 'initContainers') =>
     before?.[list]?.map((container, i) => {
@@ -126,7 +131,7 @@ function validateTemplateUpdate(errors: FieldErrors, next: JobSpec, old: JobSpec
 }
 
 function validateUpdate(next: Job, old: Job): readonly FieldError[] {
-  const errors: FieldErrors = []
+  const errors = validate(next, old)
   const spec = next.spec
   const before = old.spec
   if (!spec || !before) return errors
@@ -135,11 +140,29 @@ function validateUpdate(next: Job, old: Job): readonly FieldError[] {
     errors.push(invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'))
   }
   checkImmutable(errors, 'spec.selector', spec.selector, before.selector, LABEL_SELECTOR)
-  const mayMove = before.suspend === true && !old.status?.startTime
-  const template = comparableTemplate(before, spec, mayMove)
-  validateTemplateUpdate(errors, spec, { ...before, template: template as PodTemplateSpec })
+  const isResting = isAtRest(old)
+  const template = comparableTemplate(before, spec, isResting)
+  validateTemplateUpdate(errors, spec, { ...before, template: template as PodTemplateSpec }, isResting)
   for (const field of ['completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'] as const) {
     checkImmutable(errors, `spec.${field}`, spec[field], before[field], SHOWN[field])
+  }
+  return errors
+}
+
+function validate(job: Job, old?: Job): FieldErrors {
+  const errors: FieldErrors = []
+  const { metadata, spec } = job
+  if (!spec) return errors
+  const before = old?.spec?.template?.metadata?.labels
+  validateGeneratedSelector(errors, job, !old || Object.keys(labelsOf('', '')).every((key) => before?.[key] !== undefined))
+  validateJobSpec(errors, 'spec', spec)
+  validateSelector(errors, spec)
+  const { completionMode, completions = 0 } = spec
+  // The controller names the pods of an indexed job by their index, and their hosts like them.
+  const host = `${metadata?.name ?? ''}-${completions - 1}`
+  if (completionMode === 'Indexed' && completions > 0 && dns1123LabelFaults(host).length > 0) {
+    const fault = `will not able to create pod with invalid DNS label: ${host}`
+    errors.push(invalid('metadata.name', metadata?.name ?? '', fault))
   }
   return errors
 }
@@ -156,13 +179,7 @@ export const jobs = defineResource({
   fieldSelectors: { 'status.successful': ({ status }) => String(status?.succeeded ?? 0) },
   setDefaults,
   prepareForCreate: (job) => generateSelector(withField(setDefaults(job), 'status', {})),
-  validate({ metadata, spec }) {
-    const errors: FieldErrors = []
-    if (!spec) return errors
-    validateSelector(errors, spec, metadata?.uid)
-    validateJobSpec(errors, 'spec', spec)
-    return errors
-  },
+  validateCreate: (job) => validate(job),
   validateUpdate,
   validateStatusUpdate: validateJobStatus,
   defaultPropagation: 'Orphan',

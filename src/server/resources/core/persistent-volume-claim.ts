@@ -3,8 +3,8 @@ import type { PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObject
 import { dns1123LabelFaults, dns1123SubdomainFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
 import { defineResource } from '../../resource.ts'
-import { changeField, isSemanticallyEqual, withDefaults, withField } from '../immutable.ts'
-import { internalDiff } from '../internal-form.ts'
+import { changeField, withDefaults, withField, withPointerDefaults } from '../immutable.ts'
+import { internalDiff, internalEqual } from '../internal-form.ts'
 import { validateLabelSelector } from '../object-meta.ts'
 import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { checkBasicAmounts } from './resource-requirements-validation.ts'
@@ -14,7 +14,7 @@ import { persistentVolumeClaimColumns } from './persistent-volume-columns.ts'
 import { validateAccessModes, VOLUME_MODES } from './persistent-volume.ts'
 
 export const claimSpecDefaults = (spec: PersistentVolumeClaimSpec): PersistentVolumeClaimSpec =>
-  withDefaults(spec, { volumeMode: 'Filesystem' })
+  withPointerDefaults(spec, { volumeMode: 'Filesystem' })
 
 export function claimDefaults(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const next = changeField(claim, 'spec', claimSpecDefaults)
@@ -146,7 +146,7 @@ export const persistentVolumeClaims = defineResource({
     const isBound = next.status?.phase === 'Bound'
     const before = old.spec.volumeName ? old.spec : withField(old.spec, 'volumeName', next.spec.volumeName)
     const after = comparable(next.spec, old.spec, isBound)
-    if (!isSemanticallyEqual(after, before))
+    if (!internalEqual(after, before, 'core/v1.PersistentVolumeClaimSpec'))
       errors.push(forbidden('spec', `${IMMUTABLE_SPEC}\n${internalDiff(before, after, 'core/v1.PersistentVolumeClaimSpec')}`))
     const shrinks = compareQuantities(sizeOf(next.spec), sizeOf(old.spec)) < 0
     if (shrinks && compareQuantities(sizeOf(next.spec), old.status?.capacity?.['storage'] ?? '0') <= 0) {

@@ -1,11 +1,12 @@
 /** PersistentVolumes: storage that outlives pods. */
 import type { PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from '../../../api/generated/core/v1.ts'
 import { dns1123SubdomainFaults } from '../../../api/names.ts'
+import { asGiven } from '../../../api/given-empty.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
 import { timestamp } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
-import { changeField, isSemanticallyEqual, withDefaults, withField } from '../immutable.ts'
-import { internalDiff } from '../internal-form.ts'
+import { changeField, withDefaults, withField, withPointerDefaults } from '../immutable.ts'
+import { internalDiff, internalEqual } from '../internal-form.ts'
 import { checkFormat, checkImmutable, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 import { checkBasicAmounts } from './resource-requirements-validation.ts'
 import { validateNodeSelector } from './node-selector-validation.ts'
@@ -39,7 +40,7 @@ export function validateVolumeSpec(errors: FieldErrors, path: string, spec: Pers
   if (!isInline) {
     if (capacity.length === 0) errors.push(required(`${path}.capacity`))
     if (spec.capacity?.['storage'] === undefined || capacity.length > 1)
-      errors.push(notSupported(`${path}.capacity`, spec.capacity, ['storage']))
+      errors.push(notSupported(`${path}.capacity`, asGiven(spec, 'capacity'), ['storage']))
     for (const [resource, amount] of capacity) {
       checkBasicAmounts(errors, `${path}.capacity`, { [resource]: amount })
       if (compareQuantities(amount, '0') <= 0) errors.push(invalid(`${path}.capacity[${resource}]`, amount, 'must be greater than zero'))
@@ -82,8 +83,8 @@ function sourceOf(spec: PersistentVolumeSpec | undefined, old: PersistentVolumeS
 }
 
 const setSpecDefaults = (spec: PersistentVolumeSpec): PersistentVolumeSpec => {
-  const next = withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' })
-  return sourceDefaults(next)
+  const next = withDefaults(spec, { persistentVolumeReclaimPolicy: 'Retain' })
+  return sourceDefaults(withPointerDefaults(next, { volumeMode: 'Filesystem' }))
 }
 
 const GENERAL_LABELS: Readonly<Record<string, string>> = {
@@ -99,8 +100,9 @@ function renewedLabels(old: VolumeNodeAffinity, next: VolumeNodeAffinity | undef
   const nodeSelectorTerms = (old.required?.nodeSelectorTerms ?? []).map((term, i) => ({
     ...term,
     matchExpressions: term.matchExpressions?.map((requirement, j) => {
-      const key = next?.required?.nodeSelectorTerms[i]?.matchExpressions?.[j]?.key
-      return key !== undefined && GENERAL_LABELS[requirement.key] === key ? { ...requirement, key } : requirement
+      const key = next?.required?.nodeSelectorTerms?.[i]?.matchExpressions?.[j]?.key
+      // A label without a later name may go, as Go finds no name for it.
+      return (GENERAL_LABELS[requirement.key] ?? '') === (key ?? '') ? { ...requirement, key: key ?? '' } : requirement
     }),
   }))
   return old.required ? { ...old, required: { ...old.required, nodeSelectorTerms } } : old
@@ -165,13 +167,13 @@ export const persistentVolumes = defineResource({
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     const [from, to] = [sourceOf(old.spec, undefined), sourceOf(next.spec, old.spec)]
-    if (!isSemanticallyEqual(to, from)) {
+    if (!internalEqual(to, from, 'core/v1.PersistentVolumeSource')) {
       const diff = internalDiff(from, to, 'core/v1.PersistentVolumeSource')
       errors.push(forbidden('spec.persistentvolumesource', `spec.persistentvolumesource is immutable after creation\n${diff}`))
     }
     checkImmutable(errors, 'volumeMode', next.spec?.volumeMode, old.spec?.volumeMode)
     const [wanted, fixed] = [next.spec?.nodeAffinity, old.spec?.nodeAffinity]
-    if (fixed && !isSemanticallyEqual(wanted, renewedLabels(fixed, wanted)))
+    if (fixed && !internalEqual(wanted, renewedLabels(fixed, wanted), 'core/v1.VolumeNodeAffinity'))
       errors.push(
         invalid('nodeAffinity', wanted, 'field is immutable, except for updating from beta label to GA', 'core/v1.VolumeNodeAffinity'),
       )

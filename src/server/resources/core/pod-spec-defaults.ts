@@ -17,6 +17,9 @@ import type {
 import { sourceDefaults } from './volume-defaults.ts'
 import { changeField, mapItems, withDefaults, withField, withPositiveDefaults } from '../immutable.ts'
 
+/** The longest repository that is a reference, with its registry. */
+const MAX_REPOSITORY_LENGTH = 255
+
 /** The tag of an image reference; "latest" when it names neither tag nor digest; "" when it has none or is not a reference. */
 export function imageTag(image: string | undefined): string {
   if (!image) return ''
@@ -26,7 +29,7 @@ export function imageTag(image: string | undefined): string {
   const colon = name.indexOf(':', slash + 1)
   const firstSlash = name.indexOf('/')
   const path = name.slice(firstSlash >= 0 && /[.:]/.test(name.slice(0, firstSlash)) ? firstSlash : 0, colon < 0 ? undefined : colon)
-  if (/[^a-z0-9._/-]/.test(path)) return ''
+  if (/[^a-z0-9._/-]/.test(path) || path.length > MAX_REPOSITORY_LENGTH) return ''
   if (colon >= 0) return name.slice(colon + 1)
   return at < 0 ? 'latest' : ''
 }

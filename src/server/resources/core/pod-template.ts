@@ -4,6 +4,7 @@ import { containerColumns, formatLabels, nameColumn, text } from '../columns.ts'
 import { changeField } from '../immutable.ts'
 import type { FieldErrors } from '../rules.ts'
 import { podTemplateDefaults } from './pod-spec-defaults.ts'
+import { templateWarnings } from './pod-warnings.ts'
 import { validatePodTemplate } from './pod-validation.ts'
 import type { Column } from '../../resource.ts'
 
@@ -19,6 +20,8 @@ export const podTemplates = defineResource({
     text('Pod Labels', ({ template }: PodTemplate) => formatLabels(template?.metadata?.labels)),
   ],
   setDefaults: (object) => changeField(object, 'template', podTemplateDefaults),
+  warnings: ({ metadata, template }, old) =>
+    old && metadata?.generation === old.metadata?.generation ? [] : templateWarnings('template', template),
   validate({ template }) {
     const errors: FieldErrors = []
     if (template) validatePodTemplate(errors, 'template', template)

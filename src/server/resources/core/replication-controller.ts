@@ -1,9 +1,12 @@
 /** ReplicationControllers: what ReplicaSets grew from. */
 import type { ReplicationController } from '../../../api/generated/core/v1.ts'
+import { longNameFaults } from '../../../api/names.ts'
+import { asGiven } from '../../../api/given-empty.ts'
 import { defineResource } from '../../resource.ts'
 import { ageColumn, containerColumns, formatLabels, integer, nameColumn, text, wide } from '../columns.ts'
 import { changeField, withDefaults, withField } from '../immutable.ts'
-import { checkNotNegative, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { checkNotNegative, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
+import { replicaStatusFaults } from '../workload-status.ts'
 import { workloadWarnings } from './pod-warnings.ts'
 import { podTemplateDefaults } from './pod-spec-defaults.ts'
 import { validatePodTemplate } from './pod-validation.ts'
@@ -20,6 +23,9 @@ function setDefaults(controller: ReplicationController): ReplicationController {
   return isEmpty(selected.metadata?.labels) ? { ...selected, metadata: { ...selected.metadata, labels } } : selected
 }
 
+/** What a status counts, and may not be more than its replicas. */
+const REPLICAS = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const
+
 export const ALWAYS = ['Always']
 
 function validate({ spec }: ReplicationController): readonly FieldError[] {
@@ -32,11 +38,16 @@ function validate({ spec }: ReplicationController): readonly FieldError[] {
   else {
     const labels = template.metadata?.labels
     if (!isEmpty(spec?.selector) && Object.entries(spec?.selector ?? {}).some(([key, value]) => labels?.[key] !== value)) {
-      errors.push(invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
+      errors.push(
+        invalid('spec.template.metadata.labels', asGiven(template.metadata, 'labels'), '`selector` does not match template `labels`'),
+      )
     }
     validatePodTemplate(errors, 'spec.template', template)
     if (template.spec?.restartPolicy !== 'Always')
       errors.push(notSupported('spec.template.spec.restartPolicy', template.spec?.restartPolicy ?? '', ALWAYS))
+    if (template.spec?.activeDeadlineSeconds !== undefined) {
+      errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicationController is not Supported'))
+    }
   }
   return errors
 }
@@ -45,6 +56,7 @@ export const replicationControllers = defineResource({
   group: '',
   version: 'v1',
   kind: 'ReplicationController',
+  nameFormat: longNameFaults,
   columns: [
     nameColumn as Column<ReplicationController>,
     integer('Desired', ({ spec }: ReplicationController) => spec?.replicas),
@@ -58,7 +70,9 @@ export const replicationControllers = defineResource({
   setDefaults,
   prepareForCreate: (controller) => withField(controller, 'status', { replicas: 0 }),
   validate,
-  warnings: workloadWarnings,
+  validateStatusUpdate: ({ status }) => replicaStatusFaults(status, REPLICAS),
+  // Upstream looks at the old template when a controller changes.
+  warnings: (next, old) => workloadWarnings(old ? { ...next, spec: old.spec } : next, old),
   defaultPropagation: 'Orphan',
   scale: { selector: ({ spec }) => (isEmpty(spec?.selector) ? '' : formatLabels(spec?.selector)) },
 })
