@@ -159,6 +159,26 @@ test('sqlite: compaction gives the space back while writes go on', async () => {
   await again.close()
 })
 
+test('sqlite: the write-ahead log stays within its bound, however fast writers, readers and compaction are', async () => {
+  const path = freshPath()
+  const maxLogBytes = 1 << 20
+  const store = await openSqliteStore({ path, maxLogBytes })
+  const value = new Uint8Array(8000)
+  let longest = 0
+  const writer = async (id: number) => {
+    for (let i = 0; i < 60; i++) {
+      await store.commit([put(`/a/${id}/${i % 5}`, value)])
+      longest = Math.max(longest, statSync(`${path}-wal`).size)
+      if (id === 0 && i % 20 === 19) await store.compact(store.revision - 100)
+      if (id === 1) await store.range('/a/')
+    }
+  }
+  await Promise.all(Array.from({ length: 50 }, (_, id) => writer(id)))
+  await store.close()
+  // 24 MB were written. A batch of all 50, and a slice of the compaction beside it, may come on top.
+  assert.ok(longest > maxLogBytes / 4 && longest < 2 * maxLogBytes, `${longest} bytes`)
+})
+
 test('sqlite: rows that a compaction did not get to delete are deleted after the next start', async () => {
   const path = freshPath()
   const store = await openSqliteStore({ path })

@@ -21,9 +21,12 @@ export interface SqliteStoreOptions {
   readonly maxBacklog?: number
   /** How many bytes may wait for the disk before commits are refused with StoreUnavailable. */
   readonly maxQueuedBytes?: number
+  /** How large the write-ahead log may be, give or take a batch: writers wait while it is copied. Default 64 MiB. */
+  readonly maxLogBytes?: number
 }
 
 const DEFAULT_MAX_QUEUED_BYTES = 256 << 20
+const DEFAULT_MAX_LOG_BYTES = 64 << 20
 
 /** Rejects with StoreLocked when another process has it open, with StoreDamaged when its contents cannot be relied on. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
@@ -58,7 +61,7 @@ function storeOver(
   release: () => void,
 ): Store {
   const watchers = new Watchers(options.maxBacklog)
-  const upkeep = new Upkeep(options.path, writer, options.log ?? silentLog)
+  const upkeep = new Upkeep(options.path, writer, options.log ?? silentLog, options.maxLogBytes ?? DEFAULT_MAX_LOG_BYTES)
   const queue = new CommitQueue({
     history,
     maxQueuedBytes: options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES,
@@ -66,7 +69,7 @@ function storeOver(
     async write(batch) {
       const size = batch.values.length
       await writer.call({ kind: 'write', batch }, [batch.values.buffer])
-      upkeep.written(size)
+      await upkeep.written(size)
     },
   })
   upkeep.finish(leftover)

@@ -9,9 +9,9 @@ import type { CheckpointerRequest } from './checkpointer.ts'
 import { startWorker, workerUrl, type WorkerCalls } from './worker-calls.ts'
 import type { WriterRequest } from './writer.ts'
 
-/** Bytes written between two passive checkpoints, and the size at which the write-ahead log is emptied. */
-const CHECKPOINT_BYTES = 4 << 20
-const TRUNCATE_BYTES = 32 << 20
+/** The write-ahead log is emptied at half of what it may hold, and copied each time a sixteenth of that was written. */
+const TRUNCATE_AT = 1 / 2
+const CHECKPOINT_EVERY = 1 / 16
 /** Rows deleted, and pages given back, in one slice. */
 const PRUNE_ROWS = 200
 const VACUUM_PAGES = 64
@@ -22,6 +22,7 @@ export class Upkeep {
   readonly #path: string
   readonly #writer: WorkerCalls<WriterRequest>
   readonly #log: Log
+  readonly #maxLogBytes: number
   #checkpointer: WorkerCalls<CheckpointerRequest> | undefined
   #checkpointing: Promise<void> | undefined
   /** Compactions run one after another. */
@@ -29,16 +30,19 @@ export class Upkeep {
   #bytesSinceCheckpoint = 0
   #isStopping = false
 
-  constructor(path: string, writer: WorkerCalls<WriterRequest>, log: Log) {
+  constructor(path: string, writer: WorkerCalls<WriterRequest>, log: Log, maxLogBytes: number) {
     this.#path = path
     this.#writer = writer
     this.#log = log
+    this.#maxLogBytes = maxLogBytes
   }
 
-  /** To be told of every batch. */
-  written(bytes: number): void {
+  /** To be told of every batch. Resolves when the next may be written: at once, unless the log is as long as it may be. */
+  async written(bytes: number): Promise<void> {
     this.#bytesSinceCheckpoint += bytes
-    if (this.#bytesSinceCheckpoint >= CHECKPOINT_BYTES) void this.#checkpoint()
+    if (this.#bytesSinceCheckpoint < this.#maxLogBytes * CHECKPOINT_EVERY) return
+    const checkpoint = this.#checkpoint()
+    if (this.#logBytes() >= this.#maxLogBytes) await checkpoint
   }
 
   /** Resolves when the revision's past is gone from memory and disk. Durable before it takes effect. */
@@ -100,7 +104,7 @@ export class Upkeep {
 
   /** What deletes and moves pages fills the write-ahead log as commits do. */
   async #keepLogShort(): Promise<void> {
-    if (this.#logBytes() >= TRUNCATE_BYTES && !this.#isStopping) await this.#checkpoint()
+    if (this.#logBytes() >= this.#maxLogBytes * TRUNCATE_AT && !this.#isStopping) await this.#checkpoint()
   }
 
   #logBytes(): number {
@@ -118,6 +122,6 @@ export class Upkeep {
     this.#bytesSinceCheckpoint = 0
     this.#checkpointer ??= startWorker<CheckpointerRequest>(workerUrl('checkpointer'), { path: this.#path })
     await this.#checkpointer.call({ kind: 'passive' })
-    if (this.#logBytes() >= TRUNCATE_BYTES) await this.#writer.call({ kind: 'truncate' })
+    if (this.#logBytes() >= this.#maxLogBytes * TRUNCATE_AT) await this.#writer.call({ kind: 'truncate' })
   }
 }
