@@ -75,10 +75,15 @@ export interface Issue {
   readonly message: string
 }
 
-/** Upstream's form: `ERROR: <input>:1:5: message`, the line, and a caret under the place. */
+/**
+ * Upstream's form: `ERROR: <input>:1:5: message`, the line, and a caret under the place. Tabs are shown as one space, and what is
+ * written in several bytes has dots and a caret of full width.
+ */
 export function formatIssue(source: string, { at, message }: Issue): string {
   const before = source.slice(0, at).split('\n')
-  const column = Array.from(before.at(-1)!).length
-  const line = source.split('\n')[before.length - 1] ?? ''
-  return `ERROR: <input>:${before.length}:${column + 1}: ${message}\n | ${line}\n | ${'.'.repeat(column)}^`
+  const column = Array.from(before.at(-1)!)
+  const line = (source.split('\n')[before.length - 1] ?? '').replaceAll('\t', ' ')
+  const dots = column.map((letter) => (letter > '\x7f' ? '．' : '.')).join('')
+  const caret = (Array.from(line)[column.length] ?? '') > '\x7f' ? '＾' : '^'
+  return `ERROR: <input>:${before.length}:${column.length + 1}: ${message}\n | ${line}\n | ${dots}${caret}`
 }

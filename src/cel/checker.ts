@@ -100,7 +100,7 @@ class Checker {
   #fresh = 0
   /** How many format() calls are around. */
   #formatDepth = 0
-  readonly #literals: { readonly parts: readonly Expr[]; readonly types: readonly Type[] }[] = []
+  readonly #literals: { readonly parts: readonly Expr[]; readonly types: readonly Type[]; readonly isList: boolean }[] = []
 
   constructor(environment: Environment) {
     this.#environment = environment
@@ -134,7 +134,7 @@ class Checker {
       }
       case 'list': {
         const types = expr.elements.map((element, i) => this.#element(element, expr.optional.has(i)))
-        this.#mustBeAlike(expr.elements, types)
+        this.#mustBeAlike(expr.elements, types, true)
         return listOf(this.#join(types))
       }
       case 'map': {
@@ -142,8 +142,8 @@ class Checker {
         const values = expr.entries.map(({ value }) => value)
         const keyTypes = keys.map((key) => this.check(key))
         const valueTypes = expr.entries.map(({ value, isOptional: maybe }) => this.#element(value, maybe))
-        this.#mustBeAlike(keys, keyTypes)
-        this.#mustBeAlike(values, valueTypes)
+        this.#mustBeAlike(keys, keyTypes, false)
+        this.#mustBeAlike(values, valueTypes, false)
         return mapOf(this.#join(keyTypes), this.#join(valueTypes))
       }
       case 'struct':
@@ -239,15 +239,19 @@ class Checker {
    * Kubernetes has the parts of a literal be of one type (cel.HomogeneousAggregateLiterals), but for the arguments of format().
    * Asked at the end, when all types are known.
    */
-  #mustBeAlike(parts: readonly Expr[], types: readonly Type[]): void {
-    if (this.#formatDepth === 0 && parts.length > 1) this.#literals.push({ parts, types })
+  #mustBeAlike(parts: readonly Expr[], types: readonly Type[], isList: boolean): void {
+    if (this.#formatDepth === 0 && parts.length > 1) this.#literals.push({ parts, types, isList })
   }
 
   checkLiterals(): void {
-    for (const { parts, types } of this.#literals) {
+    for (const { parts, types, isList } of this.#literals) {
       const [first, ...rest] = types.map((type) => substitute(this.known, type, true))
-      const odd = rest.findIndex((type) => !isSameType(first!, type))
-      if (odd >= 0) this.#mismatch(parts[odd + 1]!.at, first!, rest[odd]!)
+      for (const [i, type] of rest.entries()) {
+        if (isSameType(first!, type)) continue
+        this.#mismatch(parts[i + 1]!.at, first!, type)
+        // Of a list one is told, of a map all.
+        if (isList) break
+      }
     }
   }
 
@@ -262,11 +266,15 @@ class Checker {
   #call(expr: Call): Type {
     const { name, target, args } = expr
     if (name === '_?._') return this.#optionalSelect(expr)
+    if (name === '_&&_' || name === '_||_') {
+      for (const arg of args) this.#mustBe(arg, BOOL)
+      return BOOL
+    }
     const { functions } = this.#environment
     if (!target) {
       const overloads = functions.get(name.startsWith('.') ? name.slice(1) : name)
       const types = args.map((arg) => this.check(arg))
-      return overloads ? this.#resolveCall(expr, name, overloads, types, false) : this.#undeclared(expr.at, name)
+      return overloads ? this.#resolveCall(expr, name.replace(/^\./, ''), overloads, types, false) : this.#undeclared(expr.at, name)
     }
     const prefix = dottedName(target)
     const global = prefix === undefined ? undefined : functions.get(`${prefix}.${name}`)
@@ -282,8 +290,9 @@ class Checker {
   #optionalSelect({ at, args }: Call): Type {
     const [operand, field] = args
     if (field?.kind !== 'constant' || typeof field.value !== 'string') return this.#report(at, 'unsupported optional field selection')
-    const selected = substitute(this.known, this.#select(at, this.check(operand!), field.value))
-    return isOptional(selected) ? selected : optionalOf(selected)
+    const type = this.check(operand!)
+    const selected = substitute(this.known, this.#select(at, type, field.value))
+    return isOptional(substitute(this.known, type)) ? selected : optionalOf(selected)
   }
 
   #resolveCall(expr: Call, name: string, overloads: readonly Overload[], args: readonly Type[], isMember: boolean): Type {

@@ -9,7 +9,7 @@ import type { Frame } from './cost.ts'
 import { estimateCost, type Sizes } from './estimate.ts'
 import { compileTree, type Compiled } from './evaluate.ts'
 import type { Functions, Overload } from './function.ts'
-import { arithmetic, inlined } from './library/arithmetic.ts'
+import { arithmetic, inlined, timestampOf } from './library/arithmetic.ts'
 import { authorization } from './library/authz.ts'
 import { insertion, lists, optionals, sets } from './library/collections.ts'
 import { formats, quantities, versions } from './library/kubernetes.ts'
@@ -140,9 +140,11 @@ function literalFaults(root: Expr): readonly Issue[] {
     if (expr.kind !== 'call') return
     const trial = trialOf(expr)
     const literal = trial && expr.args.at(-1)
-    if (!trial || literal?.kind !== 'constant' || typeof literal.value !== 'string') return
+    if (!trial || literal?.kind !== 'constant') return
     try {
-      trial(literal.value)
+      if (typeof literal.value === 'string') trial(literal.value)
+      else if (typeof literal.value === 'bigint' && expr.name === 'timestamp') timestampOf(literal.value * 1_000_000_000n)
+      else if (expr.name === 'duration') throw new EvaluationError('no text')
     } catch {
       faults.push({ at: literal.at, message: `invalid ${expr.name} argument` })
     }

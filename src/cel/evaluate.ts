@@ -180,7 +180,7 @@ class Compiler {
     const costOf = ({ cost }: Overload, values: readonly Value[], result: Value): number => (counted && cost ? cost.of(values, result) : 1)
     const call: Compiled = (frame) => {
       const values = args.map((arg) => arg(frame))
-      const chosen = choose(overloads, values)
+      const chosen = choose(expr.name, overloads, values)
       let result: Value
       try {
         result = chosen.call(...values)
@@ -247,7 +247,8 @@ class Compiler {
 
   #index(operand: Expr, key: Expr, read: (value: Value, key: Value) => Value): Compiled {
     const [readOperand, readKey] = [this.compile(operand), this.compile(key)]
-    const cost = stepCost(operand)
+    // A name as the key is the step itself.
+    const cost = stepCost(operand) - (isAttribute(key) && !this.#constants.has(readKey) ? 1 : 0)
     const isOptional = read === indexOptional
     return (frame) => {
       const value = readOperand(frame)
@@ -274,7 +275,6 @@ class Compiler {
     return (frame) => {
       const optional = readOptional(frame)
       if (!(optional instanceof Optional)) throw noOverload()
-      charge(frame, 1)
       if (optional.value === undefined) return readOther(frame)
       return isValue ? optional.value : optional
     }
@@ -283,7 +283,8 @@ class Compiler {
   #fold({ range, variables, accumulator, init, condition, step, result }: Fold): Compiled {
     const mayHold = init.kind === 'constant' && typeof init.value === 'boolean'
     const readRange = this.compile(range)
-    const start = this.compile(init)
+    // What is gathered grows in place: each time anew.
+    const start = init.kind === 'list' && init.elements.length === 0 ? (): Value => [] : this.compile(init)
     const slot = this.#locals.push(accumulator) - 1
     const first = this.#locals.push(variables[0]) - 1
     const second = variables.length === 2 ? this.#locals.push(variables[1]) - 1 : undefined
@@ -334,10 +335,15 @@ function holdingErrors(advance: Compiled, frame: Frame): Value {
   }
 }
 
-function choose(overloads: readonly Overload[], values: readonly Value[]): Overload {
+function choose(name: string, overloads: readonly Overload[], values: readonly Value[]): Overload {
   for (const overload of overloads) if (overload.args.every((type, i) => isOfType(values[i]!, type))) return overload
-  throw noOverload()
+  const [first] = values
+  const isNamed = name === 'size' || (OPERATORS.has(name) && (first === null || first instanceof CelMap || first instanceof Opaque))
+  throw isNamed ? new EvaluationError(`no such overload: ${name}`) : noOverload()
 }
+
+/** They are named when what comes first knows none of them. */
+const OPERATORS: ReadonlySet<string> = new Set(['_+_', '_-_', '_*_', '_/_', '_%_', '_<_', '_<=_', '_>_', '_>=_', '-_'])
 
 /** The value, or the error that it stands for or that getting it threw. */
 function attempt(side: Compiled, frame: Frame): Value | EvaluationError {
@@ -399,7 +405,10 @@ function addEntry(entries: [Value, Value][], key: Value, value: Value, isOptiona
 function hasField(value: Value, field: string): boolean {
   if (value instanceof Optional) return value.value !== undefined && hasField(value.value, field)
   if (value instanceof CelMap) return value.get(field) !== undefined
-  throw value === null ? new EvaluationError(`no such key: ${field}`) : noOverload()
+  if (isList(value)) throw new EvaluationError(`unsupported index type 'string' in list`)
+  if (value === null) throw new EvaluationError(`no such key: ${field}`)
+  if (value instanceof Opaque) throw noOverload()
+  return false
 }
 
 function selectField(value: Value, field: string): Value {
@@ -408,7 +417,10 @@ function selectField(value: Value, field: string): Value {
     if (found === undefined) throw new EvaluationError(`no such key: ${field}`)
     return found
   }
-  if (value instanceof Optional) return indexOptional(value, field)
+  if (value instanceof Optional) {
+    const { value: held } = value
+    if (held === undefined || held instanceof CelMap || held instanceof Optional) return indexOptional(value, field)
+  }
   throw noOverload()
 }
 
@@ -430,7 +442,10 @@ function indexValue(value: Value, key: Value): Value {
     if (found === undefined) throw new EvaluationError(`no such key: ${formatKey(key)}`)
     return found
   }
-  if (value instanceof Optional) return indexOptional(value, key)
+  if (value instanceof Optional) {
+    const { value: held } = value
+    if (held === undefined || held instanceof CelMap || held instanceof Optional || isList(held)) return indexOptional(value, key)
+  }
   throw noOverload()
 }
 
@@ -438,7 +453,7 @@ function indexValue(value: Value, key: Value): Value {
 function indexOptional(value: Value, key: Value): Value {
   if (value instanceof Optional) return value.value === undefined ? value : indexOptional(value.value, key)
   if (value instanceof CelMap) return optional(value.get(key))
-  if (!isList(value)) throw noOverload()
+  if (!isList(value)) return Optional.none
   const position = positionOf(key)
   if (position === undefined) throw new EvaluationError(`unsupported index type '${typeNameOf(key)}' in list`)
   return optional(value[position])

@@ -3,7 +3,7 @@ import type { Issue } from './ast.ts'
 import { Uint, utf8, type Value } from './values.ts'
 
 export interface Token {
-  readonly kind: 'ident' | 'quoted-ident' | 'literal' | 'punctuation' | 'end'
+  readonly kind: 'ident' | 'literal' | 'punctuation' | 'end'
   readonly text: string
   readonly at: number
   readonly value?: Value
@@ -23,7 +23,6 @@ const SPACE = /(?:[\t\n\f\r ]|\/\/[^\n]*)+/y
 const NUMBER =
   /(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+))[uU]?/y
 const IDENT = /[_a-zA-Z][_a-zA-Z0-9]*/y
-const QUOTED_IDENT = /`[a-zA-Z0-9_.\-/ ]+`/y
 const STRING_START = /(?:[rR][bB]?|[bB][rR]?)?(?:"""|'''|"|')/y
 const PUNCTUATION = /==|!=|<=|>=|&&|\|\||[[\]{}().,?:+\-*/%<>!]/y
 const UINT_MAX = (1n << 64n) - 1n
@@ -55,8 +54,7 @@ function nextToken(source: string, at: number): Token {
   if (number !== undefined) return numberToken(number, at)
   const ident = match(IDENT, source, at)
   if (ident !== undefined) return wordToken(ident, at)
-  const quoted = match(QUOTED_IDENT, source, at)
-  if (quoted !== undefined) return { kind: 'quoted-ident', text: quoted, at }
+  if (source[at] === '`') throw new SyntaxFault(at, "unsupported syntax: '`'")
   const punctuation = match(PUNCTUATION, source, at)
   if (punctuation !== undefined) return { kind: 'punctuation', text: punctuation, at }
   throw new SyntaxFault(at, `Syntax error: token recognition error at: '${String.fromCodePoint(source.codePointAt(at)!)}'`)

@@ -120,8 +120,8 @@ function transformMap(use: Expansion, insert: (at: number, variables: Fold['vari
 }
 
 /** `x.optMap(v, expr)`: the expression with `v` bound to what the optional holds. */
-function optionalMap({ at, target, args }: Expansion, wrap: (at: number, expr: Expr) => Expr): Expr {
-  const name = variableOf(args[0]!, 'optMap() variable name must be a simple identifier')
+function optionalMap(macro: string, { at, target, args }: Expansion, wrap: (at: number, expr: Expr) => Expr): Expr {
+  const name = variableOf(args[0]!, `${macro}() variable name must be a simple identifier`)
   const bound: Fold = {
     kind: 'fold',
     at,
@@ -141,6 +141,7 @@ function optionalMap({ at, target, args }: Expansion, wrap: (at: number, expr: E
 function sortBy({ at, target, args }: Expansion): Expr {
   const name = '@sortInput'
   const input = ident(at, name)
+  variableOf(args[0]!, 'argument is not an identifier')
   const keys = collect({ at, target: input, args }, false)
   return {
     kind: 'fold',
@@ -164,7 +165,6 @@ const MACROS: Readonly<Record<string, Macro>> = {
   'exists/2': (use) => exists(use, false),
   'exists/3': (use) => exists(use, true),
   'exists_one/2': (use) => existsOne(use, false),
-  'existsOne/2': (use) => existsOne(use, false),
   'existsOne/3': (use) => existsOne(use, true),
   'exists_one/3': (use) => existsOne(use, true),
   'map/2': (use) => collect(use, false),
@@ -177,8 +177,8 @@ const MACROS: Readonly<Record<string, Macro>> = {
   'transformMapEntry/3': (use) => transformMap(use, (at, _, entry) => call(at, 'cel.@mapInsert', accumulated(at), entry)),
   'transformMapEntry/4': (use) => transformMap(use, (at, _, entry) => call(at, 'cel.@mapInsert', accumulated(at), entry)),
   'sortBy/2': sortBy,
-  'optMap/2': (use) => optionalMap(use, (at, expr) => call(at, 'optional.of', expr)),
-  'optFlatMap/2': (use) => optionalMap(use, (_, expr) => expr),
+  'optMap/2': (use) => optionalMap('optMap', use, (at, expr) => call(at, 'optional.of', expr)),
+  'optFlatMap/2': (use) => optionalMap('optFlatMap', use, (_, expr) => expr),
 }
 
 /** What a call becomes: its expansion, a fault, or undefined when it is an ordinary call. */

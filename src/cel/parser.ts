@@ -120,8 +120,11 @@ class Parser {
     if (sign.text === '-' && operand.kind === 'literal' && (operand.magnitude !== undefined || typeof operand.value === 'number')) {
       return this.#member(this.#number(this.#take(), sign.at, -1n))
     }
+    // Two are none.
+    let isOdd = true
+    while (sign.text === '!' && this.#accept('!')) isOdd = !isOdd
     const inner = this.#deeper(sign.at, () => this.#unary())
-    return this.#call(sign.at, sign.text === '!' ? '!_' : '-_', undefined, [inner])
+    return isOdd ? this.#call(sign.at, sign.text === '!' ? '!_' : '-_', undefined, [inner]) : inner
   }
 
   #number({ magnitude, value }: Token, at: number, sign: bigint): Expr {
@@ -160,7 +163,6 @@ class Parser {
 
   #fieldName(): string {
     const token = this.#take()
-    if (token.kind === 'quoted-ident') return token.text.slice(1, -1)
     if (token.kind !== 'ident') return this.#unexpected(token, 'IDENTIFIER')
     return token.text
   }

@@ -32,8 +32,8 @@ const SUITES = [
   'timestamps',
   'optionals',
 ]
-/** Messages, containers and enumerations are of protocol buffers; reverse() and strings.quote of later versions. */
-const OUT_OF_SCOPE = /TestAllTypes|google\.protobuf\.(?!Timestamp|Duration)|NestedEnum|proto\d|\.reverse\(\)|com\.example|cel\.expr/
+/** Messages, containers and enumerations are of protocol buffers; Kubernetes does not enable names in backticks, nor reverse() and strings.quote of later versions. */
+const OUT_OF_SCOPE = /`|TestAllTypes|google\.protobuf\.(?!Timestamp|Duration)|NestedEnum|proto\d|\.reverse\(\)|com\.example|cel\.expr/
 
 function fromSpecification(json: Json): Value {
   const [kind = '', content] = Object.entries(json)[0] ?? []
@@ -88,10 +88,17 @@ function* casesOf(suite: Suite): Generator<Json & { readonly expr: string }> {
   for (const inner of suite.suites ?? []) yield* casesOf(inner)
 }
 
+/** What version 2 of the string extension, which Kubernetes enables, does otherwise: see recorded.test.ts. */
+const FORMATS = /ndexOf\('a', 30\)|str_var\.format|%(?:\.6)?e|Infinity|"%s"\.format\(\[(?:\[|\{|dyn\(\[)/
+
 function isInScope(original: Json & { readonly expr: string }): boolean {
   const text = JSON.stringify(original)
   return (
-    !OUT_OF_SCOPE.test(text) && original['container'] === undefined && original['disableCheck'] !== true && !text.includes('objectValue')
+    !OUT_OF_SCOPE.test(text) &&
+    !FORMATS.test(original.expr) &&
+    original['container'] === undefined &&
+    original['disableCheck'] !== true &&
+    !text.includes('objectValue')
   )
 }
 

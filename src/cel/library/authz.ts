@@ -26,8 +26,15 @@ export interface AccessAnswer {
 
 type Ask = (question: AccessQuestion) => AccessAnswer
 
+/** Nothing of authorization is compared. */
+abstract class Incomparable extends Opaque {
+  override equals(): boolean {
+    throw new EvaluationError('no such overload')
+  }
+}
+
 /** An authorizer, or a question that is being put together: each step adds to it. */
-class Access extends Opaque {
+class Access extends Incomparable {
   readonly typeName: string
   readonly ask: Ask
   readonly question: Omit<AccessQuestion, 'verb'>
@@ -42,7 +49,7 @@ class Access extends Opaque {
   }
 }
 
-class Decision extends Opaque {
+class Decision extends Incomparable {
   readonly typeName = 'kubernetes.authorization.Decision'
   readonly answer: AccessAnswer
   constructor(answer: AccessAnswer) {

@@ -4,6 +4,7 @@ import { overload, type Overload } from '../function.ts'
 import {
   CelMap,
   compareValues,
+  CostLimitExceeded,
   Duration,
   EntryMap,
   equalValues,
@@ -21,7 +22,7 @@ import { durationOf, int64, uint64 } from './arithmetic.ts'
 type List = readonly Value[]
 
 const COMPARABLE = ['int', 'uint', 'double', 'bool', 'duration', 'timestamp', 'string', 'bytes']
-/** Elements that lists.range() may make. */
+/** Elements that lists.range() may make: an evaluation may not cost more. */
 const MAX_RANGE = 1_000_000n
 
 const has = (list: List, item: Value): boolean => list.some((other) => equalValues(other, item))
@@ -57,7 +58,7 @@ function distinct(list: List): List {
 }
 
 function range(count: bigint): List {
-  if (count > MAX_RANGE) throw new EvaluationError(`lists.range: ${count} is more than ${MAX_RANGE}`)
+  if (count > MAX_RANGE) throw new CostLimitExceeded()
   return Array.from({ length: Math.max(0, Number(count)) }, (_, i) => BigInt(i))
 }
 

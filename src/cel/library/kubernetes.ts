@@ -45,7 +45,7 @@ const Q = 'kubernetes.Quantity'
 export const quantities: Readonly<Record<string, readonly Overload[]>> = {
   quantity: [overload('string_to_quantity', `(string) ${Q}`, quantityOf, parsing)],
   isQuantity: [overload('is_quantity_string', '(string) bool', parses(quantityOf), parsing)],
-  sign: [overload('quantity_sign', `${Q}.() int`, ({ amount }: Quantity) => signOf(amount.nano), one)],
+  sign: [overload('quantity_sign', `(${Q}) int`, ({ amount }: Quantity) => signOf(amount.nano), one)],
   asApproximateFloat: [overload('quantity_get_float', `${Q}.() double`, ({ amount }: Quantity) => Number(amount.nano) / 1e9, one)],
   asInteger: [overload('quantity_get_int', `${Q}.() int`, integerOf, one)],
   isInteger: [overload('quantity_is_integer', `${Q}.() bool`, isInteger, one)],
@@ -85,8 +85,13 @@ class Semver extends Opaque {
 
 function semverOf(text: string, isNormalized = false): Semver {
   const found = SEMVER.exec(isNormalized ? normalize(text) : text)
-  if (!found) throw new EvaluationError(text === '' ? 'Version string empty' : `Invalid semantic version ${JSON.stringify(text)}`)
+  if (!found) throw new EvaluationError(versionFault(text))
   return new Semver(found.slice(1, 4).map(BigInt), found[4]?.split('.') ?? [])
+}
+
+function versionFault(text: string): string {
+  if (text === '') return 'Version string empty'
+  return text.split('.').length < 3 ? 'No Major.Minor.Patch elements found' : `Invalid semantic version ${JSON.stringify(text)}`
 }
 
 /** Without a leading "v" and leading zeros, and with all three numbers. */
@@ -163,7 +168,10 @@ const fault = (isFine: (text: string) => boolean, message: string) => (text: str
 /** A prefix of a generated name may end with a dash. */
 const asPrefix = (faultsOf: (text: string) => readonly string[]) => (text: string) =>
   faultsOf(text.endsWith('-') ? `${text.slice(0, -1)}a` : text)
-const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text) && new Date(`${text}T00:00:00Z`).toISOString().startsWith(text)
+function isDate(text: string): boolean {
+  const time = Date.parse(`${text}T00:00:00Z`)
+  return /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+}
 
 const FORMATS: Readonly<Record<string, Format>> = {
   dns1123Label: new Format(30, dns1123LabelFaults),
@@ -174,11 +182,11 @@ const FORMATS: Readonly<Record<string, Format>> = {
   dns1123SubdomainPrefix: new Format(60, asPrefix(dns1123SubdomainFaults)),
   dns1035LabelPrefix: new Format(30, asPrefix(dns1035LabelFaults)),
   labelValue: new Format(40, labelValueFaults),
-  uri: new Format(1100, (text) => (isUrl(text) === true ? [] : [`parse ${JSON.stringify(text)}: invalid URI for request`])),
-  uuid: new Format(93, fault((text) => UUID.test(text), 'does not match the UUID format')), // prettier-ignore
-  byte: new Format(80, fault((text) => BASE64.test(text), 'invalid base64')), // prettier-ignore
-  date: new Format(120, fault(parses((text) => { if (!isDate(text)) throw new EvaluationError('invalid date') }), 'invalid date')), // prettier-ignore
-  datetime: new Format(120, fault(parses(parseTimestamp), 'invalid datetime')),
+  uri: new Format(1104, (text) => (isUrl(text) === true ? [] : [`parse ${JSON.stringify(text)}: invalid URI for request`])),
+  uuid: new Format(69, fault((text) => UUID.test(text), 'does not match the UUID format')), // prettier-ignore
+  byte: new Format(84, fault((text) => BASE64.test(text), 'invalid base64')), // prettier-ignore
+  date: new Format(72, fault(parses((text) => { if (!isDate(text)) throw new EvaluationError('invalid date') }), 'invalid date')), // prettier-ignore
+  datetime: new Format(72, fault(parses(parseTimestamp), 'invalid datetime')),
 }
 
 function validate(format: Format, text: string): Optional {

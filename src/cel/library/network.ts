@@ -76,10 +76,12 @@ function parseAddress(text: string): Address {
 }
 
 function parsePrefix(text: string): Prefix {
-  const [address = '', bits = ''] = text.split(/\/(?=[^/]*$)/)
+  const [address = '', bits] = text.split(/\/(?=[^/]*$)/)
   const failed = 'network address parse error during conversion from string: '
+  if (bits === undefined) throw new EvaluationError(`${failed}${failed}netip.ParsePrefix(${JSON.stringify(text)}): no '/'`)
   const isNumber = /^(?:0|[1-9]\d{0,2})$/.test(bits)
-  if (!isNumber) throw new EvaluationError(`${failed}${failed}netip.ParsePrefix(${JSON.stringify(text)}): bad bits after slash`)
+  if (!isNumber)
+    throw new EvaluationError(`${failed}${failed}netip.ParsePrefix(${JSON.stringify(text)}): bad bits after slash: ${JSON.stringify(bits)}`)
   const ip = parseAddress(address)
   if (Number(bits) > ip.bytes.length * 8) {
     throw new EvaluationError(`${failed}${failed}netip.ParsePrefix(${JSON.stringify(text)}): prefix length out of range`)

@@ -1,18 +1,8 @@
 /** The standard functions of langdef.md ("List of Standard Definitions") beyond the operators. */
 import { overload, type Overload } from '../function.ts'
 import { affixing, containing, decoding, encoding, matching } from '../cost.ts'
-import {
-  CelMap,
-  Duration,
-  EvaluationError,
-  lengthOf,
-  type Timestamp,
-  TypeValue,
-  typeNameOf,
-  type Uint,
-  utf8,
-  type Value,
-} from '../values.ts'
+import type { Duration } from '../values.ts'
+import { CelMap, EvaluationError, lengthOf, type Timestamp, TypeValue, typeNameOf, type Uint, utf8, type Value } from '../values.ts'
 import { int64, timestampOf, uint64 } from './arithmetic.ts'
 import { isMatch } from './patterns.ts'
 import { calendarOf, formatDuration, formatTimestamp, parseDuration, parseTimestamp, type Calendar } from './time-text.ts'
@@ -41,10 +31,23 @@ function integerOf(value: number, bits: (whole: bigint) => Value): Value {
   return bits(BigInt(Math.trunc(value)))
 }
 
-function parseInteger(text: string, type: string, bits: (whole: bigint) => Value): Value {
-  if (!INT_TEXT.test(text)) throw new EvaluationError(`type conversion error from 'string' to '${type}'`)
-  return bits(BigInt(text.replace(/^\+/, '')))
+/** Whatever is wrong with a text is told in one way. */
+function converting<T extends Value>(type: string, convert: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return convert(text)
+    } catch (error) {
+      if (error instanceof EvaluationError) throw new EvaluationError(`type conversion error from 'string' to '${type}'`)
+      throw error
+    }
+  }
 }
+
+const parseInteger = (type: string, bits: (whole: bigint) => Value): ((text: string) => Value) =>
+  converting(type, (text) => {
+    if (!INT_TEXT.test(text)) throw new EvaluationError('no integer')
+    return bits(BigInt(text.replace(/^\+/, '')))
+  })
 
 function parseDouble(text: string): number {
   const special = SPECIAL_DOUBLES[text.toLowerCase()]
@@ -53,19 +56,15 @@ function parseDouble(text: string): number {
   return Number(text)
 }
 
-/** All digits and never an exponent, as upstream writes doubles. */
+/** As Go's %g has it: the shortest digits, with an exponent from a million up and below a ten-thousandth. */
 export function formatDouble(value: number): string {
   if (Number.isNaN(value)) return 'NaN'
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf'
   if (Object.is(value, -0)) return '-0'
-  const text = String(value)
-  if (!text.includes('e')) return text
-  const [mantissa = '', exponent = '0'] = text.split('e')
-  const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.')
-  const digits = whole + fraction
-  const point = whole.length + Number(exponent)
-  const sign = value < 0 ? '-' : ''
-  return point <= 0 ? `${sign}0.${'0'.repeat(-point)}${digits}` : sign + digits.padEnd(point, '0')
+  const [mantissa = '', exponent = '0'] = value.toExponential().split('e')
+  const power = Number(exponent)
+  if (value === 0 || (power >= -4 && power < 6)) return String(value)
+  return `${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`
 }
 
 export function formatBytes(bytes: Uint8Array): string {
@@ -118,7 +117,7 @@ export const standard: Readonly<Record<string, readonly Overload[]>> = {
     overload('int64_to_int64', '(int) int', identity),
     overload('uint64_to_int64', '(uint) int', ({ value }: Uint) => int64(value)),
     overload('double_to_int64', '(double) int', (value: number) => integerOf(value, int64)),
-    overload('string_to_int64', '(string) int', (text: string) => parseInteger(text, 'int', int64)),
+    overload('string_to_int64', '(string) int', parseInteger('int', int64)),
     overload('timestamp_to_int64', '(timestamp) int', unixSeconds),
     overload('duration_to_int64', '(duration) int', ({ ns }: Duration) => ns),
   ],
@@ -126,7 +125,7 @@ export const standard: Readonly<Record<string, readonly Overload[]>> = {
     overload('uint64_to_uint64', '(uint) uint', identity),
     overload('int64_to_uint64', '(int) uint', uint64),
     overload('double_to_uint64', '(double) uint', (value: number) => integerOf(value, uint64)),
-    overload('string_to_uint64', '(string) uint', (text: string) => parseInteger(text, 'uint', uint64)),
+    overload('string_to_uint64', '(string) uint', parseInteger('uint', uint64)),
   ],
   double: [
     overload('double_to_double', '(double) double', identity),
@@ -147,13 +146,15 @@ export const standard: Readonly<Record<string, readonly Overload[]>> = {
   bytes: [overload('bytes_to_bytes', '(bytes) bytes', identity), overload('string_to_bytes', '(string) bytes', utf8, encoding)],
   timestamp: [
     overload('timestamp_to_timestamp', '(timestamp) timestamp', identity),
-    overload('string_to_timestamp', '(string) timestamp', parseTimestamp),
+    overload('string_to_timestamp', '(string) timestamp', converting('google.protobuf.Timestamp', parseTimestamp)),
     overload('int64_to_timestamp', '(int) timestamp', (seconds: bigint) => timestampOf(seconds * SECOND)),
   ],
   duration: [
     overload('duration_to_duration', '(duration) duration', identity),
-    overload('string_to_duration', '(string) duration', parseDuration),
-    overload('int64_to_duration', '(int) duration', (ns: bigint) => new Duration(ns)),
+    overload('string_to_duration', '(string) duration', converting('google.protobuf.Duration', parseDuration)),
+    overload('int64_to_duration', '(int) duration', () => {
+      throw new EvaluationError("type conversion error from 'int' to 'google.protobuf.Duration'")
+    }),
   ],
   dyn: [overload('to_dyn', '(A) dyn', identity)],
   type: [overload('type', '(A) type(A)', (value: Value) => new TypeValue(typeNameOf(value)))],

@@ -24,9 +24,9 @@ function formatArgument(verb: string, value: Value, precision: number): string {
     case 'd':
       return decimal(value)
     case 'f':
-      return double(value, 'fixed-point', (number) => fixed(number, precision))
+      return double(value, 'fixed-point', (number) => fixed(number, precision), 0)
     case 'e':
-      return double(value, 'scientific notation', (number) => number.toExponential(precision).replace(/e([+-])(\d)$/, 'e$10$2'))
+      return double(value, 'scientific notation', (number) => scientific(number, precision), precision)
     case 'b':
       return typeof value === 'boolean' ? String(Number(value)) : integer(value, 'binary', 2, 'integers and bools')
     case 'o':
@@ -40,14 +40,23 @@ function formatArgument(verb: string, value: Value, precision: number): string {
   }
 }
 
+/** Within a list or a map values are written as the language writes them. */
+function literalOf(value: Value): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'number') return Number.isFinite(value) ? value.toFixed(6) : JSON.stringify(formatDouble(value))
+  if (value instanceof Uint8Array) return `b${JSON.stringify(formatBytes(value))}`
+  if (value instanceof Timestamp) return `timestamp(${JSON.stringify(formatTimestamp(value))})`
+  return value instanceof Duration ? `duration(${JSON.stringify(formatDuration(value))})` : stringOf(value)
+}
+
 function stringOf(value: Value): string {
   if (typeof value === 'string') return value
   if (typeof value === 'number') return notFinite(value) ?? formatDouble(value)
   if (value === null || typeof value !== 'object') return String(value)
-  if (isList(value)) return `[${value.map(stringOf).join(', ')}]`
+  if (isList(value)) return `[${value.map(literalOf).join(', ')}]`
   if (value instanceof CelMap) {
-    const entries = value.keys().map((key) => [stringOf(key), stringOf(value.get(key)!)] as const)
-    return `{${entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => `${key}: ${inner}`).join(', ')}}` // prettier-ignore
+    const entries = value.keys().map((key) => `${literalOf(key)}:${literalOf(value.get(key)!)}`)
+    return `{${entries.toSorted().join(', ')}}`
   }
   if (value instanceof Uint) return String(value.value)
   if (value instanceof Uint8Array) return formatBytes(value)
@@ -68,12 +77,21 @@ function decimal(value: Value): string {
   throw new EvaluationError(`error during formatting: decimal clause can only be used on integers, was given ${typeNameOf(value)}`)
 }
 
-function double(value: Value, name: string, format: (number: number) => string): string {
+const SUPERSCRIPTS = '⁰¹²³⁴⁵⁶⁷⁸⁹'
+
+/** As Go writes it for people: 2.5×10⁰³. */
+function scientific(value: number, precision: number): string {
+  const [mantissa = '', exponent = ''] = value.toExponential(precision).split('e')
+  const digits = exponent.slice(1).padStart(2, '0')
+  return `${mantissa}×10${exponent.startsWith('-') ? '⁻' : ''}${Array.from(digits, (digit) => SUPERSCRIPTS[Number(digit)]).join('')}`
+}
+
+function double(value: Value, name: string, format: (number: number) => string, width: number): string {
   const number = typeof value === 'bigint' ? Number(value) : value instanceof Uint ? Number(value.value) : value
   if (typeof number !== 'number') {
     throw new EvaluationError(`error during formatting: ${name} clause can only be used on doubles, was given ${typeNameOf(value)}`)
   }
-  return notFinite(number) ?? format(number)
+  return notFinite(number)?.replace('Infinity', '∞').padStart(width) ?? format(number)
 }
 
 function notFinite(value: number): string | undefined {

@@ -24,8 +24,9 @@ function charAt(text: string, index: bigint): string {
 
 function indexOf(text: string, inner: string, offset = 0n): bigint {
   const points = Array.from(text)
-  if (offset < 0n || offset > points.length) throw outOfRange(offset)
   if (inner === '') return offset
+  if (offset < 0n) throw outOfRange(offset)
+  if (offset >= points.length) return -1n
   const skipped = points.slice(0, Number(offset)).join('').length
   const found = text.indexOf(inner, skipped)
   return found < 0 ? -1n : BigInt(lengthOf(text.slice(0, found)))
@@ -33,8 +34,9 @@ function indexOf(text: string, inner: string, offset = 0n): bigint {
 
 function lastIndexOf(text: string, inner: string, offset?: bigint): bigint {
   const points = Array.from(text)
-  if (offset !== undefined && (offset < 0n || offset > points.length)) throw outOfRange(offset)
   if (inner === '') return offset ?? BigInt(points.length)
+  if (offset !== undefined && offset < 0n) throw outOfRange(offset)
+  if (offset !== undefined && offset >= points.length) return -1n
   const from = offset === undefined ? text.length : points.slice(0, Number(offset)).join('').length
   const found = text.lastIndexOf(inner, from)
   return found < 0 ? -1n : BigInt(lengthOf(text.slice(0, found)))

@@ -19,7 +19,9 @@ const PART = /(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)/y
 export function parseTimestamp(text: string): Timestamp {
   const found = RFC3339.exec(text)
   const milliseconds = found ? Date.parse(`${found[1]}T${found[2]}${found[4]!.toUpperCase()}`) : Number.NaN
-  if (!found || Number.isNaN(milliseconds)) throw new EvaluationError(`cannot parse ${JSON.stringify(text)} as a timestamp`)
+  // JavaScript takes the 30th of February for the first days of March.
+  const isDay = found !== null && new Date(`${found[1]}T00:00:00Z`).toJSON()?.startsWith(found[1]!)
+  if (!isDay || Number.isNaN(milliseconds)) throw new EvaluationError(`cannot parse ${JSON.stringify(text)} as a timestamp`)
   return timestampOf(BigInt(milliseconds) * 1_000_000n + BigInt((found[3] ?? '').padEnd(9, '0')))
 }
 

@@ -115,4 +115,10 @@ export function compileExpression(source: string, options: ExpressionOptions): P
   return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${nameOf(compiled.type)}`
 }
 
-const nameOf = (type: Type): string => (type.kind === 'null' ? 'null_type' : formatType(type))
+/** As Go prints them. */
+const NAMES: Partial<Readonly<Record<Type['kind'], string>>> = {
+  null: 'null_type',
+  timestamp: 'google.protobuf.Timestamp',
+  duration: 'google.protobuf.Duration',
+}
+const nameOf = (type: Type): string => NAMES[type.kind] ?? formatType(type)
