@@ -20,11 +20,18 @@ export const folders: Readonly<Record<string, Folder>> = {
     imports: ['base', 'api'],
     packages: ['re2js', 'ipaddr.js'],
   },
+  grpc: { purpose: 'protobuf definitions in a shorthand', imports: [] },
   store: { purpose: 'the revisioned store; memory', imports: ['base'] },
   'store/ciphers': {
     purpose: 'encryption at rest: AES, and key services by KMS v2',
     imports: ['store'],
     packages: ['@grpc/grpc-js'],
+    isAdapter: true,
+  },
+  'store/etcd': {
+    purpose: "the store on an etcd, whole in memory as its watch keeps it",
+    imports: ['base', 'store', 'grpc'],
+    packages: ['@grpc/grpc-js', '@grpc/proto-loader'],
     isAdapter: true,
   },
   'store/sqlite': { purpose: 'the durable store', imports: ['base', 'store'], isAdapter: true },
@@ -52,7 +59,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   'node/http': { purpose: "the node's own HTTPS API", imports: ['base', 'api', 'client', 'node', 'streaming'], isAdapter: true },
   'node/cri': {
     purpose: 'containerd by CRI',
-    imports: ['base', 'api', 'node', 'streaming'],
+    imports: ['base', 'api', 'grpc', 'node', 'streaming'],
     packages: ['@grpc/grpc-js', '@grpc/proto-loader', 'tar-stream'],
     isAdapter: true,
   },

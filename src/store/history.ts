@@ -34,13 +34,14 @@ export interface RestoredChange {
 
 /** About what a change takes besides its values. */
 const CHANGE_BYTES = 300
+const NO_EVENTS: readonly StoreEvent[] = []
 /** Commits that are forgotten at once. */
 const COMPACT_SLICE = 500
 
 export class History {
   readonly #records = new Map<string, KeyRecord>()
   readonly #index = new KeyIndex()
-  #log: StoreEvent[][] = []
+  #log: (readonly StoreEvent[])[] = []
   #revision: number
   #compacted: number
   #pastBytes = 0
@@ -106,6 +107,11 @@ export class History {
     return undefined
   }
 
+  /** Revisions up to this one are over, and what is not known of them changed nothing here: a shared store counts others' writes, too. */
+  advance(revision: number): void {
+    for (; this.#revision < revision; this.#revision++) this.#log.push(NO_EVENTS)
+  }
+
   /** Applies changes at the next revision. Nothing happens when they change nothing (deletes of what is not there). */
   apply(changes: readonly Change[]): readonly StoreEvent[] {
     const revision = this.#revision + 1
@@ -139,8 +145,7 @@ export class History {
         continue
       }
       const event = this.#write(record, entry, key, revision)
-      const sameRevision = revision === this.#revision ? this.#log.at(-1) : undefined
-      if (sameRevision) sameRevision.push(event)
+      if (revision === this.#revision) this.#log[this.#log.length - 1] = [...this.#log.at(-1)!, event]
       else {
         assert(revision === this.#revision + 1, `revision ${revision} follows ${this.#revision}: commits are missing`)
         this.#revision = revision

@@ -59,6 +59,11 @@ export class Watchers {
     }
   }
 
+  /** Ends all: what comes next for them was forgotten. */
+  expire(revision: number): void {
+    for (const peers of this.#byBucket.values()) for (const watcher of peers) watcher.fail(new Compacted(revision))
+  }
+
   close(): void {
     for (const peers of this.#byBucket.values()) for (const watcher of peers) watcher.end()
   }
@@ -83,8 +88,16 @@ class Watcher implements AsyncIterator<Batch, undefined> {
   push(events: Batch): void {
     if (this.#state !== 'open') return
     for (const event of events) if (event.key.startsWith(this.#prefix)) this.#queue.push(event)
-    if (this.#queue.length > this.#maxBacklog) this.#finish({ failure: new Compacted(events[0]!.revision) })
+    if (this.#queue.length > this.#maxBacklog) this.fail(new Compacted(events[0]!.revision))
     if (this.#queue.length > 0 && this.#waiting) this.#settle({ done: false, value: this.#take() })
+  }
+
+  fail(failure: Error): void {
+    this.#finish({ failure })
+    if (!this.#waiting) return
+    this.#state = 'ended'
+    this.#waiting.reject(failure)
+    this.#waiting = undefined
   }
 
   end(): void {

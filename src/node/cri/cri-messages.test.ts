@@ -6,7 +6,7 @@ import type { SandboxConfig, SecurityContext } from '../container-runtime.ts'
 import { containerStatusOf, imageOf, millisecondsOf, sandboxStatusOf } from './cri-answers.ts'
 import { CONTAINERD_EVENTS_PROTO, CRI_PROTO } from './cri-proto.ts'
 import { containerMessage, sandboxMessage } from './cri-requests.ts'
-import { parseProto } from './proto-text.ts'
+import { parseProto } from '../../grpc/proto-text.ts'
 
 const security: SecurityContext = {
   namespaces: { network: 'POD', pid: 'CONTAINER', ipc: 'NODE' },

@@ -6,7 +6,7 @@ import type * as Grpc from '@grpc/grpc-js'
 import type * as ProtoLoader from '@grpc/proto-loader'
 import { RuntimeError } from '../container-runtime.ts'
 import { CONTAINERD_EVENTS_PROTO, CONTAINERD_SNAPSHOTS_PROTO, CRI_PROTO } from './cri-proto.ts'
-import { parseProto } from './proto-text.ts'
+import { parseProto } from '../../grpc/proto-text.ts'
 
 /** Lists of a node with thousands of containers pass the library's own limit of 4 MiB; execSync may return 16. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024

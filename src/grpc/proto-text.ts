@@ -3,7 +3,7 @@
  * files, so that nothing but code has to be found at run time. One declaration a line, or a block closed by a brace:
  *
  *   package a.b
- *   service S { … Method(Request) [stream] Response … }
+ *   service S { … Method([stream] Request) [stream] Response … }
  *   message M { [repeated] type name = number; map<string,string> name = number … }
  *   enum E { NAME = 0; … }
  */
@@ -17,6 +17,7 @@ interface Field {
 interface Method {
   readonly requestType: string
   readonly responseType: string
+  readonly requestStream?: true
   readonly responseStream?: true
 }
 
@@ -29,7 +30,7 @@ export interface Namespace {
 
 const DECLARATION = /(service|message|enum)\s+(\w+)\s*\{([^}]*)\}/g
 const FIELD = /^(?:(repeated)\s+)?(?:map<(\w+),\s*(\w+)>|([\w.]+))\s+(\w+)\s*=\s*(\d+)$/
-const METHOD = /^(\w+)\((\w+)\)\s+(stream\s+)?(\w+)$/
+const METHOD = /^(\w+)\((stream\s+)?(\w+)\)\s+(stream\s+)?(\w+)$/
 const VALUE = /^(\w+)\s*=\s*(\d+)$/
 
 export function parseProto(text: string): Namespace {
@@ -67,8 +68,16 @@ function parseField(line: string): [string, Field] {
 function parseMethod(line: string): [string, Method] {
   const match = METHOD.exec(line)
   if (!match) throw new Error(`not a protobuf method: ${line}`)
-  const [, name, requestType, stream, responseType] = match
-  return [name!, { requestType: requestType!, responseType: responseType!, ...(stream ? { responseStream: true as const } : {}) }]
+  const [, name, asked, requestType, answered, responseType] = match
+  return [
+    name!,
+    {
+      requestType: requestType!,
+      responseType: responseType!,
+      ...(asked ? { requestStream: true as const } : {}),
+      ...(answered ? { responseStream: true as const } : {}),
+    },
+  ]
 }
 
 function parseValue(line: string): [string, number] {
