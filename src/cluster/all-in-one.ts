@@ -33,6 +33,7 @@ import {
   SIMULATED_POD_CIDR,
 } from './defaults.ts'
 import { encryptStore, readEncryptionSetup, refuseEncrypted, type EncryptionSetup } from './encryption.ts'
+import { openEtcd, readEtcdSetup } from './etcd.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { readSchedulerFile, type SchedulerSetup } from './scheduler-setup.ts'
@@ -161,7 +162,7 @@ async function beginWith(
         )
   // Looked at when the control plane is up; agents find it by themselves.
   others?.catch(() => undefined)
-  const disk = record.store === 'memory' ? createMemoryStore() : await openStore(directory)
+  const disk = await openStore(runtime, directory, record)
   lifecycle.start({ name: 'store', run: (signal) => until(signal, () => disk.close()) })
   if (!encryption) await refuseEncrypted(disk)
   const store = encryption ? await encryptStore(runtime, lifecycle, disk, encryption) : disk
@@ -213,6 +214,8 @@ async function beginWith(
 /** How the cluster was made, or how it is to be made now, and its port. Flags that contradict what was decided then are refused. */
 async function recordOf(directory: DataDirectory, options: UpOptions): Promise<{ record: ClusterRecord; port: HeldPort }> {
   const kept = readRecord(directory)
+  const etcd = readEtcdSetup(options.apiServer ?? {})
+  if (etcd && options.store) throw new UserError('--etcd-servers is a store of its own: leave --store out')
   if (kept) {
     for (const name of ['runtime', 'nodes', 'store'] as const) {
       if (options[name] !== undefined && options[name] !== kept[name]) {
@@ -221,7 +224,11 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<{
         )
       }
     }
-    const record = options.port === undefined || options.port === kept.port ? kept : { ...kept, port: options.port }
+    if (etcd && kept.store !== 'etcd') throw new UserError(`cluster "${kept.name}" keeps its state in ${kept.store}, not in an etcd`)
+    const record =
+      (options.port === undefined || options.port === kept.port) && !etcd
+        ? kept
+        : { ...kept, port: options.port ?? kept.port, ...(etcd ? { etcd } : {}) }
     const port = await takePort(record.port)
     if (record !== kept) writeRecord(directory, record)
     return { record, port }
@@ -241,7 +248,8 @@ async function recordOf(directory: DataDirectory, options: UpOptions): Promise<{
     ...(runtime === 'containerd' && nodes > 1 ? { nodeCidr: freeNodeCidr(id) } : {}),
     serviceCidr: DEFAULT_SERVICE_CIDR,
     dnsAddress: DEFAULT_DNS_ADDRESS,
-    store: options.store ?? 'sqlite',
+    store: etcd ? 'etcd' : (options.store ?? 'sqlite'),
+    ...(etcd ? { etcd } : {}),
   }
   writeRecord(directory, record)
   return { record, port }
@@ -265,7 +273,9 @@ async function takePort(port: number): Promise<HeldPort> {
   return held
 }
 
-async function openStore(directory: DataDirectory): Promise<Store> {
+async function openStore(runtime: Runtime, directory: DataDirectory, { store, etcd }: ClusterRecord): Promise<Store> {
+  if (store === 'memory') return createMemoryStore()
+  if (etcd) return openEtcd(runtime, etcd)
   try {
     return await openSqliteStore({ path: directory.database })
   } catch (error) {

@@ -4,7 +4,7 @@
  *   <data>/cluster.json     how it was made: id, port, runtime, ranges
  *   <data>/kubeconfig       for its administrator (0600)
  *   <data>/pki/             authority, server and client certificates, the key of service account tokens
- *   <data>/store.db         the state
+ *   <data>/store.db         the state, unless an etcd has it
  *   <data>/node/            pods' volumes and logs, containerd with its images
  *   <data>/nodes/2/...      the same of each further node on this machine, with its agent's configuration, credentials and log
  *   <data>/server.pid, server.log
@@ -13,6 +13,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import type { EtcdSetup } from './etcd.ts'
 
 export type RuntimeKind = 'containerd' | 'simulated'
 
@@ -29,7 +30,9 @@ export interface ClusterRecord {
   readonly nodeCidr?: string
   readonly serviceCidr: string
   readonly dnsAddress: string
-  readonly store: 'sqlite' | 'memory'
+  readonly store: 'sqlite' | 'memory' | 'etcd'
+  /** For the store etcd. */
+  readonly etcd?: EtcdSetup
 }
 
 export interface DataDirectory {
