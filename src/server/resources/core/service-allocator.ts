@@ -29,6 +29,7 @@ export interface ServiceAllocatorOptions {
 interface Pool {
   /** What is wrong with taking this one; undefined when it was taken. */
   take(value: number): string | undefined
+  isTaken(value: number): boolean
   /** Any free one; undefined when there is none. */
   takeAny(): number | undefined
   free(value: number): void
@@ -52,6 +53,7 @@ function createPool(first: number, size: number, reserved: number, mismatch: str
       taken.add(value)
       return undefined
     },
+    isTaken: (value) => taken.has(value),
     takeAny() {
       if (taken.size >= size) return undefined
       const value = scan(first + reserved, size - reserved) ?? scan(first, reserved)
@@ -65,6 +67,11 @@ function createPool(first: number, size: number, reserved: number, mismatch: str
 /** min(max(lowest, size/step), highest), nothing for ranges not larger than `lowest`. */
 const reservedOf = (size: number, lowest: number, highest: number, step: number): number =>
   size <= lowest ? 0 : Math.min(Math.max(lowest, Math.floor(size / step)), highest)
+
+const TAKEN_PORT = 'provided port is already allocated'
+
+/** What a dry run tells as the next port, in 32 bits. */
+const guessPort = (others: readonly number[]): number => (others.length === 0 ? 32769 : (Math.max(0, ...others) + 1) | 0)
 
 export interface ServiceAllocator {
   claim(next: Service, old: Service | undefined, context: WriteContext): { readonly object: Service; readonly claim: Claim } | ApiError
@@ -93,7 +100,7 @@ export function createServiceAllocator({
     portCount,
     reservedOf(portCount, 16, 128, 32),
     `provided port is not in the valid range. The range of valid ports is ${nodePorts.from}-${nodePorts.to}`,
-    'provided port is already allocated',
+    TAKEN_PORT,
     random,
   )
   let isRestored = false
@@ -118,7 +125,7 @@ export function createServiceAllocator({
       const takenIPs: string[] = []
       const takenPorts: number[] = []
       const fail = (error: ApiError): ApiError => {
-        releaseAll(takenIPs, takenPorts)
+        releaseAll(takenIPs, context.dryRun ? [] : takenPorts)
         return error
       }
 
@@ -133,12 +140,13 @@ export function createServiceAllocator({
 
       const takePort = (port: number): string | undefined => {
         if (oldPorts.has(port) || takenPorts.includes(port)) return undefined
-        const problem = ports.take(port)
+        // A dry run takes nothing: its ports may be of any range, and those that it chooses are guesses.
+        const problem = context.dryRun ? (ports.isTaken(port) ? TAKEN_PORT : undefined) : ports.take(port)
         if (problem === undefined) takenPorts.push(port)
         return problem
       }
       const takeAnyPort = (): number | undefined => {
-        const port = ports.takeAny()
+        const port = context.dryRun ? guessPort(takenPorts) : ports.takeAny()
         if (port !== undefined) takenPorts.push(port)
         return port
       }
@@ -209,7 +217,7 @@ export function createServiceAllocator({
         object: spec === next.spec ? next : { ...next, spec },
         claim: {
           keep: () => releaseAll(givenUpIPs, givenUpPorts),
-          release: () => releaseAll(takenIPs, takenPorts),
+          release: () => releaseAll(takenIPs, context.dryRun ? [] : takenPorts),
         },
       }
     },

@@ -4,7 +4,9 @@
  * applies (upstream's registry/core/service: storage.go, strategy.go).
  */
 import type { Service, ServicePort, ServiceSpec } from '../../../api/generated/core/v1.ts'
-import { changeField, isEqual, mapItems, withDefaults, withField } from '../immutable.ts'
+import { invalid, plainFailure } from '../../../api/status.ts'
+import { changeField, isEqual, mapItems, withDefaults, withField, withPointerDefaults } from '../immutable.ts'
+import { initIPFamilies } from './service-ip-families.ts'
 
 export const needsClusterIP = (spec: ServiceSpec): boolean => spec.type !== 'ExternalName'
 export const needsNodePorts = (spec: ServiceSpec): boolean => spec.type === 'NodePort' || spec.type === 'LoadBalancer'
@@ -31,7 +33,7 @@ export function serviceSpecDefaults(spec: ServiceSpec): ServiceSpec {
   let next = affinityDefaults(withDefaults(spec, { sessionAffinity: 'None', type: 'ClusterIP' }))
   next = changeField(next, 'ports', (ports) => mapItems(ports, portDefaults))
   if (isExternallyAccessible(next)) next = withDefaults(next, { externalTrafficPolicy: 'Cluster' })
-  if (next.type !== 'ExternalName') next = withDefaults(next, { internalTrafficPolicy: 'Cluster' })
+  if (next.type !== 'ExternalName') next = withPointerDefaults(next, { internalTrafficPolicy: 'Cluster' })
   if (next.type === 'LoadBalancer') next = withDefaults(next, { allocateLoadBalancerNodePorts: true })
   return next
 }
@@ -42,11 +44,33 @@ export function serviceDefaults(service: Service): Service {
   return changeField(next, 'status', (status) =>
     changeField(status, 'loadBalancer', (loadBalancer) =>
       changeField(loadBalancer, 'ingress', (ingress) =>
-        mapItems(ingress, (entry) => (entry.ip ? withDefaults(entry, { ipMode: 'VIP' }) : entry)),
+        mapItems(ingress, (entry) => (entry.ip ? withPointerDefaults(entry, { ipMode: 'VIP' }) : entry)),
       ),
     ),
   )
 }
+
+/**
+ * What is settled before anything else is looked at: addresses and their families, whose faults are told alone; and what an external
+ * name has no use for is not kept.
+ */
+function settle(service: Service, old: ServiceSpec | undefined): Service {
+  const { spec } = service
+  if (!spec) return service
+  if (spec.type === 'ExternalName')
+    return spec.internalTrafficPolicy === 'Cluster' || spec.internalTrafficPolicy === 'Local'
+      ? { ...service, spec: withField(spec, 'internalTrafficPolicy', undefined) }
+      : service
+  const families = initIPFamilies(spec, old)
+  if ('errors' in families) throw invalid('', 'Service', service.metadata?.name ?? '', families.errors)
+  return withField(service, 'spec', families.spec)
+}
+
+export const prepareServiceCreate = (service: Service): Service =>
+  settle(
+    changeField({ ...service, status: { loadBalancer: {} } }, 'spec', (spec) => normalizeClusterIPs(spec, undefined)),
+    undefined,
+  )
 
 /** clusterIPs follows clusterIP: old clients know only the singular. */
 export function normalizeClusterIPs(next: ServiceSpec, old: ServiceSpec | undefined): ServiceSpec {
@@ -111,6 +135,16 @@ function dropForeignFields(next: ServiceSpec, old: ServiceSpec): ServiceSpec {
   return result
 }
 
+/** Of an update this is found when the ports are taken, and told as no client's fault. */
+function checkUniqueNodePorts({ ports = [] }: ServiceSpec): void {
+  const seen = new Set<string>()
+  for (const { protocol = '', nodePort } of ports) {
+    const text = `{${protocol} ${nodePort}}`
+    if (nodePort && seen.has(text)) throw plainFailure(`duplicate nodePort: ${text}`)
+    seen.add(text)
+  }
+}
+
 export function prepareServiceUpdate(next: Service, old: Service): Service {
   const before = old.spec
   if (!before) return next
@@ -119,5 +153,7 @@ export function prepareServiceUpdate(next: Service, old: Service): Service {
   )
   // A load balancer that is none any more has no address to show.
   const status = prepared.spec?.type === 'LoadBalancer' ? old.status : old.status && { ...old.status, loadBalancer: {} }
-  return withField(prepared, 'status', status)
+  const { spec } = prepared
+  if (spec && needsNodePorts(spec)) checkUniqueNodePorts(spec)
+  return withField(settle(prepared, before), 'status', status)
 }

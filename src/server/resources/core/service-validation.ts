@@ -202,9 +202,10 @@ function validateKeptFamilies(errors: FieldErrors, next: ServiceSpec, old: Servi
   if (isChanged) errors.push(invalid('spec.ipFamilies[0]', after, 'may not change once set'))
 }
 
-export function validateServiceUpdate({ spec: next }: Service, { spec: old }: Service): readonly FieldError[] {
+export function validateServiceUpdate(service: Service, { spec: old }: Service): readonly FieldError[] {
   const errors: FieldErrors = []
-  if (!next || !old) return errors
+  const next = service.spec
+  if (!next || !old) return validateService(service)
   validateKeptIPs(errors, next, old)
   validateKeptFamilies(errors, next, old)
   if (old.type === 'LoadBalancer' && next.type === 'LoadBalancer' && old.loadBalancerClass !== next.loadBalancerClass) {
@@ -213,7 +214,7 @@ export function validateServiceUpdate({ spec: next }: Service, { spec: old }: Se
   if (needsHealthCheckPort(old) && needsHealthCheckPort(next) && old.healthCheckNodePort !== next.healthCheckNodePort) {
     errors.push(forbidden('spec.healthCheckNodePort', 'field is immutable'))
   }
-  return errors
+  return [...errors, ...validateService(service)]
 }
 
 export function validateServiceStatusUpdate({ spec, status }: Service): readonly FieldError[] {

@@ -4,9 +4,8 @@ import { dns1123LabelFaults } from '../../../api/names.ts'
 import { defineResource, type Column } from '../../resource.ts'
 import { cidrWarnings, ipWarnings } from '../addresses.ts'
 import { ageColumn, formatLabels, loadBalancerText, nameColumn, text, wide } from '../columns.ts'
-import { changeField } from '../immutable.ts'
 import { addressesOf } from './service-addresses.ts'
-import { normalizeClusterIPs, prepareServiceUpdate, serviceDefaults } from './service-fields.ts'
+import { prepareServiceCreate, prepareServiceUpdate, serviceDefaults } from './service-fields.ts'
 import { validateService, validateServiceStatusUpdate, validateServiceUpdate } from './service-validation.ts'
 
 function externalIP({ spec, status }: Service): string {
@@ -63,11 +62,10 @@ export const services = defineResource({
   },
   companions: addressesOf,
   setDefaults: serviceDefaults,
-  prepareForCreate: (service: Service) =>
-    changeField({ ...service, status: { loadBalancer: {} } }, 'spec', (spec) => normalizeClusterIPs(spec, undefined)),
+  prepareForCreate: prepareServiceCreate,
   prepareForUpdate: (next, old, { subresource }) => (subresource === undefined ? prepareServiceUpdate(next, old) : next),
   nameFormat: dns1123LabelFaults,
-  validate: validateService,
+  validateCreate: validateService,
   validateUpdate: validateServiceUpdate,
   validateStatusUpdate: validateServiceStatusUpdate,
   warnings: serviceWarnings,
