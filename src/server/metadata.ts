@@ -46,7 +46,6 @@ export function wipeSystemFields(object: KubeObject): KubeObject {
     'deletionGracePeriodSeconds',
     'selfLink',
     'resourceVersion',
-    'generation',
   )
   return withMetadata(object, metadata)
 }
@@ -69,7 +68,7 @@ export function keepSystemFields(next: KubeObject, old: KubeObject): KubeObject 
   const before = old.metadata!
   const given = next.metadata ?? {}
   const metadata: ObjectMeta = {
-    ...without(given, 'selfLink', 'creationTimestamp', 'generation'),
+    ...without(given, 'creationTimestamp', 'generation'),
     resourceVersion: before.resourceVersion!,
     uid: given.uid || before.uid!,
     creationTimestamp: before.creationTimestamp!,

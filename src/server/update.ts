@@ -70,7 +70,7 @@ export async function change(
   for (let attempt = 1; ; attempt++) {
     const old = await get(core, served, key, info.name, '')
     const next = await settle(() => make(current(served, old)))
-    checkPreconditions(call, next, old, changeOptions.isFromOld ?? false)
+    checkPreconditions(call, next, old, { isFromOld: changeOptions.isFromOld ?? false, isDry: dry })
     const write: Write = {
       call,
       served,
@@ -101,17 +101,22 @@ const current = ({ custom }: ResourceCall['served'], { object }: Revision): Kube
 /** Where upstream keeps the kinds whose place is not their name (pkg/registry/core/rest). */
 const REGISTRY: Readonly<Record<string, string>> = { services: 'services/specs', endpoints: 'services/endpoints', nodes: 'minions' }
 
-/** The key by which upstream's storage names the object in its errors. */
-export function registryKey({ group, resource, isCustom }: StoredKind, key: string): string {
-  return `/registry/${isCustom ? `${group}/${resource}` : group === '' ? (REGISTRY[resource] ?? resource) : resource}/${key}`
+/** The key by which upstream's storage, or a dry run in its place, names the object in its errors. */
+export function registryKey({ group, resource, isCustom }: StoredKind, key: string, isDry: boolean): string {
+  return `${isDry ? '' : '/registry'}/${isCustom ? `${group}/${resource}` : group === '' ? (REGISTRY[resource] ?? resource) : resource}/${key}`
 }
 
-function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, old: Revision, isFromOld: boolean): void {
+interface Circumstances {
+  readonly isFromOld: boolean
+  readonly isDry: boolean
+}
+
+function checkPreconditions({ served, info }: ResourceCall, next: KubeObject, old: Revision, { isFromOld, isDry }: Circumstances): void {
   const { group, resource } = served.info
   const { uid, resourceVersion } = next.metadata ?? {}
   const before = old.object.metadata!
   if (!isFromOld && uid && uid !== before.uid) {
-    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, old.key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.uid}`
+    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, old.key, isDry)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.uid}`
     throw conflict(group, resource, info.name, why)
   }
   if (!resourceVersion || resourceVersion === '0') {

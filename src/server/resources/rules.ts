@@ -36,6 +36,12 @@ export const invalid = (field: string, value: unknown, detail: string, typeName?
   field,
   detail: withDetail(`Invalid value: ${typeName === undefined ? show(value) : internalForm(value, typeName)}`, detail),
 })
+/** What keeps upstream from looking further: told as its own fault, but for a field. */
+export const internal = (field: string, detail: string): FieldError => ({
+  type: 'InternalError',
+  field,
+  detail: `Internal error: ${detail}`,
+})
 /** Of a part that is wrong as a whole, whose value is not shown. */
 export const invalidAsWhole = (field: string, detail: string): FieldError => ({
   type: 'FieldValueInvalid',
@@ -47,10 +53,10 @@ export const forbidden = (field: string, detail: string): FieldError => ({
   field,
   detail: withDetail('Forbidden', detail),
 })
-export const duplicate = (field: string, value: unknown): FieldError => ({
+export const duplicate = (field: string, value: unknown, typeName?: string): FieldError => ({
   type: 'FieldValueDuplicate',
   field,
-  detail: `Duplicate value: ${show(value)}`,
+  detail: `Duplicate value: ${typeName === undefined ? show(value) : internalForm(value, typeName)}`,
 })
 export const notFound = (field: string, value: unknown): FieldError => ({
   type: 'FieldValueNotFound',

@@ -19,7 +19,7 @@ import { withManagedFields } from '../apply/write-owners.ts'
 import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { settle } from '../custom-resources/conversion.ts'
-import { writeOptions } from '../options.ts'
+import { isDryRun, writeOptions } from '../options.ts'
 import { contentTypeOf, patcher } from '../patch.ts'
 import { get } from '../read.ts'
 import { Computed } from '../revision.ts'
@@ -62,7 +62,7 @@ export async function scale(core: Core, call: ResourceCall): Promise<ApiResponse
   const make = (old: KubeObject): KubeObject => {
     const before = scaleOf(call, old)
     const next = wanted(withManagedFields(before, ownersOfScale(old.metadata?.managedFields, replicasPath)))
-    checkScale(call, next, old)
+    checkScale(call, next, old, isDryRun(options))
     const { specReplicasPath } = scaleHooks(call) ?? {}
     if (specReplicasPath !== undefined && next.spec?.replicas === undefined)
       throw badRequest(`the spec replicas field ${JSON.stringify(specReplicasPath)} cannot be empty`)
@@ -151,12 +151,12 @@ function appliedScale(core: Core, call: ResourceCall, options: KubeObject): Make
 
 const always = (object: KubeObject) => () => object
 
-function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeObject): void {
+function checkScale({ info, served }: ResourceCall, next: KubeObject, old: KubeObject, isDry: boolean): void {
   const uid = next.metadata?.uid
   checkName(next, info.name)
   if (uid && uid !== old.metadata?.uid) {
     const key = keyIn(served.stored.isNamespaced, info.namespace, info.name)
-    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
+    const why = `StorageError: invalid object, Code: 4, Key: ${registryKey(served.stored, key, isDry)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid}`
     throw conflict(served.info.group, served.info.resource, info.name, why)
   }
   // A custom resource's own rules look at its replicas.

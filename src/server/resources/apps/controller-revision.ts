@@ -21,11 +21,14 @@ export const controllerRevisions = defineResource({
     ...text('Revision', () => ''),
     cell: ({ revision }: ControllerRevision) => revision ?? 0,
   }),
-  validate({ data, revision }) {
+  validate({ revision }) {
     const errors: FieldErrors = []
-    if (data === undefined) errors.push(required('data', 'data is mandatory'))
     checkNotNegative(errors, 'revision', revision)
     return errors
+  },
+  validateCreate({ data }) {
+    const fault = data === undefined || data === null ? 'data is mandatory' : 'data must be a valid JSON object'
+    return typeof data === 'object' && data !== null && !Array.isArray(data) ? [] : [required('data', fault)]
   },
   validateUpdate(next, old) {
     const errors: FieldErrors = []

@@ -1,9 +1,9 @@
 /** CertificateSigningRequests: who asks, for what, and what became of it. The request says who asked; the server fills that in. */
 import type { CertificateSigningRequest } from '../../../api/generated/certificates/v1.ts'
-import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
+import { dns1123LabelFaults, dns1123SubdomainFaults, pathSegmentFaults } from '../../../api/names.ts'
 import { parseCertificateRequest } from '../../../api/certificate-request.ts'
 import { timestamp } from '../../../base/clock.ts'
-import { DerError } from '../../../base/der.ts'
+import { DerError, fromBase64, pemBlocks } from '../../../base/der.ts'
 import { defineResource } from '../../resource.ts'
 import { nameColumn, ageColumn, text } from '../columns.ts'
 import { humanDuration } from '../duration.ts'
@@ -38,6 +38,15 @@ function requestFault(base64: string): string | undefined {
     if (error instanceof DerError) return error.message
     throw error
   }
+}
+
+/** What was signed: certificates alone, one at least. */
+function certificateFault(base64: string | undefined): string | undefined {
+  if (!base64) return undefined
+  const blocks = pemBlocks(new TextDecoder().decode(fromBase64(base64)))
+  const foreign = blocks.find(({ type }) => type !== 'CERTIFICATE')
+  if (foreign) return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(foreign.type)}`
+  return blocks.length === 0 ? 'must contain at least one CERTIFICATE PEM block' : undefined
 }
 
 /** What a certificate may be for, in the order in which upstream lists it. */
@@ -123,6 +132,9 @@ function updateFaults(next: CertificateSigningRequest, old: CertificateSigningRe
   }
   if (!isSemanticallyEqual(next.status?.certificate, old.status?.certificate) && old.status?.certificate) {
     errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'))
+  } else {
+    const fault = certificateFault(next.status?.certificate)
+    if (fault) errors.push(invalid('status.certificate', '<certificate data>', fault))
   }
   return errors
 }
@@ -131,6 +143,7 @@ export const certificateSigningRequests = defineResource({
   group: 'certificates.k8s.io',
   version: 'v1',
   kind: 'CertificateSigningRequest',
+  nameFormat: pathSegmentFaults,
   hasGeneration: false,
   columns: [
     nameColumn as Column<CertificateSigningRequest>,
@@ -161,11 +174,8 @@ export const certificateSigningRequests = defineResource({
   },
   validate({ spec }) {
     const errors: FieldErrors = []
-    if (!spec?.request) errors.push(required('spec.request'))
-    else {
-      const fault = requestFault(spec.request)
-      if (fault !== undefined) errors.push(invalid('spec.request', spec.request, fault))
-    }
+    const fault = requestFault(spec?.request ?? '')
+    if (fault !== undefined) errors.push(invalid('spec.request', spec?.request, fault))
     if (!spec?.usages?.length) errors.push(required('spec.usages'))
     spec?.usages?.forEach((usage, i) => checkOneOf(errors, `spec.usages[${i}]`, usage, USAGES))
     const seen = new Set<string>()

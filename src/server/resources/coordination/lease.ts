@@ -1,7 +1,7 @@
 import type { Lease } from '../../../api/generated/coordination/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
-import { checkNotNegative, checkPositive, invalid, type FieldErrors } from '../rules.ts'
+import { checkNotNegative, forbidden, invalid, type FieldErrors } from '../rules.ts'
 
 /** Leases: who leads, and that a node is alive. */
 export const leases = defineResource({
@@ -12,10 +12,11 @@ export const leases = defineResource({
   columns: nameToAge(text('Holder', ({ spec }: Lease) => spec?.holderIdentity ?? '')),
   validate({ spec }) {
     const errors: FieldErrors = []
-    checkPositive(errors, 'spec.leaseDurationSeconds', spec?.leaseDurationSeconds)
+    const seconds = spec?.leaseDurationSeconds
+    if (seconds !== undefined && seconds <= 0) errors.push(invalid('spec.leaseDurationSeconds', seconds, 'must be greater than 0'))
     checkNotNegative(errors, 'spec.leaseTransitions', spec?.leaseTransitions)
     if (spec?.preferredHolder && !spec.strategy)
-      errors.push(invalid('spec.preferredHolder', spec.preferredHolder, 'may only be specified if `strategy` is defined'))
+      errors.push(forbidden('spec.preferredHolder', 'may only be specified if `strategy` is defined'))
     return errors
   },
 })

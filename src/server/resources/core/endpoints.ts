@@ -2,7 +2,7 @@
 import type { EndpointAddress, EndpointPort, Endpoints } from '../../../api/generated/core/v1.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults, portNumberFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
-import { ipProblem } from '../addresses.ts'
+import { ipProblem, isIP } from '../addresses.ts'
 import { firstItems, nameToAge, text } from '../columns.ts'
 import { changeField, isSemanticallyEqual, mapItems, withDefaults } from '../immutable.ts'
 import { checkFormat, checkRequiredOneOf, invalid, required, type FieldErrors } from '../rules.ts'
@@ -31,8 +31,8 @@ function validateAddress(errors: FieldErrors, path: string, address: EndpointAdd
   if (problem !== undefined) errors.push(invalid(`${path}.ip`, address.ip ?? '', problem))
   if (address.hostname) checkFormat(errors, `${path}.hostname`, address.hostname, dns1123LabelFaults)
   if (address.nodeName !== undefined) checkFormat(errors, `${path}.nodeName`, address.nodeName, dns1123SubdomainFaults)
-  const special = problem === undefined ? specialAddressProblem(address.ip) : undefined
-  if (special !== undefined) errors.push(invalid(`${path}.ip`, address.ip, special))
+  const special = isIP(address.ip ?? '') ? specialAddressProblem(address.ip) : 'must be a valid IP address'
+  if (special !== undefined) errors.push(invalid(`${path}.ip`, address.ip ?? '', special))
 }
 
 function validatePort(errors: FieldErrors, path: string, port: EndpointPort, needsName: boolean): void {

@@ -42,7 +42,7 @@ export const namespaces = defineResource({
   },
   validate(namespace) {
     const errors: FieldErrors = []
-    namespace.spec?.finalizers?.forEach((finalizer, i) => validateFinalizerName(errors, `spec.finalizers[${i}]`, finalizer))
+    for (const finalizer of namespace.spec?.finalizers ?? []) validateFinalizerName(errors, 'spec.finalizers', finalizer)
     return errors
   },
   validateStatusUpdate(next) {

@@ -1,12 +1,12 @@
 /** Nodes: machines that run pods. */
-import type { Node, Taint } from '../../../api/generated/core/v1.ts'
-import { labelValueFaults, qualifiedNameFaults } from '../../../api/names.ts'
+import type { Node, NodeSpec, Taint } from '../../../api/generated/core/v1.ts'
+import { labelValueFaults, maxLengthFault, qualifiedNameFaults, SUBDOMAIN_MAX_LENGTH } from '../../../api/names.ts'
 import { defineResource, type Column } from '../../resource.ts'
-import { cidrProblem } from '../addresses.ts'
+import { cidrProblem, familyOfIP } from '../addresses.ts'
 import { ageColumn, nameColumn, text, wide } from '../columns.ts'
 import { changeField, isEqual, withField } from '../immutable.ts'
 import { internalForm } from '../internal-form.ts'
-import { checkFormat, checkRequiredOneOf, forbidden, invalid, type FieldErrors } from '../rules.ts'
+import { checkFormat, checkRequiredOneOf, duplicate, forbidden, internal, invalid, type FieldErrors } from '../rules.ts'
 import { validateAmount } from './resource-requirements-validation.ts'
 
 const ROLE_PREFIX = 'node-role.kubernetes.io/'
@@ -64,6 +64,46 @@ function validateState(errors: FieldErrors, { status }: Node): void {
   })
 }
 
+/** The first of the networks stands beside them, too, and of both it is the one that counts. */
+function withBothCIDRs(spec: NodeSpec): NodeSpec {
+  const { podCIDR, podCIDRs = [] } = spec
+  if (podCIDR) return podCIDR === podCIDRs[0] ? spec : { ...spec, podCIDRs: [podCIDR] }
+  return podCIDRs[0] ? { ...spec, podCIDR: podCIDRs[0] } : spec
+}
+
+function validateCIDRs(errors: FieldErrors, path: string, cidrs: readonly string[] = []): void {
+  cidrs.forEach((cidr, i) => {
+    const problem = cidrProblem(cidr)
+    if (problem !== undefined) errors.push(invalid(`${path}[${i}]`, cidr, problem))
+  })
+  if (cidrs.length < 2) return
+  const families = cidrs.map((cidr) => (cidrProblem(cidr) ? undefined : familyOfIP(cidr.slice(0, cidr.indexOf('/')))))
+  const bad = families.indexOf(undefined)
+  if (bad >= 0) {
+    const fault = `invalid CIDR[${bad}]: <nil> (invalid CIDR address: ${cidrs[bad]})`
+    errors.push(internal(path, `invalid PodCIDRs. failed to check with dual stack with error:${fault}`))
+  }
+  if (bad >= 0 || cidrs.length > 2 || families[0] === families[1])
+    errors.push(invalid(path, cidrs, 'may specify no more than one CIDR for each IP family'))
+}
+
+const FEATURE = /^[A-Z][a-zA-Z0-9]*(\/[a-zA-Z][a-zA-Z0-9]*)*$/
+const FEATURE_FAULT =
+  "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+
+/** What a node says that it can do: names in order, each once. */
+function validateDeclaredFeatures(errors: FieldErrors, features: readonly string[] = []): void {
+  features.forEach((feature, i) => {
+    const path = `status.declaredFeatures[${i}]`
+    const fault =
+      feature.length > SUBDOMAIN_MAX_LENGTH ? maxLengthFault(SUBDOMAIN_MAX_LENGTH) : FEATURE.test(feature) ? undefined : FEATURE_FAULT
+    if (fault) errors.push(invalid(path, feature, `invalid feature name ${JSON.stringify(feature)}: ${fault}`))
+    const before = i > 0 ? features[i - 1] : undefined
+    if (before === feature) errors.push(duplicate(path, feature))
+    else if (before !== undefined && before > feature) errors.push(invalid(path, feature, 'list must be sorted alphabetically'))
+  })
+}
+
 export const nodes = defineResource({
   group: '',
   version: 'v1',
@@ -83,22 +123,25 @@ export const nodes = defineResource({
   ],
   fieldSelectors: { 'spec.unschedulable': (node) => String(node.spec?.unschedulable ?? false) },
   setDefaults: (node) =>
-    changeField(node, 'status', (state) =>
-      state.capacity && !state.allocatable ? withField(state, 'allocatable', state.capacity) : state,
+    changeField(
+      changeField(node, 'status', (state) =>
+        state.capacity && !state.allocatable ? withField(state, 'allocatable', state.capacity) : state,
+      ),
+      'spec',
+      withBothCIDRs,
     ),
   validate(node) {
     const errors: FieldErrors = []
     validateTaints(errors, 'metadata.taints', node.spec?.taints)
-    node.spec?.podCIDRs?.forEach((cidr, i) => {
-      const problem = cidrProblem(cidr)
-      if (problem !== undefined) errors.push(invalid(`spec.podCIDRs[${i}]`, cidr, problem))
-    })
+    validateDeclaredFeatures(errors, node.status?.declaredFeatures)
+    validateCIDRs(errors, 'spec.podCIDRs', node.spec?.podCIDRs)
     return errors
   },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     const why = (field: string): string => `node updates may not change ${field} except from "" to valid`
     validateState(errors, next)
+    validateDeclaredFeatures(errors, next.status?.declaredFeatures)
     if (old.spec?.podCIDRs?.length && !isEqual(old.spec.podCIDRs, next.spec?.podCIDRs))
       errors.push(forbidden('spec.podCIDRs', why('podCIDR')))
     if (old.spec?.providerID && old.spec.providerID !== next.spec?.providerID) errors.push(forbidden('spec.providerID', why('providerID')))
@@ -108,6 +151,7 @@ export const nodes = defineResource({
   validateStatusUpdate(next) {
     const errors: FieldErrors = []
     validateState(errors, next)
+    validateDeclaredFeatures(errors, next.status?.declaredFeatures)
     return errors
   },
   warnings: ({ spec }) => [

@@ -14,7 +14,7 @@ import type { FieldError } from '../../../api/status.ts'
 import { familyOfIP, ipProblem } from '../addresses.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
 import { internalDiff, internalEqual } from '../internal-form.ts'
-import { checkFormat, checkImmutable, checkInRange, duplicate, forbidden, invalid, required, type FieldErrors } from '../rules.ts'
+import { checkFormat, checkImmutable, checkInRange, duplicate, forbidden, internal, invalid, required, type FieldErrors } from '../rules.ts'
 import { podQosClass } from './pod-qos.ts'
 import { checkTrimmedImage } from './container-validation.ts'
 
@@ -280,8 +280,7 @@ function validateIPs(errors: FieldErrors, path: string, next: Addresses = [], ol
   const families = next.map(({ ip = '' }) => familyOfIP(ip))
   const bad = families.indexOf(undefined)
   if (bad >= 0) {
-    const detail = `Internal error: failed to check for dual stack with error:invalid IP[${bad}]: ${next[bad]?.ip ?? ''}`
-    errors.push({ type: 'InternalError', field: path, detail })
+    errors.push(internal(path, `failed to check for dual stack with error:invalid IP[${bad}]: ${next[bad]?.ip ?? ''}`))
   }
   if (bad >= 0 || next.length > 2 || families[0] === families[1])
     errors.push(

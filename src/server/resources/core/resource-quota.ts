@@ -1,9 +1,9 @@
 /** ResourceQuotas: what a namespace may use in all. */
 import type { ResourceQuota, ResourceQuotaSpec } from '../../../api/generated/core/v1.ts'
+import { asGiven } from '../../../api/given-empty.ts'
 import { canonicalQuantity } from '../../../api/quantity.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
-import { isSemanticallyEqual } from '../immutable.ts'
 import { IMMUTABLE, invalid, required, type FieldErrors } from '../rules.ts'
 import { isStandardResource, validateAmount, validateResourceName } from './resource-requirements-validation.ts'
 
@@ -125,7 +125,8 @@ export const resourceQuotas = defineResource({
     return errors
   },
   validateUpdate(next, old) {
-    const sorted = (quota: ResourceQuota): readonly string[] => [...(quota.spec?.scopes ?? [])].sort()
-    return isSemanticallyEqual(sorted(next), sorted(old)) ? [] : [invalid('spec.scopes', next.spec?.scopes ?? [], IMMUTABLE)]
+    // Sets are compared: in whatever order, and how often.
+    const sorted = (quota: ResourceQuota): string => [...new Set(quota.spec?.scopes)].sort().join()
+    return sorted(next) === sorted(old) ? [] : [invalid('spec.scopes', asGiven(next.spec, 'scopes'), IMMUTABLE)]
   },
 })

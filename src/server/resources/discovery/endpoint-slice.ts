@@ -10,6 +10,7 @@ import { validateLabels } from '../object-meta.ts'
 import {
   checkFormat,
   checkImmutable,
+  checkOneOf,
   checkRequiredOneOf,
   duplicate,
   invalid,
@@ -107,7 +108,7 @@ export const endpointSlices = defineResource({
       if (name) checkFormat(errors, `ports[${i}].name`, name, dns1123LabelFaults)
       if (names.has(name)) errors.push(duplicate(`ports[${i}].name`, name))
       names.add(name)
-      checkRequiredOneOf(errors, `ports[${i}].protocol`, protocol, ['SCTP', 'TCP', 'UDP'])
+      checkOneOf(errors, `ports[${i}].protocol`, protocol, ['SCTP', 'TCP', 'UDP'])
       if (appProtocol !== undefined) checkFormat(errors, `ports[${i}].appProtocol`, appProtocol, qualifiedNameFaults)
     })
     return errors

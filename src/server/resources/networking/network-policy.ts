@@ -1,14 +1,20 @@
 /** NetworkPolicies: which pods may talk to which. */
-import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from '../../../api/generated/networking/v1.ts'
+import type {
+  IPBlock,
+  NetworkPolicy,
+  NetworkPolicyPeer,
+  NetworkPolicyPort,
+  NetworkPolicySpec,
+} from '../../../api/generated/networking/v1.ts'
 import { portNameFaults, portNumberFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
 import { cidrProblem, isInNetwork } from '../addresses.ts'
 import { nameToAge, selectorText, text } from '../columns.ts'
-import { changeField, mapItems, withDefaults } from '../immutable.ts'
+import { changeField, mapItems, withPointerDefaults } from '../immutable.ts'
 import { validateLabelSelector } from '../object-meta.ts'
 import { checkFormat, checkOneOf, forbidden, invalid, notSupported, required, type FieldErrors } from '../rules.ts'
 
-const portDefaults = (port: NetworkPolicyPort): NetworkPolicyPort => withDefaults(port, { protocol: 'TCP' })
+const portDefaults = (port: NetworkPolicyPort): NetworkPolicyPort => withPointerDefaults(port, { protocol: 'TCP' })
 
 function specDefaults(spec: NetworkPolicySpec): NetworkPolicySpec {
   const next = spec.policyTypes?.length ? spec : { ...spec, policyTypes: spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'] }
@@ -40,8 +46,11 @@ function validatePeer(errors: FieldErrors, path: string, { podSelector, namespac
   validateLabelSelector(errors, `${path}.namespaceSelector`, namespaceSelector)
   if (!podSelector && !namespaceSelector && !ipBlock) errors.push(required(path, 'must specify a peer'))
   if (!ipBlock) return
+  validateBlock(errors, `${path}.ipBlock`, ipBlock)
   if (podSelector || namespaceSelector) errors.push(forbidden(path, 'may not specify both ipBlock and another peer'))
-  const at = `${path}.ipBlock`
+}
+
+function validateBlock(errors: FieldErrors, at: string, ipBlock: IPBlock): void {
   if (!ipBlock.cidr) {
     errors.push(required(`${at}.cidr`))
     return

@@ -1,9 +1,9 @@
 import type { ServiceCIDR } from '../../../api/generated/networking/v1.ts'
+import { asGiven } from '../../../api/given-empty.ts'
 import { defineResource } from '../../resource.ts'
 import { cidrProblem } from '../addresses.ts'
 import { nameToAge, text } from '../columns.ts'
-import { isEqual } from '../immutable.ts'
-import { invalid, required, type FieldErrors } from '../rules.ts'
+import { IMMUTABLE, invalid, required, type FieldErrors } from '../rules.ts'
 
 /** ServiceCIDRs: networks from which cluster IPs come. */
 export const serviceCIDRs = defineResource({
@@ -12,17 +12,29 @@ export const serviceCIDRs = defineResource({
   kind: 'ServiceCIDR',
   hasGeneration: false,
   columns: nameToAge(text('CIDRs', ({ spec }: ServiceCIDR) => (spec?.cidrs ?? []).join(','))),
-  validate({ spec }) {
+  validateCreate,
+  validateUpdate(next, old) {
     const errors: FieldErrors = []
-    const cidrs = spec?.cidrs ?? []
-    if (cidrs.length === 0) errors.push(required('spec.cidrs', 'at least one CIDR required'))
-    if (cidrs.length > 2) errors.push(invalid('spec', spec, 'may only hold up to 2 values'))
-    cidrs.forEach((cidr, i) => {
-      const problem = cidrProblem(cidr)
-      if (problem !== undefined) errors.push(invalid(`spec.cidrs[${i}]`, cidr, problem))
+    const after = next.spec?.cidrs ?? []
+    const before = old.spec?.cidrs ?? []
+    // A second family may be added.
+    const isGrown = before.length === 1 && after.length === 2
+    if (after.length !== before.length && !isGrown) return [invalid('spec.cidrs', asGiven(next.spec, 'cidrs'), IMMUTABLE)]
+    before.forEach((cidr, i) => {
+      if (cidr !== after[i]) errors.push(invalid(`spec.cidrs[${i}]`, after[i], IMMUTABLE))
     })
-    return errors
+    return isGrown ? [...errors, ...validateCreate(next)] : errors
   },
-  validateUpdate: (next, old) =>
-    isEqual(next.spec?.cidrs, old.spec?.cidrs) ? [] : [invalid('spec.cidrs', next.spec?.cidrs, 'field is immutable')],
 })
+
+function validateCreate({ spec }: ServiceCIDR): FieldErrors {
+  const errors: FieldErrors = []
+  const cidrs = spec?.cidrs ?? []
+  if (cidrs.length === 0) errors.push(required('spec.cidrs', 'at least one CIDR required'))
+  if (cidrs.length > 2) errors.push(invalid('spec.cidrs', spec, 'may only hold up to 2 values', 'networking/v1.ServiceCIDRSpec'))
+  cidrs.forEach((cidr, i) => {
+    const problem = cidrProblem(cidr)
+    if (problem !== undefined) errors.push(invalid(`spec.cidrs[${i}]`, cidr, problem))
+  })
+  return errors
+}

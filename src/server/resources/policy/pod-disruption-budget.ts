@@ -1,5 +1,6 @@
 /** PodDisruptionBudgets: how many pods must stay when nodes are drained. */
 import type { PodDisruptionBudget } from '../../../api/generated/policy/v1.ts'
+import { pathSegmentFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
 import { validateIntOrPercent } from '../apps/workload-validation.ts'
 import { integer, nameToAge, text } from '../columns.ts'
@@ -13,6 +14,7 @@ export const podDisruptionBudgets = defineResource({
   group: 'policy',
   version: 'v1',
   kind: 'PodDisruptionBudget',
+  nameFormat: pathSegmentFaults,
   columns: nameToAge(
     text('Min Available', ({ spec }: PodDisruptionBudget) => shown(spec?.minAvailable)),
     text('Max Unavailable', ({ spec }: PodDisruptionBudget) => shown(spec?.maxUnavailable)),

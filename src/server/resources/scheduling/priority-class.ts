@@ -2,8 +2,8 @@
 import type { PriorityClass } from '../../../api/generated/scheduling/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { boolean, ageColumn, integer, nameColumn, text, wide } from '../columns.ts'
-import { isEqual, withDefaults } from '../immutable.ts'
-import { checkImmutable, checkRequiredOneOf, forbidden, invalid, type FieldErrors } from '../rules.ts'
+import { isEqual, withPointerDefaults } from '../immutable.ts'
+import { checkImmutable, checkRequiredOneOf, forbidden, type FieldErrors } from '../rules.ts'
 import type { Column } from '../../resource.ts'
 
 const HIGHEST_USER_VALUE = 1_000_000_000
@@ -13,7 +13,9 @@ export const priorityClasses = defineResource({
   group: 'scheduling.k8s.io',
   version: 'v1',
   kind: 'PriorityClass',
-  hasGeneration: true,
+  // One, and no change is counted.
+  hasGeneration: false,
+  prepareForCreate: (object) => ({ ...object, metadata: { ...object.metadata, generation: 1 } }),
   columns: [
     nameColumn as Column<PriorityClass>,
     integer('Value', ({ value }: PriorityClass) => value),
@@ -21,8 +23,8 @@ export const priorityClasses = defineResource({
     ageColumn as Column<PriorityClass>,
     wide(text('PreemptionPolicy', ({ preemptionPolicy }: PriorityClass) => preemptionPolicy ?? '')),
   ],
-  setDefaults: (object) => withDefaults(object, { preemptionPolicy: 'PreemptLowerPriority' }),
-  validate({ metadata, value = 0, globalDefault, preemptionPolicy }) {
+  setDefaults: (object) => withPointerDefaults(object, { preemptionPolicy: 'PreemptLowerPriority' }),
+  validateCreate({ metadata, value = 0, globalDefault, preemptionPolicy }) {
     const errors: FieldErrors = []
     const name = metadata?.name ?? ''
     if (name.startsWith('system-')) {
@@ -44,7 +46,7 @@ export const priorityClasses = defineResource({
   },
   validateUpdate(next, old) {
     const errors: FieldErrors = []
-    if ((next.value ?? 0) !== (old.value ?? 0)) errors.push(invalid('value', next.value ?? 0, 'field is immutable'))
+    if ((next.value ?? 0) !== (old.value ?? 0)) errors.push(forbidden('value', 'may not be changed in an update.'))
     checkImmutable(errors, 'preemptionPolicy', next.preemptionPolicy, old.preemptionPolicy)
     return errors
   },

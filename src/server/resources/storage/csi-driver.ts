@@ -1,7 +1,7 @@
 import type { CSIDriver, TokenRequest } from '../../../api/generated/storage/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { boolean, nameToAge, text } from '../columns.ts'
-import { changeField, isSemanticallyEqual, withDefaults } from '../immutable.ts'
+import { changeField, isSemanticallyEqual, withPointerDefaults } from '../immutable.ts'
 import { checkImmutable, checkOneOf, duplicate, invalid, type FieldErrors } from '../rules.ts'
 
 /** CSIDrivers: what a driver of storage wants of the cluster. */
@@ -37,7 +37,7 @@ export const csiDrivers = defineResource({
   setDefaults: (driver) =>
     changeField(driver, 'spec', (spec) => {
       const next = spec.volumeLifecycleModes?.length ? spec : { ...spec, volumeLifecycleModes: ['Persistent'] }
-      return withDefaults(next, {
+      return withPointerDefaults(next, {
         attachRequired: true,
         podInfoOnMount: false,
         storageCapacity: false,

@@ -1,11 +1,12 @@
 /** StorageClasses: kinds of storage that claims may ask for. */
 import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from '../../../api/generated/core/v1.ts'
 import type { StorageClass } from '../../../api/generated/storage/v1.ts'
+import { asGiven } from '../../../api/given-empty.ts'
 import { qualifiedNameFaults } from '../../../api/names.ts'
 import { defineResource, type Column } from '../../resource.ts'
 import { ageColumn, boolean, nameColumn, text } from '../columns.ts'
 import { DEPRECATED_LABELS } from '../core/pod-warnings.ts'
-import { withDefaults } from '../immutable.ts'
+import { withPointerDefaults } from '../immutable.ts'
 import { checkFormat, checkImmutable, checkOneOf, duplicate, invalid, required, tooLong, type FieldErrors } from '../rules.ts'
 
 const DEFAULT_MARKS = ['storageclass.kubernetes.io/is-default-class', 'storageclass.beta.kubernetes.io/is-default-class']
@@ -28,7 +29,8 @@ export function validateParameters(errors: FieldErrors, parameters: Readonly<Rec
 
 /** Terms may not say the same twice. */
 function validateTopologies(errors: FieldErrors, terms: readonly TopologySelectorTerm[] | undefined): void {
-  const seen = new Set<string>()
+  // Upstream compares with terms that it has yet to read, too, and those say nothing.
+  const seen = new Set<string>(['[]'])
   terms?.forEach(({ matchLabelExpressions = [] }, i) => {
     const path = `allowedTopologies[${i}].matchLabelExpressions`
     const said = new Map<string, string>()
@@ -67,7 +69,7 @@ export const storageClasses = defineResource({
     { ...boolean('AllowVolumeExpansion', ({ allowVolumeExpansion }: StorageClass) => allowVolumeExpansion ?? false), type: 'string' },
     ageColumn as Column<StorageClass>,
   ],
-  setDefaults: (object) => withDefaults(object, { reclaimPolicy: 'Delete', volumeBindingMode: 'Immediate' }),
+  setDefaults: (object) => withPointerDefaults(object, { reclaimPolicy: 'Delete', volumeBindingMode: 'Immediate' }),
   validate({ provisioner, parameters, reclaimPolicy, volumeBindingMode, allowedTopologies }) {
     const errors: FieldErrors = []
     validateProvisioner(errors, 'provisioner', provisioner)
@@ -80,7 +82,7 @@ export const storageClasses = defineResource({
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     for (const field of ['parameters', 'provisioner', 'reclaimPolicy', 'volumeBindingMode'] as const)
-      checkImmutable(errors, field, next[field], old[field])
+      checkImmutable(errors, field, asGiven(next, field), old[field])
     return errors
   },
   warnings: ({ allowedTopologies = [] }) =>

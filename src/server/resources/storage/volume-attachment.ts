@@ -4,8 +4,9 @@ import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
 import { boolean, nameToAge, text } from '../columns.ts'
 import { validateVolumeSpec } from '../core/persistent-volume.ts'
+import { sourceDefaults } from '../core/volume-defaults.ts'
 import { validateDriverName } from '../core/volume-sources.ts'
-import { withField } from '../immutable.ts'
+import { changeField, withField } from '../immutable.ts'
 import { checkFormat, checkImmutable, forbidden, invalid, required, tooLong, type FieldErrors } from '../rules.ts'
 
 /** VolumeAttachments: that a volume is, or shall be, attached to a node. */
@@ -47,6 +48,10 @@ export const volumeAttachments = defineResource({
     text('Node', ({ spec }: VolumeAttachment) => spec?.nodeName ?? ''),
     boolean('Attached', ({ status }: VolumeAttachment) => status?.attached ?? false),
   ),
+  setDefaults: (attachment) =>
+    changeField(attachment, 'spec', (spec) =>
+      changeField(spec, 'source', (source) => changeField(source, 'inlineVolumeSpec', sourceDefaults)),
+    ),
   prepareForCreate: (attachment) => withField(attachment, 'status', { attached: false }),
   validate,
   validateUpdate(next, old) {

@@ -12,17 +12,19 @@ export const volumeAttributesClasses = defineResource({
   kind: 'VolumeAttributesClass',
   hasGeneration: false,
   columns: nameToAge(text('DriverName', ({ driverName }: VolumeAttributesClass) => driverName ?? '')),
-  validate({ driverName, parameters }) {
-    const errors: FieldErrors = []
-    validateProvisioner(errors, 'driverName', driverName)
-    validateParameters(errors, parameters)
-    if (Object.keys(parameters ?? {}).length === 0) errors.push(required('parameters', 'must contain at least one key/value pair'))
-    return errors
-  },
+  validateCreate: validate,
   validateUpdate(next, old) {
     const errors: FieldErrors = []
     if (next.driverName !== old.driverName) errors.push(forbidden('driverName', 'updates to driverName are forbidden.'))
     if (!isSemanticallyEqual(next.parameters, old.parameters)) errors.push(forbidden('parameters', 'updates to parameters are forbidden.'))
-    return errors
+    return [...errors, ...validate(next)]
   },
 })
+
+function validate({ driverName, parameters }: VolumeAttributesClass): FieldErrors {
+  const errors: FieldErrors = []
+  validateProvisioner(errors, 'driverName', driverName)
+  validateParameters(errors, parameters)
+  if (Object.keys(parameters ?? {}).length === 0) errors.push(required('parameters', 'must contain at least one key/value pair'))
+  return errors
+}
