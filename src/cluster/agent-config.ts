@@ -19,9 +19,12 @@ export interface AgentConfig {
   readonly kubeconfig: string
   /** The same as system:kube-proxy, for what nodes may not read. */
   readonly proxyKubeconfig: string
-  /** Of the node's own API: its certificate and key, and the authority of its clients. */
-  readonly kubeletCert: string
-  readonly kubeletKey: string
+  /** As which it does so: certificate and key in one file, which the agent renews. */
+  readonly nodeClientPem: string
+  /** Of the proxy; the server renews it. */
+  readonly proxyPem: string
+  /** The same of the node's own API, and the authority of its clients. */
+  readonly kubeletPem: string
   readonly clientCa: string
 }
 
@@ -29,8 +32,9 @@ export interface AgentFiles {
   readonly config: string
   readonly kubeconfig: string
   readonly proxyKubeconfig: string
-  readonly kubeletCert: string
-  readonly kubeletKey: string
+  readonly nodeClientPem: string
+  readonly proxyPem: string
+  readonly kubeletPem: string
   readonly clientCa: string
   readonly log: string
 }
@@ -39,8 +43,9 @@ export const agentFiles = (directory: string): AgentFiles => ({
   config: join(directory, 'agent.json'),
   kubeconfig: join(directory, 'kubelet.kubeconfig'),
   proxyKubeconfig: join(directory, 'kube-proxy.kubeconfig'),
-  kubeletCert: join(directory, 'kubelet.crt'),
-  kubeletKey: join(directory, 'kubelet.key'),
+  nodeClientPem: join(directory, 'kubelet-client.pem'),
+  proxyPem: join(directory, 'kube-proxy.pem'),
+  kubeletPem: join(directory, 'kubelet-server.pem'),
   clientCa: join(directory, 'ca.crt'),
   log: join(directory, 'agent.log'),
 })

@@ -8,13 +8,14 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { sleep } from '../base/clock.ts'
+import { sleep, type Clock } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { createKubeconfig, formatKubeconfig } from '../client/http/index.ts'
 import { agentFiles, type AgentConfig } from './agent-config.ts'
 import type { KeyPair } from './certificates.ts'
 import { writeFileAtomically } from './data-directory.ts'
 import type { NodeLayout } from './node-layout.ts'
+import { ensurePemFile, nodeClientRequest, nodeServerRequest, readPemFile, writePemFile, type Pki } from './pki.ts'
 import { endProcess, startTicks } from './process.ts'
 
 export interface AgentOptions {
@@ -22,12 +23,8 @@ export interface AgentOptions {
   readonly config: Pick<AgentConfig, 'version' | 'cluster' | 'logLevel'>
   /** The API server's URL as the node reaches it. */
   readonly server: string
-  /** PEM of the cluster's authority. */
-  readonly ca: string
-  readonly node: KeyPair
+  readonly pki: Pki
   readonly proxy: KeyPair
-  /** Of the node's own API. */
-  readonly kubelet: KeyPair
 }
 
 /** What an agent gets to stop its parts: no more than a moment, as its containers go on. */
@@ -71,25 +68,35 @@ export async function endAgent(layout: NodeLayout): Promise<void> {
 }
 
 /** Writes what the agent needs; an agent that was told otherwise is ended. */
-export async function prepareAgent(options: AgentOptions): Promise<void> {
-  const { layout, server, ca } = options
+export async function prepareAgent(clock: Clock, options: AgentOptions): Promise<void> {
+  const { layout, server, pki } = options
+  const ca = pki.authority.cert
   const files = agentFiles(layout.directory)
   mkdirSync(layout.directory, { recursive: true, mode: 0o711 })
-  const kubeconfig = (name: string, pair: KeyPair): string => formatKubeconfig(createKubeconfig({ name, server, ca, ...pair }))
+  const kubeconfig = (name: string, proof: { readonly pemFile: string }): string =>
+    formatKubeconfig(createKubeconfig({ name, server, ca, ...proof }))
   const { log: _log, config: _config, ...credentials } = files
   const config: AgentConfig = { ...options.config, layout, ...credentials }
   const texts: readonly (readonly [string, string])[] = [
-    [files.kubeconfig, kubeconfig(`system:node:${layout.name}`, options.node)],
-    [files.proxyKubeconfig, kubeconfig('system:kube-proxy', options.proxy)],
-    [files.kubeletKey, options.kubelet.key],
-    [files.kubeletCert, options.kubelet.cert],
+    [files.kubeconfig, kubeconfig(`system:node:${layout.name}`, { pemFile: files.nodeClientPem })],
+    [files.proxyKubeconfig, kubeconfig('system:kube-proxy', { pemFile: files.proxyPem })],
     [files.clientCa, ca],
     [files.config, `${JSON.stringify(config, null, 2)}\n`],
   ]
   const changed = texts.filter(([path, text]) => !existsSync(path) || readFileSync(path, 'utf8') !== text)
-  if (changed.length === 0) return
+  writePemFile(files.proxyPem, options.proxy)
+  const isNewClient = await ensurePemFile(clock, files.nodeClientPem, pki, nodeClientRequest(layout.name))
+  const isNewServer = await ensurePemFile(clock, files.kubeletPem, pki, nodeServerRequest(layout.name, layout.address))
+  if (changed.length === 0 && !isNewClient && !isNewServer) return
   await endAgent(layout)
   for (const [path, text] of changed) writeFileAtomically(path, text, 0o600)
+}
+
+/** As which the node's service proxy calls the API from now on: the agent looks at the file from time to time. */
+export function renewProxyPair(layout: NodeLayout, pair: KeyPair): void {
+  const { proxyPem } = agentFiles(layout.directory)
+  const before = readPemFile(proxyPem)
+  if (before && before.cert !== pair.cert) writePemFile(proxyPem, pair)
 }
 
 /** Keeps the agent running until the signal aborts, which leaves it alone. */

@@ -11,13 +11,16 @@ import type { Runtime } from '../base/runtime.ts'
 import { systemClock, systemRandom } from '../base/system.ts'
 import { createClient } from '../client/create-client.ts'
 import type { Client } from '../client/client.ts'
-import { createHttpTransport, loadConnection } from '../client/http/index.ts'
+import { createHttpTransport, loadConnection, type HttpTransport } from '../client/http/index.ts'
 import { createInformer } from '../client/informer.ts'
 import { createInformers } from '../client/informers.ts'
 import { readAgentConfig, type AgentConfig } from './agent-config.ts'
 import { NODE_DNS_PORT } from './defaults.ts'
+import { follow, followed } from './followed-file.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
+import { keepPemFile } from './node-certificates.ts'
+import { nodeClientRequest, pairOfPem } from './pki.ts'
 import { prepareRealNode, startRealNode, type NodeSources } from './real-node.ts'
 
 /** A connection that dies without a word is noticed by the next watch at the latest. */
@@ -49,27 +52,35 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, config: AgentConfig
   const { layout, cluster } = config
   const node = connect(lifecycle, 'API client', config.kubeconfig, 'kubelet')
   const proxy = connect(lifecycle, 'API client of the proxy', config.proxyKubeconfig, 'kube-proxy')
-  const sources = followCluster(runtime, lifecycle, node, proxy, layout.name)
+  const sources = followCluster(runtime, lifecycle, node.client, proxy.client, layout.name)
+  keepPemFile(runtime, lifecycle, node.client, {
+    path: config.nodeClientPem,
+    signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
+    request: nodeClientRequest(layout.name),
+    use: node.setClientPair,
+  })
+  const proxyPair = followed('certificate of the proxy', config.proxyPem, (text) => pairOfPem(text) ?? {})!
+  follow(runtime, lifecycle, proxyPair, proxy.setClientPair)
   const prepared = await prepareRealNode(runtime, layout)
   const { agent } = await startRealNode(runtime, lifecycle, sources, prepared, {
     layout,
     cluster,
     dnsPort: NODE_DNS_PORT,
     resolvConf: resolvConf(),
-    kubelet: {
-      cert: readFileSync(config.kubeletCert, 'utf8'),
-      key: readFileSync(config.kubeletKey, 'utf8'),
-      clientCa: readFileSync(config.clientCa, 'utf8'),
-    },
+    kubelet: { pemFile: config.kubeletPem, clientCa: readFileSync(config.clientCa, 'utf8') },
   })
   await agent.ready
   runtime.log.info('the node is registered and watches its pods')
 }
 
-function connect(lifecycle: Lifecycle, name: string, kubeconfig: string, userAgent: string): Client {
-  const { transport, close } = createHttpTransport(loadConnection(kubeconfig).options)
+interface Connection extends Pick<HttpTransport, 'setClientPair'> {
+  readonly client: Client
+}
+
+function connect(lifecycle: Lifecycle, name: string, kubeconfig: string, userAgent: string): Connection {
+  const { transport, setClientPair, close } = createHttpTransport(loadConnection(kubeconfig).options)
   lifecycle.start({ name, run: (signal) => until(signal, async () => close()) })
-  return createClient(transport, { userAgent })
+  return { client: createClient(transport, { userAgent }), setClientPair }
 }
 
 /** Follows what the node needs of the cluster, with the rights that upstream gives the kubelet and the proxy. */

@@ -42,7 +42,7 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { freeNodeCidr, freePodCidr, holdFreePort, holdPort, missingPrograms, nodeAddress, type HeldPort } from './machine.ts'
 import { firstAddress, nodeLayouts } from './node-layout.ts'
-import { ensureFrontProxy, ensureKubeletClient, ensurePki, serverHosts } from './pki.ts'
+import { ensureFrontProxy, ensureKubeletClient, ensurePki, livePair, serverHosts } from './pki.ts'
 import { serve } from './serve.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
@@ -167,9 +167,11 @@ async function beginWith(
   if (!encryption) await refuseEncrypted(disk)
   const store = encryption ? await encryptStore(runtime, lifecycle, disk, encryption) : disk
   const frontProxy = await ensureFrontProxy(runtime.clock, directory.pki)
+  // As whom the server calls others; read anew for each connection.
+  const clients = { frontProxy: frontProxy.client, kubelet: await ensureKubeletClient(runtime.clock, directory.pki, pki) }
   const plane = await startControlPlane(runtime, lifecycle, {
     store,
-    aggregatorTls: frontProxy.client,
+    aggregatorTls: livePair(() => clients.frontProxy),
     rootCa: pki.authority.cert,
     authority: () => pki.authority,
     podCidr: record.podCidr,
@@ -178,7 +180,7 @@ async function beginWith(
     access,
     ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
-    kubeletTls: { ...(await ensureKubeletClient(runtime.clock, directory.pki, pki)), ca: pki.authority.cert },
+    kubeletTls: livePair(() => clients.kubelet, pki.authority.cert),
     tokenSigner: createTokenSigner({
       ...OWN_TOKENS,
       privateKey: pki.serviceAccountKey,
@@ -192,7 +194,11 @@ async function beginWith(
     keys: { pki, frontProxyCa: frontProxy.authorityCert },
     async renew() {
       const next = await ensurePki(runtime.clock, directory.pki, hosts)
-      return { pki: next, frontProxyCa: (await ensureFrontProxy(runtime.clock, directory.pki)).authorityCert }
+      const { authorityCert, client } = await ensureFrontProxy(runtime.clock, directory.pki)
+      clients.frontProxy = client
+      clients.kubelet = await ensureKubeletClient(runtime.clock, directory.pki, next)
+      if (record.nodeCidr !== undefined) await (await import('./machine-nodes.ts')).renewProxies(runtime.clock, directory, record, next)
+      return { pki: next, frontProxyCa: authorityCert }
     },
   })
   await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })

@@ -2,7 +2,7 @@
  * The cluster's certificates: one authority that signs the server's certificate and those of its clients. Keys are ECDSA P-256.
  * The X.509 library costs 100 ms to load, so it is loaded only when something has to be signed: a second start needs none of it.
  */
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Clock } from '../base/clock.ts'
 import { SigningFault } from '../controllers/csr-signing/controller.ts'
@@ -53,6 +53,13 @@ async function exportKey(key: CryptoKey): Promise<string> {
 const importKey = (pem: string): Promise<CryptoKey> =>
   crypto.subtle.importKey('pkcs8', Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'), algorithm, false, ['sign'])
 
+const subjectOf = ({ commonName, organizations = [] }: Pick<CertificateRequest, 'commonName' | 'organizations'>) => [
+  ...organizations.map((name) => ({ O: [name] })),
+  { CN: [commonName] },
+]
+
+const hostOf = (host: string) => ({ type: isIP(host) ? ('ip' as const) : ('dns' as const), value: host })
+
 export async function createAuthority(clock: Clock, commonName: string): Promise<KeyPair> {
   const x509 = await loadX509()
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
@@ -76,8 +83,8 @@ export async function issueCertificate(clock: Clock, authority: KeyPair, request
   const x509 = await loadX509()
   const issuer = new x509.X509Certificate(authority.cert)
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const subject = [...(request.organizations ?? []).map((name) => ({ O: [name] })), { CN: [request.commonName] }]
-  const hosts = (request.hosts ?? []).map((host) => ({ type: isIP(host) ? ('ip' as const) : ('dns' as const), value: host }))
+  const subject = subjectOf(request)
+  const hosts = (request.hosts ?? []).map(hostOf)
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject,
@@ -96,6 +103,23 @@ export async function issueCertificate(clock: Clock, authority: KeyPair, request
     ],
   })
   return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+}
+
+/** A new key, and the request for a certificate of these names (PKCS#10), both PEM. */
+export async function createCertificateRequest({
+  commonName,
+  organizations = [],
+  hosts = [],
+}: Omit<CertificateRequest, 'usage'>): Promise<{ readonly key: string; readonly request: string }> {
+  const x509 = await loadX509()
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: subjectOf({ commonName, organizations }),
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: hosts.length ? [new x509.SubjectAlternativeNameExtension(hosts.map(hostOf))] : [],
+  })
+  return { key: await exportKey(keys.privateKey), request: `${request.toString('pem')}\n` }
 }
 
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
@@ -185,10 +209,22 @@ function usageExtensions(x509: X509, usages: readonly string[]) {
   ]
 }
 
-/** False when the certificate ends soon, was signed by another authority, or lacks one of the hosts. */
-export function isStillGood(clock: Clock, pair: KeyPair, authority: KeyPair, hosts: readonly string[] = []): boolean {
+/** False when the certificate ends soon, was signed by another authority, is of another key, or lacks one of the hosts. */
+export function isStillGood(
+  clock: Clock,
+  pair: KeyPair,
+  authority: KeyPair,
+  hosts: readonly string[] = [],
+  renewBeforeMs = RENEW_BEFORE_MS,
+): boolean {
   const certificate = new X509Certificate(pair.cert)
-  const isCurrent = Date.parse(certificate.validTo) - clock.now() > RENEW_BEFORE_MS
+  const isCurrent = Date.parse(certificate.validTo) - clock.now() > renewBeforeMs
   const isOurs = certificate.verify(new X509Certificate(authority.cert).publicKey)
-  return isCurrent && isOurs && hosts.every((host) => (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined)
+  const isItsKey = certificate.checkPrivateKey(createPrivateKey(pair.key))
+  return (
+    isCurrent &&
+    isOurs &&
+    isItsKey &&
+    hosts.every((host) => (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined)
+  )
 }

@@ -1,4 +1,7 @@
-/** The node's own HTTPS API (node/http) as a part of a real node: where it listens, and what it shows of the node. */
+/**
+ * The node's own HTTPS API (node/http) as a part of a real node: where it listens, what it shows of the node, and by which certificate it is
+ * known, which it renews by itself.
+ */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from '../base/runtime.ts'
@@ -9,6 +12,8 @@ import { createKubeletServer, type KubeletServer, type KubeletServerOptions } fr
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import { KUBELET_CLIENT } from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
+import { keepPemFile } from './node-certificates.ts'
+import { nodeServerRequest, readPemFile } from './pki.ts'
 import type { NodeSources, RealNodeOptions } from './real-node.ts'
 
 /** Upstream's. Where another cluster of the machine has it, any that is free: the Node object tells which. */
@@ -25,8 +30,11 @@ export async function startKubelet(
 ): Promise<KubeletServer> {
   const logsDirectory = join(layout.directory, 'logs')
   mkdirSync(logsDirectory, { recursive: true })
+  const pair = readPemFile(kubelet.pemFile)
+  if (!pair) throw new Error(`${kubelet.pemFile} holds no certificate with its key`)
   const options: Omit<KubeletServerOptions, 'port'> = {
-    ...kubelet,
+    ...pair,
+    clientCa: kubelet.clientCa,
     service: () => agent().service,
     meter: () => agent().meter,
     counters: () => agent().counters,
@@ -51,5 +59,11 @@ export async function startKubelet(
     return createKubeletServer(runtime, { ...options, port: 0 })
   })
   lifecycle.start({ name: 'node API', run: (signal) => until(signal, () => server.close()) })
+  keepPemFile(runtime, lifecycle, client, {
+    path: kubelet.pemFile,
+    signerName: 'kubernetes.io/kubelet-serving',
+    request: nodeServerRequest(layout.name, layout.address),
+    use: (next) => server.setKeys(next),
+  })
   return server
 }

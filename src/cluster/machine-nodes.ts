@@ -2,20 +2,25 @@
  * The nodes with real containers on the server's machine. The first is the machine itself and lives in the server's process. For each
  * other, an agent is kept running in a network namespace, with credentials of its own.
  */
+import { mkdirSync } from 'node:fs'
+import type { Clock } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { startNodeSegment, namespacePath } from '../network/host/node-segment.ts'
-import { endAgent, prepareAgent, runningAgent, superviseAgent } from './agent-process.ts'
+import { createServingApprover } from '../controllers/csr-approving/serving.ts'
+import { runControllers } from '../controllers/run.ts'
+import { agentFiles } from './agent-config.ts'
+import { endAgent, prepareAgent, runningAgent, superviseAgent, renewProxyPair } from './agent-process.ts'
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
 import { NODE_DNS_PORT, PROA_VERSION } from './defaults.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { startLocalStorage, volumeHome } from './local-storage.ts'
 import { createLinuxHost } from '../node/host/linux-host.ts'
 import { nodeLayouts, nodeSegment, type NodeLayout } from './node-layout.ts'
-import { ensureNodeClient, ensureNodeServer, ensureProxyClient, type Pki } from './pki.ts'
+import { ensurePemFile, ensureProxyClient, nodeServerRequest, type Pki } from './pki.ts'
 import { startRealNode, type ClusterFacts, type NodeSources, type PreparedNode } from './real-node.ts'
 import { ensurePolicyReader } from './policy-network.ts'
 import { stopPods } from './real-node-teardown.ts'
-import { ensureDnsService } from './system-objects.ts'
+import { ensureDnsService, ensureNodeRotation } from './system-objects.ts'
 import type { ControlPlane } from './control-plane.ts'
 import * as identities from './identities.ts'
 import type { DnsListener } from '../network/dns-service.ts'
@@ -52,7 +57,7 @@ export async function startMachineNodes(
       await endAgent(layout)
       await stopPods(runtime, layout)
     }
-    await prepareAgent({
+    await prepareAgent(runtime.clock, {
       layout,
       config: {
         version: PROA_VERSION,
@@ -60,10 +65,8 @@ export async function startMachineNodes(
         logLevel: options.logLevel,
       },
       server: options.server,
-      ca: pki.authority.cert,
-      node: await ensureNodeClient(runtime.clock, directory.pki, pki, layout.name),
+      pki,
       proxy,
-      kubelet: await ensureNodeServer(runtime.clock, directory.pki, pki, layout.name, layout.address),
     })
     if (runningAgent(layout) === undefined) started.set(layout.name, runtime.clock.now())
     lifecycle.start({ name: `agent of ${layout.name}`, run: (signal) => superviseAgent(runtime, layout, signal) })
@@ -91,12 +94,15 @@ export async function startFirstNode(
     peers: () => ({ pods: informers.of('v1/Pod'), namespaces: informers.of('v1/Namespace') }),
   }
   await ensurePolicyReader(plane.client(identities.administrator))
-  const kubelet = await ensureNodeServer(runtime.clock, directory.pki, pki, layout.name, layout.address)
+  const { kubeletPem } = agentFiles(layout.directory)
+  mkdirSync(layout.directory, { recursive: true, mode: 0o711 })
+  await ensurePemFile(runtime.clock, kubeletPem, pki, nodeServerRequest(layout.name, layout.address))
+  await startCertificateApproval(runtime, lifecycle, plane, nodeLayouts(directory, record))
   const { agent, dnsPort } = await startRealNode(runtime, lifecycle, sources, prepared, {
     layout,
     cluster: factsOf(record),
     dnsPort: 0,
-    kubelet: { ...kubelet, clientCa: pki.authority.cert },
+    kubelet: { pemFile: kubeletPem, clientCa: pki.authority.cert },
   })
   plane.connectNode(layout.name, agent.service)
   const own = { address: dnsAddress(layout), port: dnsPort, nodeName: layout.name }
@@ -108,6 +114,30 @@ export async function startFirstNode(
   )
   await startLocalStorage(runtime, lifecycle, plane, new Map(homes))
   await agent.ready
+}
+
+/** Nodes renew their certificates by the certificates API: what this machine's nodes ask for is theirs to have. */
+async function startCertificateApproval(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  plane: ControlPlane,
+  layouts: readonly NodeLayout[],
+): Promise<void> {
+  const client = plane.client(identities.administrator)
+  await ensureNodeRotation(client)
+  const approver = createServingApprover(new Map(layouts.map(({ name, address }) => [name, address])))
+  lifecycle.start({
+    name: 'approval of nodes',
+    run: (signal) => runControllers(runtime, client, [approver], signal, { informers: plane.informers }),
+  })
+}
+
+/** The service proxies of agents show another certificate from now on, when theirs was renewed. */
+export async function renewProxies(clock: Clock, directory: DataDirectory, record: ClusterRecord, pki: Pki): Promise<void> {
+  const layouts = inNamespaces(directory, record)
+  if (layouts.length === 0) return
+  const proxy = await ensureProxyClient(clock, directory.pki, pki)
+  for (const layout of layouts) renewProxyPair(layout, proxy)
 }
 
 const factsOf = ({ id, podCidr, dnsAddress }: ClusterRecord): ClusterFacts => ({ id, podCidr, dnsAddress })

@@ -1,6 +1,6 @@
 /**
- * The keys and certificates of a cluster on disk: made when missing, renewed at start when they end soon or when the machine's
- * addresses changed, else only read.
+ * The keys and certificates of a cluster on disk: made when missing, renewed (at the start, and looked at while the server runs) when they
+ * end soon or when the machine's addresses changed, else only read.
  */
 import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
@@ -60,28 +60,35 @@ export async function ensurePki(clock: Clock, directory: string, hosts: readonly
   return { authority, server, admin, serviceAccountKey: readFileSync(keyFile, 'utf8') }
 }
 
+const nodeIdentity = (nodeName: string) => ({ commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] })
+
 /** As which a node calls the API. */
-export const ensureNodeClient = (clock: Clock, directory: string, { authority }: Pki, nodeName: string): Promise<KeyPair> =>
-  ensureLeaf(clock, directory, authority, `node-${nodeName}`, {
-    commonName: `system:node:${nodeName}`,
-    organizations: ['system:nodes'],
-    usage: 'client',
-  })
+export const nodeClientRequest = (nodeName: string): CertificateRequest => ({ ...nodeIdentity(nodeName), usage: 'client' })
 
 /** By which a node's own API is known. */
-export const ensureNodeServer = (
-  clock: Clock,
-  directory: string,
-  { authority }: Pki,
-  nodeName: string,
-  address: string,
-): Promise<KeyPair> =>
-  ensureLeaf(clock, directory, authority, `node-${nodeName}-server`, {
-    commonName: `system:node:${nodeName}`,
-    organizations: ['system:nodes'],
-    usage: 'server',
-    hosts: [nodeName, address],
-  })
+export const nodeServerRequest = (nodeName: string, address: string): CertificateRequest => ({
+  ...nodeIdentity(nodeName),
+  usage: 'server',
+  hosts: [nodeName, address],
+})
+
+/** The certificate and the key of one file, as upstream's kubelet keeps them: they are replaced in one step. */
+export const readPemFile = (path: string): KeyPair | undefined => (existsSync(path) ? pairOfPem(readFileSync(path, 'utf8')) : undefined)
+
+export function pairOfPem(text: string): KeyPair | undefined {
+  const key = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^-]+-----END \1-----\n?/.exec(text)?.[0]
+  return key === undefined ? undefined : { cert: text.replace(key, ''), key }
+}
+
+export const writePemFile = (path: string, { cert, key }: KeyPair): void => writeFileAtomically(path, cert + key, 0o600)
+
+/** Makes the file unless it is there and good; its owner renews it by itself. Resolves with whether it was made. */
+export async function ensurePemFile(clock: Clock, path: string, { authority }: Pki, request: CertificateRequest): Promise<boolean> {
+  const kept = readPemFile(path)
+  if (kept && isStillGood(clock, kept, authority, request.hosts, 0)) return false
+  writePemFile(path, await issueCertificate(clock, authority, request))
+  return true
+}
 
 /** As which the API server calls the nodes. */
 export const ensureKubeletClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>
@@ -90,6 +97,17 @@ export const ensureKubeletClient = (clock: Clock, directory: string, { authority
 /** As which the service proxies of nodes do. */
 export const ensureProxyClient = (clock: Clock, directory: string, { authority }: Pki): Promise<KeyPair> =>
   ensureLeaf(clock, directory, authority, 'kube-proxy', { commonName: 'system:kube-proxy', usage: 'client' })
+
+/** A pair that is read anew for each connection. */
+export const livePair = (current: () => KeyPair, ca?: string) => ({
+  ...(ca === undefined ? {} : { ca }),
+  get cert() {
+    return current().cert
+  },
+  get key() {
+    return current().key
+  },
+})
 
 export interface FrontProxy {
   /** PEM of an authority that vouches for nobody but us: aggregated servers believe who shows its certificate about users. */

@@ -22,7 +22,6 @@ import type { Lifecycle } from './lifecycle.ts'
 import { readCredentialPlugins, readNodeConfiguration } from './node-configuration.ts'
 import type { NodeLayout } from './node-layout.ts'
 import { followPodRoutes } from './pod-routes.ts'
-import type { KeyPair } from './certificates.ts'
 import { startKubelet } from './kubelet.ts'
 import { startPolicyNetwork } from './policy-network.ts'
 import { startServiceNetwork } from './service-network.ts'
@@ -72,8 +71,8 @@ export interface RealNodeOptions {
   readonly dnsPort: number
   /** The node's resolv.conf, for pods and for names that are not of the cluster. Default: /etc/resolv.conf. */
   readonly resolvConf?: string
-  /** By which the node's own API is known, and the PEM of the authority whose clients it believes. */
-  readonly kubelet: KeyPair & { readonly clientCa: string }
+  /** The file of the certificate by which the node's own API is known, and the PEM of the authority whose clients it believes. */
+  readonly kubelet: { readonly pemFile: string; readonly clientCa: string }
 }
 
 export interface PreparedNode {

@@ -60,6 +60,16 @@ export async function removeWideNodeRights(client: Client): Promise<void> {
   }
 }
 
+/** Nodes renew their client certificates by themselves. */
+export async function ensureNodeRotation(client: Client): Promise<void> {
+  const apiGroup = 'rbac.authorization.k8s.io'
+  await createIfMissing(client, 'rbac.authorization.k8s.io/v1/ClusterRoleBinding', {
+    metadata: { name: 'proa:node-autoapprove-certificate-rotation' },
+    roleRef: { apiGroup, kind: 'ClusterRole', name: 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient' },
+    subjects: [{ apiGroup, kind: 'Group', name: 'system:nodes' }],
+  })
+}
+
 /** The network that cluster IPs come from, as an object; Ready unless somebody has said otherwise. */
 export async function ensureServiceCidr(client: Client, cidr: string, clock: Clock): Promise<void> {
   const kind = 'networking.k8s.io/v1/ServiceCIDR'

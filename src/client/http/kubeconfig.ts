@@ -110,12 +110,14 @@ export interface SimpleKubeconfig {
   readonly ca: string
   readonly cert?: string
   readonly key?: string
+  /** A file with both in their place, which may change. */
+  readonly pemFile?: string
   readonly token?: string
   readonly namespace?: string
 }
 
 /** A kubeconfig with a single context, everything inline. */
-export function createKubeconfig({ name, server, ca, cert, key, token, namespace }: SimpleKubeconfig): Kubeconfig {
+export function createKubeconfig({ name, server, ca, cert, key, pemFile, token, namespace }: SimpleKubeconfig): Kubeconfig {
   const base64 = (text: string) => Buffer.from(text).toString('base64')
   return {
     apiVersion: 'v1',
@@ -127,6 +129,7 @@ export function createKubeconfig({ name, server, ca, cert, key, token, namespace
         user: {
           ...(cert ? { 'client-certificate-data': base64(cert) } : {}),
           ...(key ? { 'client-key-data': base64(key) } : {}),
+          ...(pemFile ? { 'client-certificate': pemFile, 'client-key': pemFile } : {}),
           ...(token ? { token } : {}),
         },
       },

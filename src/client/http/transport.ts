@@ -25,6 +25,8 @@ export interface HttpTransportOptions {
 
 export interface HttpTransport {
   readonly transport: Transport
+  /** Shows another certificate on connections from now on; those under way end with what they carry. */
+  setClientPair(pair: { readonly cert?: string | undefined; readonly key?: string | undefined }): void
   /** Closes idle and open connections. */
   readonly close: () => void
 }
@@ -35,6 +37,8 @@ const MAX_LINE_BYTES = 32 * 1024 * 1024
 const IDLE_TIMEOUT_MS = 60_000
 /** TCP keep-alive probes find peers that vanished while a watch is silent. */
 const KEEP_ALIVE_MS = 30_000
+/** Certificates change a few times a year. */
+const MAX_FORMER = 4
 const NEWLINE = 10
 
 export function createHttpTransport(options: HttpTransportOptions): HttpTransport {
@@ -42,16 +46,20 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   const isTls = url.protocol === 'https:'
   const prefix = url.pathname.replace(/\/$/, '')
   const agentOptions = { keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, noDelay: true }
-  const agent = isTls
-    ? new HttpsAgent({
-        ...agentOptions,
-        ca: options.ca,
-        cert: options.cert,
-        key: options.key,
-        servername: options.serverName,
-        rejectUnauthorized: !options.insecureSkipTlsVerify,
-      })
-    : new HttpAgent(agentOptions)
+  const newAgent = (pair: Pick<HttpTransportOptions, 'cert' | 'key'>): HttpAgent =>
+    isTls
+      ? new HttpsAgent({
+          ...agentOptions,
+          ca: options.ca,
+          cert: pair.cert,
+          key: pair.key,
+          servername: options.serverName,
+          rejectUnauthorized: !options.insecureSkipTlsVerify,
+        })
+      : new HttpAgent(agentOptions)
+  let agent = newAgent(options)
+  /** Of certificates before: with connections that may still carry something. */
+  const former = new Set<HttpAgent>()
   const send = isTls ? httpsRequest : httpRequest
 
   async function open(request: ApiRequest, body: Uint8Array | undefined, isStream: boolean): Promise<IncomingMessage> {
@@ -100,7 +108,25 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     return answerOf(status, bytes)
   }
 
-  return { transport, close: () => agent.destroy() }
+  return {
+    transport,
+    setClientPair(pair) {
+      const before = agent
+      agent = newAgent(pair)
+      // Nobody takes its idle connections again; the others are closed when they become idle.
+      before.maxFreeSockets = 0
+      for (const sockets of Object.values(before.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+      former.add(before)
+      if (former.size > MAX_FORMER) {
+        const [oldest] = former
+        oldest!.destroy()
+        former.delete(oldest!)
+      }
+    },
+    close() {
+      for (const one of [...former, agent]) one.destroy()
+    },
+  }
 }
 
 const isTrue = (value: string | null): boolean => value === 'true' || value === '1'

@@ -2,7 +2,7 @@
  * When a CertificateSigningRequest has served its time: an hour after it was answered or when its certificate has run out, a day without
  * an answer.
  */
-import { certificateEndMs } from '../../api/certificate-end.ts'
+import { certificateValidity } from '../../api/certificate-validity.ts'
 import type { CertificateSigningRequest } from '../../api/generated/certificates/v1.ts'
 import { fromBase64 } from '../../base/der.ts'
 import { timeOf } from '../pods/pod-state.ts'
@@ -30,5 +30,5 @@ export function staysForMs({ metadata, status }: CertificateSigningRequest, nowM
 /** A certificate is kept as base64 of its PEM. */
 function endOf(certificate: string | undefined): number | undefined {
   const bytes = certificate && fromBase64(certificate)
-  return bytes ? certificateEndMs(String.fromCharCode(...bytes)) : undefined
+  return bytes ? certificateValidity(String.fromCharCode(...bytes))?.endMs : undefined
 }

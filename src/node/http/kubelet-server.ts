@@ -51,9 +51,12 @@ export interface KubeletServerOptions {
 
 export interface KubeletServer {
   readonly port: number
+  /** Shows another certificate on connections from now on. Throws, and keeps the old one, when key and certificate do not fit together. */
+  setKeys(pair: { readonly key: string; readonly cert: string }): void
   close(): Promise<void>
 }
 
+const MIN_TLS_VERSION = 'TLSv1.2'
 const MAX_HEADER_BYTES = 64 * 1024
 const MAX_CONNECTIONS = 2000
 const HEADERS_TIMEOUT_MS = 30_000
@@ -73,7 +76,7 @@ export async function createKubeletServer(runtime: Runtime, options: KubeletServ
     requestCert: true,
     // Whoever has no certificate is told so, in the terms of HTTP.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
+    minVersion: MIN_TLS_VERSION,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -113,6 +116,7 @@ export async function createKubeletServer(runtime: Runtime, options: KubeletServ
   })
   return {
     port: (server.address() as AddressInfo).port,
+    setKeys: (pair) => server.setSecureContext({ key: pair.key, cert: pair.cert, ca: clientCa, minVersion: MIN_TLS_VERSION }),
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()

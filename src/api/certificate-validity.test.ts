@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import { createAuthority } from '../cluster/certificates.ts'
 import { systemClock } from '../base/system.ts'
-import { certificateEndMs } from './certificate-end.ts'
+import { certificateValidity } from './certificate-validity.ts'
 
 const element = (tag: number, ...content: readonly (readonly number[])[]): readonly number[] => [
   tag,
@@ -19,6 +19,8 @@ function certificate(endTag: number, end: string, version: readonly number[] = e
   return `-----BEGIN CERTIFICATE-----\n${der.toBase64()}\n-----END CERTIFICATE-----\n`
 }
 
+const certificateEndMs = (pem: string): number | undefined => certificateValidity(pem)?.endMs
+
 test('when a certificate ends, in either form of time, or not told at all', async () => {
   assert.equal(certificateEndMs(certificate(0x17, '300102030405Z')), Date.parse('2030-01-02T03:04:05Z'))
   assert.equal(certificateEndMs(certificate(0x17, '500102030405Z')), Date.parse('1950-01-02T03:04:05Z'))
@@ -28,5 +30,6 @@ test('when a certificate ends, in either form of time, or not told at all', asyn
     assert.equal(certificateEndMs(wrong), undefined, wrong)
   }
   const made = await createAuthority(systemClock, 'a')
-  assert.equal(certificateEndMs(made.cert), Date.parse(new X509Certificate(made.cert).validTo))
+  const { validFrom, validTo } = new X509Certificate(made.cert)
+  assert.deepEqual(certificateValidity(made.cert), { startMs: Date.parse(validFrom), endMs: Date.parse(validTo) })
 })

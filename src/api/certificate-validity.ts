@@ -1,19 +1,24 @@
-/** When a certificate ends (RFC 5280, 4.1.2.5), read from its bytes, so that the core needs no platform for it. */
+/** From when until when a certificate holds (RFC 5280, 4.1.2.5), read from its bytes, so that the core needs no platform for it. */
 import { DER, derElements, DerError, derInside, pemBlocks, type DerElement } from '../base/der.ts'
 
 const UTC_TIME = 0x17
 const GENERALIZED_TIME = 0x18
 
-/** Milliseconds since 1970 of the end of the first certificate of a PEM text; undefined for what is no certificate. */
-export function certificateEndMs(pem: string): number | undefined {
+export interface Validity {
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** Of the first certificate of a PEM text, in milliseconds since 1970; undefined for what is no certificate. */
+export function certificateValidity(pem: string): Validity | undefined {
   const [block] = pemBlocks(pem)
   if (!block) return undefined
   try {
     const [body] = derInside(derElements(block.bytes)[0], DER.sequence)
     const fields = derInside(body, DER.sequence)
     // The version comes first where it is told; serial number, algorithm and issuer come before the validity.
-    const validity = fields[fields[0]?.tag === DER.constructed ? 4 : 3]
-    return timeMs(derInside(validity, DER.sequence)[1])
+    const [startMs, endMs] = derInside(fields[fields[0]?.tag === DER.constructed ? 4 : 3], DER.sequence).map(timeMs)
+    return startMs === undefined || endMs === undefined ? undefined : { startMs, endMs }
   } catch (error) {
     if (error instanceof DerError) return undefined
     throw error
