@@ -23,9 +23,9 @@ export const folders: Readonly<Record<string, Folder>> = {
   grpc: { purpose: 'protobuf definitions in a shorthand', imports: [] },
   store: { purpose: 'the revisioned store; memory', imports: ['base'] },
   'store/ciphers': {
-    purpose: 'encryption at rest: AES, and key services by KMS v2',
+    purpose: 'encryption at rest: AES, secretbox, and key services by KMS v2',
     imports: ['store'],
-    packages: ['@grpc/grpc-js'],
+    packages: ['@grpc/grpc-js', '@noble/ciphers'],
     isAdapter: true,
   },
   'store/etcd': {

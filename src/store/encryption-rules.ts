@@ -4,8 +4,8 @@ export interface NamedKey {
   readonly secret: Uint8Array
 }
 
-export interface AesConfiguration {
-  readonly type: 'aescbc' | 'aesgcm'
+export interface KeyedConfiguration {
+  readonly type: 'aescbc' | 'aesgcm' | 'secretbox'
   /** The first is written with; each can read what is marked with its name. */
   readonly keys: readonly NamedKey[]
 }
@@ -19,7 +19,7 @@ export interface KmsConfiguration {
   readonly timeoutMs: number
 }
 
-export type ProviderConfiguration = AesConfiguration | KmsConfiguration | { readonly type: 'identity' }
+export type ProviderConfiguration = KeyedConfiguration | KmsConfiguration | { readonly type: 'identity' }
 
 export interface EncryptionRule {
   /** "secrets", "deployments.apps", "*.apps", "*." (the core group) or "*.*". */

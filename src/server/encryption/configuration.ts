@@ -1,9 +1,9 @@
 /**
  * EncryptionConfiguration (apiserver.config.k8s.io): read strictly and checked as upstream checks it. Keys are told in no message.
- * Not there: secretbox, whose cipher the platform does not have, and KMS v1, which upstream has turned off.
+ * Not there: KMS v1, which upstream has turned off.
  */
 import type { FieldError } from '../../api/status.ts'
-import type { AesConfiguration, EncryptionRule, ProviderConfiguration } from '../../store/encryption-rules.ts'
+import type { EncryptionRule, KeyedConfiguration, ProviderConfiguration } from '../../store/encryption-rules.ts'
 import { ConfigurationError, decodeConfiguration, durationMs, type ConfigurationKind } from '../configuration/decode.ts'
 import { invalid, required } from '../resources/rules.ts'
 
@@ -74,13 +74,14 @@ export function readEncryptionConfiguration(text: string): readonly EncryptionRu
 /** "secrets." and "secrets" are one. */
 const whole = (resource: string): string => (resource.endsWith('.') && !resource.startsWith('*') ? resource.slice(0, -1) : resource)
 
-function providerOf({ aesgcm, aescbc, kms }: Provider): ProviderConfiguration {
-  const aes = (type: AesConfiguration['type'], { keys: named = [] }: NonNullable<Provider['aesgcm']>): ProviderConfiguration => ({
+function providerOf({ aesgcm, aescbc, secretbox, kms }: Provider): ProviderConfiguration {
+  const keyed = (type: KeyedConfiguration['type'], { keys: named = [] }: NonNullable<Provider['aesgcm']>): ProviderConfiguration => ({
     type,
     keys: named.map(({ name = '', secret = '' }) => ({ name, secret: bytesOf(secret)! })),
   })
-  if (aesgcm) return aes('aesgcm', aesgcm)
-  if (aescbc) return aes('aescbc', aescbc)
+  if (aesgcm) return keyed('aesgcm', aesgcm)
+  if (aescbc) return keyed('aescbc', aescbc)
+  if (secretbox) return keyed('secretbox', secretbox)
   if (kms) return { type: 'kms', name: kms.name!, endpoint: kms.endpoint!, timeoutMs: durationMs(kms.timeout ?? '3s') }
   return { type: 'identity' }
 }
@@ -92,6 +93,7 @@ function bytesOf(base64: string): Uint8Array | undefined {
 }
 
 const AES_KEY_BYTES: readonly number[] = [16, 24, 32]
+const SECRETBOX_KEY_BYTES: readonly number[] = [32]
 
 function faultsOf({ resources: rules = [] }: Configuration): readonly FieldError[] {
   if (rules.length === 0) return [required('resources', 'at least one resources is required')]
@@ -152,14 +154,13 @@ function providerFaults(provider: Provider, at: string, services: Set<string>): 
   if (named.length > 1)
     return [invalid(at, 'REDACTED', 'more than one provider specified in a single element, should split into different list elements')]
   const { aesgcm, aescbc, secretbox, kms } = provider
-  if (aesgcm) return keyFaults(aesgcm.keys ?? [], `${at}.aesgcm.keys`)
-  if (aescbc) return keyFaults(aescbc.keys ?? [], `${at}.aescbc.keys`)
-  if (secretbox)
-    return [invalid(`${at}.secretbox`, 'REDACTED', 'this server does not have the cipher of secretbox: use aesgcm, aescbc or kms')]
+  if (aesgcm) return keyFaults(aesgcm.keys ?? [], `${at}.aesgcm.keys`, AES_KEY_BYTES)
+  if (aescbc) return keyFaults(aescbc.keys ?? [], `${at}.aescbc.keys`, AES_KEY_BYTES)
+  if (secretbox) return keyFaults(secretbox.keys ?? [], `${at}.secretbox.keys`, SECRETBOX_KEY_BYTES)
   return kms ? kmsFaults(kms, `${at}.kms`, services) : []
 }
 
-function keyFaults(given: readonly Key[], at: string): readonly FieldError[] {
+function keyFaults(given: readonly Key[], at: string, lengths: readonly number[]): readonly FieldError[] {
   if (given.length === 0) return [required(at, 'at least one keys is required')]
   return given.flatMap(({ name, secret }, i) => {
     const errors: FieldError[] = []
@@ -168,13 +169,9 @@ function keyFaults(given: readonly Key[], at: string): readonly FieldError[] {
     if (!secret) return [...errors, required(path, 'secret is a mandatory field for a key')]
     const bytes = bytesOf(secret)
     if (!bytes) errors.push(invalid(path, 'REDACTED', 'secrets must be base64 encoded'))
-    else if (!AES_KEY_BYTES.includes(bytes.length))
+    else if (!lengths.includes(bytes.length))
       errors.push(
-        invalid(
-          path,
-          'REDACTED',
-          `secret is not of the expected length, got ${bytes.length}, expected one of [${AES_KEY_BYTES.join(' ')}]`,
-        ),
+        invalid(path, 'REDACTED', `secret is not of the expected length, got ${bytes.length}, expected one of [${lengths.join(' ')}]`),
       )
     return errors
   })

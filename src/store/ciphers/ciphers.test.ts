@@ -27,10 +27,25 @@ const secretsBy = (...providers: readonly string[]) => rules(`- {resources: [sec
 const gcm = (name: string, fill: number) => `{aesgcm: {keys: [{name: ${name}, secret: "${key(fill)}"}]}}`
 const cbc = (name: string, fill: number) => `{aescbc: {keys: [{name: ${name}, secret: "${key(fill, 16)}"}]}}`
 
+const box = (name: string, fill: number) => `{secretbox: {keys: [{name: ${name}, secret: "${key(fill)}"}]}}`
+
+/** The case of Go's nacl/secretbox: key, nonce and message of ones, twos and threes. */
+const GO_BOX =
+  '8442bc313f4626f1359e3b50122b6ce6fe66ddfe7d39d14e637eb4fd5b45beadab55198df6ab5368439792a23c87db70acb6156dc5ef957ac04f6276cf6093b84be77ff0849cc33e34b7254d5a8f65ad'
+
+test('secretbox reads what Go has sealed, and nothing that was changed', async () => {
+  const ciphers = await createCiphers(secretsBy(box('k', 1)))
+  const sealed = (hex: string) => Buffer.concat([bytes('k8s:enc:secretbox:v1:k:'), Buffer.alloc(24, 2), Buffer.from(hex, 'hex')])
+  assert.deepEqual([...(await ciphers.decrypt(SECRET, sealed(GO_BOX)))], Array.from({ length: 64 }, () => 3))
+  assert.throws(() => ciphers.decrypt(SECRET, sealed(GO_BOX.replace('84', '85'))), /output array was not large enough/)
+  assert.throws(() => ciphers.decrypt(SECRET, sealed('00')), /shorter than the required size/)
+})
+
 test('values are written as upstream writes them, and read back', async () => {
   for (const [provider, prefix] of [
     [gcm('k1', 1), 'k8s:enc:aesgcm:v1:k1:'],
     [cbc('k1', 1), 'k8s:enc:aescbc:v1:k1:'],
+    [box('k1', 1), 'k8s:enc:secretbox:v1:k1:'],
   ] as const) {
     const beneath = createMemoryStore()
     const store = createEncryptedStore(beneath, await createCiphers(secretsBy(provider, '{identity: {}}')))

@@ -4,7 +4,7 @@
  */
 import type { Ciphers } from '../encrypted-store.ts'
 import type { EncryptionRule } from '../encryption-rules.ts'
-import { createAes } from './aes.ts'
+import { createKeyed } from './keyed.ts'
 import { createKms, type KmsProvider } from './kms.ts'
 import { hasPrefix, identity, type Provider } from './provider.ts'
 
@@ -56,7 +56,7 @@ async function chainsOf(rules: readonly EncryptionRule[]): Promise<{ readonly ch
           const service = await createKms(provider)
           services.push(service)
           chain.push(service)
-        } else chain.push(createAes(provider))
+        } else chain.push(createKeyed(provider))
       }
       // Earlier lists take precedence.
       for (const resource of resources) if (!chains.has(resource)) chains.set(resource, chain)

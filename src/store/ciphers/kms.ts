@@ -6,7 +6,7 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import type * as Grpc from '@grpc/grpc-js'
 import type { KmsConfiguration } from '../encryption-rules.ts'
-import { openGcm, sealGcm } from './aes.ts'
+import { openGcm, sealGcm } from './keyed.ts'
 import { readMessage, writeMessage, type Message } from './messages.ts'
 import { hasPrefix, type Provider } from './provider.ts'
 

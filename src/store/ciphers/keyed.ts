@@ -1,23 +1,31 @@
-/** AES-CBC and AES-GCM with keys from the configuration, in the forms that upstream's server stores. */
+/** Encryption with keys from the configuration (AES-CBC, AES-GCM, NaCl's secretbox), in the forms that upstream's server stores. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import type { AesConfiguration } from '../encryption-rules.ts'
+import { xsalsa20poly1305 } from '@noble/ciphers/salsa.js'
+import type { KeyedConfiguration } from '../encryption-rules.ts'
 import type { Provider } from './provider.ts'
 
 const BLOCK_BYTES = 16
 const NONCE_BYTES = 12
+const BOX_NONCE_BYTES = 24
 const TAG_BYTES = 16
 const TOO_SHORT = 'the stored data was shorter than the required size'
 
-export function createAes({ type, keys }: AesConfiguration): Provider {
+const WAYS = {
+  aesgcm: { name: 'AES', seal: sealGcm, open: openGcm },
+  aescbc: { name: 'AES', seal: sealCbc, open: openCbc },
+  secretbox: { name: 'secretbox', seal: sealBox, open: openBox },
+} as const
+
+export function createKeyed({ type, keys }: KeyedConfiguration): Provider {
   const prefix = `k8s:enc:${type}:v1:`
-  const { seal, open } = type === 'aesgcm' ? { seal: sealGcm, open: openGcm } : { seal: sealCbc, open: openCbc }
+  const { name: way, seal, open } = WAYS[type]
   const marked = keys.map(({ name, secret }) => ({ mark: Buffer.from(`${prefix}${name}:`), secret }))
   const first = marked[0]!
   return {
     prefix,
     encrypt: (key, value) => Buffer.concat([first.mark, seal(first.secret, Buffer.from(key), value)]),
     decrypt(key, value) {
-      let failure = new Error('no matching key was found for the provided AES transformer')
+      let failure = new Error(`no matching key was found for the provided ${way} transformer`)
       for (const { mark, secret } of marked) {
         if (!startsWith(value, mark)) continue
         try {
@@ -72,5 +80,20 @@ function openCbc(secret: Uint8Array, _place: Uint8Array, sealed: Uint8Array): Bu
     return Buffer.concat([begun, decipher.final()])
   } catch (error) {
     throw new Error('invalid padding on input', { cause: error })
+  }
+}
+
+/** Nonce, tag, cipher text. */
+function sealBox(secret: Uint8Array, _place: Uint8Array, value: Uint8Array): Buffer {
+  const nonce = randomBytes(BOX_NONCE_BYTES)
+  return Buffer.concat([nonce, xsalsa20poly1305(secret, nonce).encrypt(value)])
+}
+
+function openBox(secret: Uint8Array, _place: Uint8Array, sealed: Uint8Array): Buffer {
+  if (sealed.length < BOX_NONCE_BYTES + TAG_BYTES) throw new Error(TOO_SHORT)
+  try {
+    return Buffer.from(xsalsa20poly1305(secret, sealed.subarray(0, BOX_NONCE_BYTES)).decrypt(sealed.subarray(BOX_NONCE_BYTES)))
+  } catch (error) {
+    throw new Error('output array was not large enough for encryption', { cause: error })
   }
 }
