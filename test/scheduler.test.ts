@@ -259,6 +259,55 @@ test('devices are found for claims, written into them, and not given twice', asy
   assert.equal(await nodeOf(cluster, 'b'), 'node-2')
 })
 
+test('extended resources that a device class stands for come from devices, by a claim of the pod', async () => {
+  await using cluster = await Cluster.start({ nodes: 2 })
+  const CLAIM = 'resource.k8s.io/v1/ResourceClaim'
+  const container = (name: string, requests: Record<string, string>) => ({ name, image: 'a', resources: { requests, limits: requests } })
+  const asking = (name: string, amount: string) => pod(name, { containers: [container('main', { 'example.com/gpu': amount })] })
+  await cluster.apply(asking('a', '2'))
+  assert.match((await whyNot(cluster, 'a'))!, /^0\/2 nodes are available: 2 Insufficient example\.com\/gpu\./)
+  await cluster.apply([
+    {
+      apiVersion: 'resource.k8s.io/v1',
+      kind: 'ResourceSlice',
+      metadata: { name: 'slice' },
+      spec: {
+        driver: 'gpu.example.com',
+        nodeName: 'node-2',
+        pool: { name: 'node-2', generation: 1, resourceSliceCount: 1 },
+        devices: [{ name: 'one' }, { name: 'two' }, { name: 'three' }],
+      },
+    },
+    {
+      apiVersion: 'resource.k8s.io/v1',
+      kind: 'DeviceClass',
+      metadata: { name: 'gpu' },
+      spec: { extendedResourceName: 'example.com/gpu', selectors: [{ cel: { expression: 'device.driver == "gpu.example.com"' } }] },
+    },
+  ])
+  assert.equal(await nodeOf(cluster, 'a'), 'node-2')
+  const told = (await cluster.client.get('v1/Pod', { namespace: 'default', name: 'a' })).status?.extendedResourceClaimStatus
+  assert.deepEqual(told?.requestMappings, [
+    { containerName: 'main', resourceName: 'example.com/gpu', requestName: 'container-0-request-0' },
+  ])
+  assert.match(told!.resourceClaimName, /^a-extended-resources-/)
+  const claim = await cluster.client.get(CLAIM, { namespace: 'default', name: told!.resourceClaimName })
+  assert.deepEqual(claim.spec.devices?.requests?.[0]?.exactly, { deviceClassName: 'gpu', allocationMode: 'ExactCount', count: 2 })
+  assert.equal(claim.status?.allocation?.devices?.results?.length, 2)
+  assert.deepEqual(
+    claim.status?.reservedFor?.map(({ name }) => name),
+    ['a'],
+  )
+  // One device is left, and the class may be asked for by its own name.
+  const implicit = { containers: [container('main', { 'deviceclass.resource.kubernetes.io/gpu': '1' })] }
+  await cluster.apply([asking('b', '2'), pod('c', implicit)])
+  assert.equal(await nodeOf(cluster, 'c'), 'node-2')
+  assert.match((await whyNot(cluster, 'b'))!, /^0\/2 nodes are available: 2 cannot allocate all claims\./)
+  // What the pod held is free when it is gone.
+  await cluster.client.delete('v1/Pod', { namespace: 'default', name: 'a' }, { gracePeriodSeconds: 0 })
+  assert.equal(await nodeOf(cluster, 'b'), 'node-2')
+})
+
 test('what the scheduler counts has upstream names', async () => {
   await using cluster = await Cluster.start({ nodes: 2 })
   await cluster.apply([pod('a'), pod('b', { nodeSelector: { no: 'where' } })])

@@ -84,9 +84,12 @@ const CANONICAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
 
 /** A Time as a client wrote it, as the API writes it. Throws a RangeError with Go's words. */
 export function canonicalTime(text: string): string {
+  // Nearly every time is written by a machine: what reads back as itself is right and in its form.
+  const milliseconds = CANONICAL.test(text) ? Date.parse(text) : NaN
+  if (!Number.isNaN(milliseconds) && formatTime(milliseconds) === text) return text
   const reading = readTime(text, SECONDS_LAYOUT)
   if (typeof reading === 'string') throw new RangeError(reading)
-  return CANONICAL.test(text) ? text : formatTime(reading.milliseconds)
+  return formatTime(reading.milliseconds)
 }
 
 /** The same of a MicroTime. */

@@ -109,8 +109,18 @@ interface Requests {
   readonly memoryBytes: number
 }
 
+/** Of pods that have their place: asked again for each that comes. Specs are immutable. */
+const known = new WeakMap<object, Requests>()
+
 /** The sum of what runs together, or the largest init container on top of the sidecars, whichever is more. */
 export function requestsOf(pod: Pod): Requests {
+  const spec = pod.spec ?? {}
+  let requests = known.get(spec)
+  if (!requests) known.set(spec, (requests = sumOf(pod)))
+  return requests
+}
+
+function sumOf(pod: Pod): Requests {
   const total = (valueOf: (quantity: string | number | undefined) => number, name: 'cpu' | 'memory'): number => {
     const own = pod.spec?.resources?.requests?.[name]
     if (own !== undefined) return valueOf(own)

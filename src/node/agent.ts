@@ -87,6 +87,7 @@ export interface NodeAgent {
 }
 
 const RETRY_MS = 1000
+const MAX_KNOWN_SANDBOXES = 512
 const PREEMPTED = 'Pod was preempted by Kubelet to accommodate a critical pod.'
 
 /** Not one that this node took up before: what it once admitted it keeps. */
@@ -95,6 +96,7 @@ const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined && pod.
 export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): NodeAgent {
   const log = runtime.log.with({ node: options.nodeName })
   const workers = new Map<string, PodWorker>()
+  const workerBySandbox = new Map<string, PodWorker>()
   const ready = Promise.withResolvers<void>()
   let pressure: readonly Pressure[] = []
   let statics: StaticPods | undefined
@@ -142,8 +144,14 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
 
   /** Which pod an event is about: by the ids that workers know, else by its sandbox. */
   function workerOf(id: string, sandboxId: string | undefined): PodWorker | undefined {
-    for (const worker of workers.values()) if (worker.owns(id) || (sandboxId !== undefined && worker.owns(sandboxId))) return worker
-    return undefined
+    const isOf = (worker: PodWorker) => worker.owns(id) || (sandboxId !== undefined && worker.owns(sandboxId))
+    const known = workerBySandbox.get(sandboxId ?? '')
+    if (known && isOf(known)) return known
+    const found = workers.values().find(isOf)
+    // What is forgotten too early is looked for again.
+    if (workerBySandbox.size >= MAX_KNOWN_SANDBOXES) workerBySandbox.clear()
+    if (found && sandboxId !== undefined) workerBySandbox.set(sandboxId, found)
+    return found
   }
 
   async function followRuntime(signal: AbortSignal): Promise<void> {

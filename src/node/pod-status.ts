@@ -3,6 +3,7 @@
  * conditions of others are neither written nor removed, so that two writers never undo each other.
  */
 import type { ContainerStatus as ApiContainerStatus, Pod, PodCondition, PodStatus } from '../api/generated/core/v1.ts'
+import { deepEqual } from '../base/deep-equal.ts'
 import { containerStatuses, type StatusInput } from './container-statuses.ts'
 import { newestContainer } from './observation.ts'
 import { NODE_CONDITIONS, podConditions } from './pod-conditions.ts'
@@ -143,17 +144,6 @@ function conditionAt(
   }
 }
 
-const same = (a: unknown, b: unknown): boolean => a === b || canonical(a) === canonical(b)
-
-/** JSON with sorted keys: a server may give back an object's keys in another order. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  )
-}
-
 /** Lists that a strategic merge would otherwise only add to. */
 const REPLACED_LISTS: ReadonlySet<string> = new Set(['podIPs', 'hostIPs'])
 
@@ -167,7 +157,7 @@ export function podStatusPatch(pod: Pod, next: PodStatus): { metadata: { uid: st
   for (const [field, value] of Object.entries(next)) {
     if (field === 'conditions') continue
     const now = current[field as keyof PodStatus]
-    if (same(now, value)) continue
+    if (deepEqual(now, value)) continue
     status[field] = REPLACED_LISTS.has(field) && now !== undefined ? [...(value as unknown[]), { $patch: 'replace' }] : value
   }
   for (const field of ['reason', 'message'] as const) if (current[field] && !next[field]) status[field] = null

@@ -163,11 +163,9 @@ export function createPodWorker(
       function done(): void {
         cancel?.()
         resume = undefined
-        signal.removeEventListener('abort', done)
         resolve()
       }
       resume = done
-      signal.addEventListener('abort', done, { once: true })
     })
   }
 
@@ -534,6 +532,16 @@ export function createPodWorker(
   }
 
   async function run(): Promise<void> {
+    // One listener for all waits: those of a signal that many share are a list to be gone through.
+    signal.addEventListener('abort', wake, { once: true })
+    try {
+      await loop()
+    } finally {
+      signal.removeEventListener('abort', wake)
+    }
+  }
+
+  async function loop(): Promise<void> {
     let isListed = false
     while (!signal.aborted && state !== 'gone') {
       isAwake = false

@@ -26,6 +26,8 @@ export interface ClusterView {
   resourceClaims(): Iterable<ResourceClaim>
   resourceSlices(): Iterable<ResourceSlice>
   deviceClass(name: string): DeviceClass | undefined
+  /** The class that stands for an extended resource (KEP-5004); of several the newest. */
+  classOfResource(name: string): DeviceClass | undefined
 }
 
 /** Nothing there: for simulations of nodes and pods alone. */
@@ -49,4 +51,5 @@ export const emptyView: ClusterView = {
   resourceClaims: () => [],
   resourceSlices: () => [],
   deviceClass: () => undefined,
+  classOfResource: () => undefined,
 }

@@ -1,9 +1,19 @@
 /** The view of other objects, over the shared informers. */
+import type { DeviceClass } from '../api/generated/resource/v1.ts'
 import type { VolumeAttachment } from '../api/generated/storage/v1.ts'
 import type { Informers } from '../client/informers.ts'
 import type { ClusterView } from './cluster-view.ts'
+import { CLASS_PREFIX } from './devices/extended-resources.ts'
 
 const byAttachedNode = ({ spec }: VolumeAttachment): string => spec.nodeName
+
+const byResource = ({ metadata, spec }: DeviceClass): readonly string[] => [
+  `${CLASS_PREFIX}${metadata?.name}`,
+  ...(spec.extendedResourceName ? [spec.extendedResourceName] : []),
+]
+
+const newestFirst = ({ metadata: a }: DeviceClass, { metadata: b }: DeviceClass): number =>
+  Date.parse(b?.creationTimestamp ?? '') - Date.parse(a?.creationTimestamp ?? '') || ((a?.name ?? '') < (b?.name ?? '') ? -1 : 1)
 
 /** Asks for the informers at once, so that they are synced before the first decision. */
 export function clusterViewOf(informers: Informers): ClusterView {
@@ -22,7 +32,7 @@ export function clusterViewOf(informers: Informers): ClusterView {
   const attachments = informers.of('storage.k8s.io/v1/VolumeAttachment', { attachedNode: byAttachedNode }).cache
   const resourceClaims = informers.of('resource.k8s.io/v1/ResourceClaim').cache
   const slices = informers.of('resource.k8s.io/v1/ResourceSlice').cache
-  const deviceClasses = informers.of('resource.k8s.io/v1/DeviceClass').cache
+  const deviceClasses = informers.of('resource.k8s.io/v1/DeviceClass', { resource: byResource }).cache
   return {
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
@@ -43,5 +53,6 @@ export function clusterViewOf(informers: Informers): ClusterView {
     resourceClaims: () => resourceClaims.values(),
     resourceSlices: () => slices.values(),
     deviceClass: (name) => deviceClasses.get(name),
+    classOfResource: (name) => deviceClasses.byIndex('resource', name).toSorted(newestFirst)[0],
   }
 }

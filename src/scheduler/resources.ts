@@ -29,6 +29,10 @@ function isScalar(name: string): boolean {
   return name.includes('/') ? !name.startsWith('requests.') : name.startsWith('hugepages-') || name.startsWith('attachable-volumes-')
 }
 
+/** Names of a domain of their own, outside of kubernetes.io. */
+export const isExtendedResource = (name: string): boolean =>
+  name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.')
+
 /** Thousandths of each resource while summing. */
 type Sum = Map<string, number>
 

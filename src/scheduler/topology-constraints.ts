@@ -15,10 +15,14 @@ import { hasUntoleratedTaint } from './taints.ts'
 
 export const HOSTNAME = 'kubernetes.io/hostname'
 
+export type LabelPair = readonly [key: string, value: string]
+
 export interface Constraint {
   readonly maxSkew: number
   readonly topologyKey: string
   readonly matches: LabelMatcher
+  /** A label that all pods that match have. */
+  readonly pair: LabelPair | undefined
   /** An empty selector counts no pods, though it matches the pod itself. */
   readonly countsNone: boolean
   readonly minDomains: number
@@ -34,6 +38,9 @@ export interface Constraints {
   readonly key: string
 }
 
+/** Of several the last: what controllers add to make their pods unlike others, such as pod-template-hash, mostly comes late. */
+const pairOf = (labels: Readonly<Record<string, string>> = {}): LabelPair | undefined => Object.entries(labels).at(-1)
+
 function compile(constraint: TopologySpreadConstraint, pod: PodInfo): Constraint {
   const selector = compileLabelSelector(constraint.labelSelector)
   const own: Record<string, string> = {}
@@ -44,6 +51,7 @@ function compile(constraint: TopologySpreadConstraint, pod: PodInfo): Constraint
     maxSkew: constraint.maxSkew,
     topologyKey: constraint.topologyKey,
     matches: hasOwn ? (labels) => sameOwn(labels) && selector(labels) : selector,
+    pair: pairOf(own) ?? pairOf(constraint.labelSelector?.matchLabels),
     countsNone: !hasOwn && constraint.labelSelector !== undefined && !hasSelectorTerms(constraint.labelSelector),
     minDomains: constraint.minDomains ?? 1,
     honoursAffinity: (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor',
@@ -98,8 +106,9 @@ export function constraintsOf(
   if (selectors.length === 0) return NONE
   const matchers = selectors.map((selector) => compileLabelSelector(selector))
   const matches: LabelMatcher = (labels) => matchers.every((matcher) => matcher(labels))
+  const pair = pairOf(selectors.findLast(({ matchLabels }) => matchLabels)?.matchLabels)
   return {
-    list: list.map((constraint) => ({ ...constraint, matches, countsNone: false })),
+    list: list.map((constraint) => ({ ...constraint, matches, pair, countsNone: false })),
     wantAllTopologies: !defaults.isSystem,
     key: JSON.stringify([wanted, selectors, scopeOf(pod)]),
   }
@@ -113,10 +122,37 @@ export const isIncluded = (constraint: Constraint, pod: Pod, node: NodeInfo): bo
   (!constraint.honoursAffinity || matchesRequiredNodeAffinity(pod.spec, node.node)) &&
   (!constraint.honoursTaints || !hasUntoleratedTaint(node.taints, pod.spec?.tolerations ?? []))
 
-export function countOn(node: NodeInfo, { matches, countsNone }: Constraint, namespace: string): number {
+/**
+ * The pods of nodes by a label. A new template would else be compared with every pod of the cluster; what is made for one template serves
+ * the next ones, for as long as the node's pods are the same.
+ */
+export interface PodsByLabel {
+  on(node: NodeInfo, pair: LabelPair): readonly PodInfo[]
+}
+
+const NO_PODS: readonly PodInfo[] = []
+/** Label keys that a node's pods are kept by. */
+const MAXIMUM_KEYS = 8
+
+export function createPodsByLabel(): PodsByLabel {
+  const byPods = new WeakMap<readonly PodInfo[], Map<string, ReadonlyMap<string, readonly PodInfo[]>>>()
+  return {
+    on({ pods }, [key, value]) {
+      if (pods.length === 0) return NO_PODS
+      let byKey = byPods.get(pods)
+      if (!byKey) byPods.set(pods, (byKey = new Map()))
+      let byValue = byKey.get(key)
+      if (byKey.size >= MAXIMUM_KEYS && !byValue) byKey.clear()
+      if (!byValue) byKey.set(key, (byValue = Map.groupBy(pods, ({ labels }) => labels[key] ?? '')))
+      return byValue.get(value) ?? NO_PODS
+    },
+  }
+}
+
+/** How many of these pods, which a node has, the constraint counts. */
+export function countOn(pods: readonly PodInfo[], { matches, countsNone }: Constraint, namespace: string): number {
   if (countsNone) return 0
   let count = 0
-  for (const other of node.pods)
-    if (other.namespace === namespace && !other.pod.metadata?.deletionTimestamp && matches(other.labels)) count++
+  for (const other of pods) if (other.namespace === namespace && !other.pod.metadata?.deletionTimestamp && matches(other.labels)) count++
   return count
 }

@@ -3,21 +3,24 @@
  * them can be found; those are set aside when the node is chosen and written into the claims before the pod is bound. Between the choice
  * and the server's knowing of it they are remembered here, so that two pods do not get the same device.
  */
-import type { Node, Pod } from '../../api/generated/core/v1.ts'
+import type { Pod } from '../../api/generated/core/v1.ts'
 import type { AllocationResult, ResourceClaim } from '../../api/generated/resource/v1.ts'
 import { matchesNodeSelector } from '../../api/node-selector.ts'
-import { isApiError } from '../../api/status.ts'
-import { sleep, timestamp } from '../../base/clock.ts'
-import { uuid } from '../../base/random.ts'
-import type { Random } from '../../base/random.ts'
+import { sleep } from '../../base/clock.ts'
 import type { ClusterView } from '../cluster-view.ts'
-import { allocateDevices, UNNAMED_SHARE } from '../devices/device-allocator.ts'
+import { bindClaim, bindExtended, CLAIM, deleteClaim, isReservedFor, keyOf, readiness } from '../devices/claim-binding.ts'
+import type { ExtendedPlan } from '../devices/claim-binding.ts'
+import { allocateDevices } from '../devices/device-allocator.ts'
 import type { AllocatedState } from '../devices/device-allocator.ts'
 import { addCapacities, parseCapacities } from '../devices/device-capacity.ts'
 import { deviceId, groupSlices, poolsOf } from '../devices/device-pools.ts'
 import type { SlicesByPool } from '../devices/device-pools.ts'
+import { extendedClaim, extendedRequests, extendedResourcesOf, isExtendedClaimOf, isFromDevices } from '../devices/extended-resources.ts'
+import type { ExtendedRequests } from '../devices/extended-resources.ts'
 import { definePlugin, impossible, normaliseByMaximum } from '../framework.ts'
 import type { BindContext, Plugin, Rejection } from '../framework.ts'
+import type { NodeInfo } from '../node-info.ts'
+import type { PodInfo } from '../pod-info.ts'
 import type { Snapshot } from '../snapshot.ts'
 
 export interface DynamicResourcesArgs {
@@ -25,15 +28,13 @@ export interface DynamicResourcesArgs {
   readonly bindingTimeoutMs: number
 }
 
-const FINALIZER = 'resource.kubernetes.io/delete-protection'
 const NOT_AVAILABLE = impossible('resourceclaim not available on the node')
 const NOT_ALLOCATED = impossible('cannot allocate all claims')
+const STALE_CLAIM = impossible('cannot schedule extended resource claim')
+const NO_RESOURCE = impossible('cannot fit resource')
 const POLL_MS = 5_000
-const ATTEMPTS = 5
 /** Alternatives of a request (resource/v1 FirstAvailableDeviceRequestMaxSize). */
 const MAXIMUM_ALTERNATIVES = 8
-
-const keyOf = ({ metadata }: ResourceClaim): string => `${metadata?.namespace}/${metadata?.name}`
 
 /** The pod's claims, or in words why it cannot be scheduled yet. Claims that their template need not make are left out. */
 function claimsOf(pod: Pod, view: ClusterView): readonly ResourceClaim[] | string {
@@ -57,9 +58,6 @@ function claimsOf(pod: Pod, view: ClusterView): readonly ResourceClaim[] | strin
   }
   return claims
 }
-
-const isReservedFor = (claim: ResourceClaim, pod: Pod): boolean =>
-  claim.status?.reservedFor?.some(({ uid }) => uid === pod.metadata?.uid) ?? false
 
 /** Does a request name a class that is not there? */
 function missingClass(claims: readonly ResourceClaim[], view: ClusterView): string | undefined {
@@ -93,6 +91,9 @@ function stateOf(allocations: Iterable<AllocationResult>): AllocatedState {
 }
 
 interface State {
+  /** Asked for as extended resources, and a claim for them that an attempt before has left behind. */
+  readonly extended: readonly string[]
+  readonly stale: ResourceClaim | undefined
   readonly claims: readonly ResourceClaim[]
   readonly toAllocate: readonly ResourceClaim[]
   readonly allocated: AllocatedState
@@ -103,62 +104,17 @@ interface State {
   readonly unavailable: Set<ResourceClaim>
 }
 
-/** Of each device that has conditions to wait for: met, failed or still open. */
-function readiness({ status }: ResourceClaim): 'ready' | 'failed' | 'waiting' {
-  let isWaiting = false
-  for (const result of status?.allocation?.devices?.results ?? []) {
-    if (!result.bindingConditions?.length) continue
-    const known = status?.devices?.find(
-      ({ driver, pool, device, shareID }) =>
-        driver === result.driver && pool === result.pool && device === result.device && shareID === result.shareID,
-    )
-    const isTrue = (type: string) => known?.conditions?.some((condition) => condition.type === type && condition.status === 'True') ?? false
-    if (result.bindingFailureConditions?.some(isTrue)) return 'failed'
-    if (!result.bindingConditions.every(isTrue)) isWaiting = true
-  }
-  return isWaiting ? 'waiting' : 'ready'
+/** What was found on a node for each claim; `wanted`: the last is for extended resources, by these requests. */
+interface Found {
+  readonly results: readonly AllocationResult[]
+  readonly wanted: ExtendedRequests | undefined
 }
 
-/** Each part of a shared device gets a name of its own. */
-function withShares(allocation: AllocationResult, random: Random): AllocationResult {
-  const results = allocation.devices?.results?.map((result) =>
-    result.shareID === UNNAMED_SHARE ? { ...result, shareID: uuid(random) } : result,
-  )
-  return results ? { ...allocation, devices: { ...allocation.devices, results } } : allocation
-}
-
-/** Writes the allocation, if it is new, and that the pod uses the claim; the server's newest is taken when it has moved on. */
-async function bindClaim(found: ResourceClaim, planned: AllocationResult | undefined, pod: Pod, context: BindContext): Promise<void> {
-  const { client, runtime } = context
-  const allocation = planned && withShares(planned, runtime.random)
-  const key = { namespace: found.metadata?.namespace, name: found.metadata?.name ?? '' }
-  const kind = 'resource.k8s.io/v1/ResourceClaim'
-  let claim = found
-  for (let attempt = 1; ; attempt++) {
-    try {
-      if (claim.metadata?.deletionTimestamp) throw new Error(`claim ${keyOf(claim)} got deleted in the meantime`)
-      if (allocation) {
-        if (claim.status?.allocation) throw new Error(`claim ${keyOf(claim)} got allocated elsewhere in the meantime`)
-        if (!claim.metadata?.finalizers?.includes(FINALIZER)) {
-          const finalizers = [...(claim.metadata?.finalizers ?? []), FINALIZER]
-          claim = await client.update(kind, { ...claim, metadata: { ...claim.metadata, finalizers } })
-        }
-      } else if (!claim.status?.allocation) throw new Error(`claim ${keyOf(claim)} got deallocated elsewhere in the meantime`)
-      if (isReservedFor(claim, pod)) return
-      const user = { resource: 'pods', name: pod.metadata?.name ?? '', uid: pod.metadata?.uid ?? '' }
-      const known = allocation ?? claim.status!.allocation!
-      const status = {
-        ...claim.status,
-        allocation: { ...known, allocationTimestamp: known.allocationTimestamp ?? timestamp(runtime.clock) },
-        reservedFor: [...(claim.status?.reservedFor ?? []), user],
-      }
-      await client.update(kind, { ...claim, status }, { subresource: 'status' })
-      return
-    } catch (error) {
-      if (!isApiError(error, 'Conflict') || attempt === ATTEMPTS) throw error
-      claim = await client.get(kind, key)
-    }
-  }
+interface Plan {
+  readonly claims: ReadonlyMap<string, AllocationResult | undefined>
+  readonly extended: ExtendedPlan | undefined
+  /** Takes back what was written for the extended resources. */
+  undo: (() => void) | undefined
 }
 
 /** The better the earlier alternatives are that were found. */
@@ -189,7 +145,7 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
   /** By claim: devices set aside for pods on their way, until the server shows them. */
   const pending = new Map<string, AllocationResult>()
   /** By pod: what its binding has to write. */
-  const plans = new Map<string, ReadonlyMap<string, AllocationResult | undefined>>()
+  const plans = new Map<string, Plan>()
 
   /** What claims hold. What the server shows, and whose claim is gone, need not be remembered any more. */
   function allocations(view: ClusterView): readonly AllocationResult[] {
@@ -202,21 +158,27 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
       if (!status?.allocation) open.delete(uid)
     }
     for (const uid of open) pending.delete(uid)
+    // Claims that are still to be made are nobody's else.
+    for (const { extended } of plans.values()) if (extended) found.push(extended.allocation)
     return found
   }
 
-  function prepare(pod: Pod, view: ClusterView): State | Rejection | undefined {
-    if (!pod.spec?.resourceClaims?.length) return undefined
+  function prepare(info: PodInfo, view: ClusterView): State | Rejection | undefined {
+    const { pod } = info
+    const extended = info.requests.scalars.size > 0 ? extendedResourcesOf(info, view) : []
+    if (!pod.spec?.resourceClaims?.length && extended.length === 0) return undefined
     const claims = claimsOf(pod, view)
     if (typeof claims === 'string') return impossible(claims)
-    if (claims.length === 0) return undefined
+    if (claims.length === 0 && extended.length === 0) return undefined
     const toAllocate = claims.filter(({ status }) => !status?.allocation)
     const underWay = toAllocate.find(({ metadata }) => pending.has(metadata?.uid ?? ''))
     if (underWay) return impossible(`resource claim ${keyOf(underWay)} is in the process of being allocated`)
     const missing = missingClass(toAllocate, view)
     if (missing) return impossible(missing)
-    const isNeeded = toAllocate.length > 0
+    const isNeeded = toAllocate.length > 0 || extended.length > 0
     return {
+      extended,
+      stale: extended.length > 0 ? [...view.resourceClaims()].find((claim) => isExtendedClaimOf(claim, pod)) : undefined,
       claims,
       toAllocate,
       allocated: isNeeded ? stateOf(allocations(view)) : { devices: new Set(), shared: new Map() },
@@ -226,24 +188,31 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
     }
   }
 
-  function allocate({ toAllocate, allocated, slices }: State, node: Node, view: ClusterView): readonly AllocationResult[] | undefined {
+  /** The results of the claims, and after them, where the node has to give extended resources by devices, that of the claim for those. */
+  function allocate(state: State, { node, allocatable }: NodeInfo, { pod }: PodInfo, view: ClusterView): Found | undefined {
+    const byDevices = state.extended.filter((name) => isFromDevices(name, allocatable, view))
+    const wanted = byDevices.length > 0 ? extendedRequests(pod, byDevices, view) : undefined
+    const claims = wanted ? [...state.toAllocate, extendedClaim(pod, wanted.requests)] : state.toAllocate
+    if (claims.length === 0) return { results: [], wanted }
     const classOf = (name: string) => view.deviceClass(name)
-    return allocateDevices(toAllocate, node, poolsOf(slices, node), { state: allocated, classOf })
+    const results = allocateDevices(claims, node, poolsOf(state.slices, node), { state: state.allocated, classOf })
+    return results && { results, wanted }
   }
 
-  const reserve = ({ pod }: { readonly pod: Pod }, nodeName: string, { view, node }: Snapshot): Rejection | undefined => {
+  const reserve = (pod: PodInfo, nodeName: string, { view, node }: Snapshot): Rejection | undefined => {
     const state = prepare(pod, view)
     if (!state || 'reasons' in state) return state
     const info = node(nodeName)
-    const results = state.toAllocate.length > 0 && info ? allocate(state, info.node, view) : []
-    if (!results) return NOT_ALLOCATED
+    const found = info ? allocate(state, info, pod, view) : { results: [], wanted: undefined }
+    if (!found) return NOT_ALLOCATED
+    const { results, wanted } = found
     const plan = new Map<string, AllocationResult | undefined>()
-    for (const claim of state.claims) if (!isReservedFor(claim, pod)) plan.set(keyOf(claim), undefined)
+    for (const claim of state.claims) if (!isReservedFor(claim, pod.pod)) plan.set(keyOf(claim), undefined)
     for (const [i, claim] of state.toAllocate.entries()) {
       pending.set(claim.metadata?.uid ?? '', results[i]!)
       plan.set(keyOf(claim), results[i])
     }
-    plans.set(pod.metadata?.uid ?? '', plan)
+    plans.set(pod.uid, { claims: plan, extended: wanted && { wanted, allocation: results.at(-1)! }, undo: undefined })
     return undefined
   }
 
@@ -266,12 +235,16 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
       const claims = claimsOf(pod, view)
       return typeof claims === 'string' ? impossible(claims) : undefined
     },
-    preFilter({ pod }, { view }) {
+    preFilter(pod, { view }) {
       const state = prepare(pod, view)
       if (!state) return { skip: true }
       return 'reasons' in state ? { rejection: state } : { state }
     },
-    filter(state, _pod, { node, name }, { view }) {
+    filter(state, pod, info, { view }) {
+      const { node, name, allocatable } = info
+      if (state.stale) return STALE_CLAIM
+      if (state.extended.some((resource) => !allocatable.scalars.has(resource) && !isFromDevices(resource, allocatable, view)))
+        return NO_RESOURCE
       let isAvailable = true
       for (const claim of state.claims) {
         const allocation = claim.status?.allocation
@@ -282,10 +255,9 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
         isAvailable = false
       }
       if (!isAvailable) return NOT_AVAILABLE
-      if (state.toAllocate.length === 0) return undefined
-      const results = allocate(state, node, view)
-      if (!results) return NOT_ALLOCATED
-      state.results.set(name, results)
+      const found = allocate(state, info, pod, view)
+      if (!found) return NOT_ALLOCATED
+      state.results.set(name, found.results)
       return undefined
     },
     postFilter({ pod, state, wasPassedOver }) {
@@ -300,42 +272,57 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
         return {
           ...message('deallocation of ResourceClaim completed'),
           effect: async ({ client }) => {
-            await client.update('resource.k8s.io/v1/ResourceClaim', { ...claim, status: {} }, { subresource: 'status' })
+            await client.update(CLAIM, { ...claim, status: {} }, { subresource: 'status' })
           },
         }
       }
+      const { stale } = found
+      if (stale) return { ...message('deletion of ResourceClaim completed'), effect: (context) => deleteClaim(context, stale) }
       return message('still not schedulable')
     },
-    preScore({ pod }, nodes, { view }) {
+    preScore(pod, nodes, { view }) {
       const state = prepare(pod, view)
       if (!state || 'reasons' in state) return { skip: true }
       const hasAlternatives = state.claims.some(({ spec }) => spec.devices?.requests?.some(({ firstAvailable }) => firstAvailable?.length))
       if (!hasAlternatives) return { skip: true }
-      for (const { node, name } of nodes) state.results.set(name, allocate(state, node, view) ?? [])
+      for (const node of nodes) state.results.set(node.name, allocate(state, node, pod, view)?.results ?? [])
       return { state }
     },
     score: ({ claims, results }, _pod, { name }) => preferenceOf(claims, results.get(name) ?? []),
     normalise: (scores) => normaliseByMaximum(scores, false),
     reserve,
-    unreserve({ pod }) {
-      const uid = pod.metadata?.uid ?? ''
-      for (const allocation of plans.get(uid)?.values() ?? [])
+    unreserve({ uid }) {
+      const plan = plans.get(uid)
+      for (const allocation of plan?.claims.values() ?? [])
         for (const [claim, known] of pending) if (known === allocation) pending.delete(claim)
       plans.delete(uid)
+      plan?.undo?.()
     },
-    async preBind({ pod }, _nodeName, context) {
-      const plan = plans.get(pod.metadata?.uid ?? '')
+    async preBind({ pod, uid }, _nodeName, context) {
+      const plan = plans.get(uid)
       if (!plan) return
-      for (const [key, allocation] of plan) {
+      const { claims, extended } = plan
+      for (const [key, allocation] of claims) {
         const slash = key.indexOf('/')
         const claim = context.view.resourceClaim(key.slice(0, slash), key.slice(slash + 1))
         if (!claim) throw new Error(`resourceclaim.resource.k8s.io "${key.slice(slash + 1)}" not found`)
         await bindClaim(claim, allocation, pod, context)
       }
-      const isLate = [...plan.values()].some((allocation) =>
+      const names = new Set(claims.keys())
+      if (extended) {
+        await bindExtended(pod, extended, context, (claim) => {
+          names.add(keyOf(claim))
+          plan.undo = () => {
+            deleteClaim(context, claim).catch((error: unknown) =>
+              context.runtime.log.warn('claim not deleted', { claim: keyOf(claim), error: String(error) }),
+            )
+          }
+        })
+      }
+      const isLate = [...claims.values(), extended?.allocation].some((allocation) =>
         allocation?.devices?.results?.some(({ bindingConditions }) => bindingConditions?.length),
       )
-      if (isLate) await untilReady(pod, plan.keys(), context)
+      if (isLate) await untilReady(pod, names, context)
     },
     postBind({ uid }) {
       // The devices stay set aside until the server shows that the claims have them.

@@ -1,10 +1,12 @@
 /** Room for the pod's requests; scores prefer, by the profile's strategy, the emptier node, the fuller one or a wanted share. */
+import type { DeviceClass } from '../../api/generated/resource/v1.ts'
+import { CLASS_PREFIX, extendedResourcesOf, isCandidate, isFromDevices } from '../devices/extended-resources.ts'
 import { definePlugin } from '../framework.ts'
 import type { Plugin, Rejection } from '../framework.ts'
 import type { PodInfo } from '../pod-info.ts'
 import { createResourceScore, CPU_AND_MEMORY } from '../resource-scoring.ts'
 import type { ScoringStrategy } from '../resource-scoring.ts'
-import { podLimitOf, requestsKey, resourcesOf } from '../resources.ts'
+import { isExtendedResource, podLimitOf, requestsKey, resourcesOf } from '../resources.ts'
 import type { Resources } from '../resources.ts'
 
 export interface NodeResourcesFitArgs {
@@ -49,9 +51,16 @@ function refusalFor(
 
 const NOTHING_REQUESTED: Resources = resourcesOf(undefined)
 
-/** Would the pod fit on the node if nothing else ran there? */
-const fitsEmpty = (pod: PodInfo, allocatable: Readonly<Record<string, string>> | undefined): boolean =>
-  refusalFor(pod, resourcesOf(allocatable), podLimitOf(allocatable), NOTHING_REQUESTED, 0) === undefined
+/** Would the pod fit on the node if nothing else ran there? What the node does not offer may come from devices. */
+function fitsEmpty(pod: PodInfo, list: Readonly<Record<string, string>> | undefined): boolean {
+  const allocatable = resourcesOf(list)
+  const isElsewhere = (name: string) => isCandidate(name) && !allocatable.scalars.has(name)
+  return refusalFor(pod, allocatable, podLimitOf(list), NOTHING_REQUESTED, 0, isElsewhere) === undefined
+}
+
+/** Does the class stand for something that the pod asks for? */
+const isAskedFor = ({ requests }: PodInfo, { metadata, spec }: DeviceClass): boolean =>
+  requests.scalars.has(`${CLASS_PREFIX}${metadata?.name}`) || requests.scalars.has(spec.extendedResourceName ?? '')
 
 /** Did any amount grow that the pod asks for? */
 function hasGrown(
@@ -76,9 +85,6 @@ const freedSome = (wanted: Resources, now: Resources, before: Resources): boolea
 
 const groupOf = (name: string): string => name.slice(0, Math.max(0, name.indexOf('/')))
 
-/** Names of a domain of their own, outside of kubernetes.io. */
-const isExtended = (name: string): boolean => name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.')
-
 const MAXIMUM_REFUSALS = 1_000
 
 /** Of equal refusals one value, so that thousands of nodes refused alike are counted as one. */
@@ -100,12 +106,16 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = NODE_RESOURC
   const interned = createInterning()
   const names = new Set(args.ignoredResources)
   const groups = new Set(args.ignoredResourceGroups)
-  const isLeftOut = (name: string): boolean => isExtended(name) && (names.has(name) || groups.has(groupOf(name)))
+  const isLeftOut = (name: string): boolean => isExtendedResource(name) && (names.has(name) || groups.has(groupOf(name)))
   return definePlugin({
     name: 'NodeResourcesFit',
-    filter: (_state, pod, node) => interned(refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length, isLeftOut)),
+    filter(_state, pod, node, { view }) {
+      const isElsewhere = (name: string) => isLeftOut(name) || isFromDevices(name, node.allocatable, view)
+      return interned(refusalFor(pod, node.allocatable, node.podLimit, node.requested, node.pods.length, isElsewhere))
+    },
     score: (_state, pod, node) => scoreOf(pod, node),
-    template: (pod) => requestsKey(pod),
+    // Which classes stand for something is not the node's to tell.
+    template: (pod, { view }) => (extendedResourcesOf(pod, view).length > 0 ? undefined : requestsKey(pod)),
     requeueOn: [
       { on: ['pod-deleted', 'own-scaled-down'] },
       {
@@ -113,6 +123,10 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = NODE_RESOURC
         isWorth: (pod, event) => event.kind === 'pod-scaled-down' && freedSome(pod.requests, event.pod.requests, event.old.requests),
       },
       { on: ['node-added'], isWorth: (pod, event) => event.kind === 'node-added' && fitsEmpty(pod, event.node.status?.allocatable) },
+      {
+        on: ['device-class'],
+        isWorth: (pod, event) => event.kind === 'device-class' && isAskedFor(pod, event.object as unknown as DeviceClass),
+      },
       {
         on: ['node-allocatable'],
         isWorth: (pod, event) =>

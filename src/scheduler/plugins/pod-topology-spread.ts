@@ -12,8 +12,8 @@ import type { NodeChanges } from '../node-column.ts'
 import type { NodeInfo } from '../node-info.ts'
 import type { PodInfo } from '../pod-info.ts'
 import type { Snapshot } from '../snapshot.ts'
-import { constraintsOf, countOn, hasTopologies, HOSTNAME, isIncluded } from '../topology-constraints.ts'
-import type { Constraint, Constraints, Defaults } from '../topology-constraints.ts'
+import { constraintsOf, countOn, createPodsByLabel, hasTopologies, HOSTNAME, isIncluded } from '../topology-constraints.ts'
+import type { Constraint, Constraints, Defaults, PodsByLabel } from '../topology-constraints.ts'
 
 const REFUSED = insufficient("node(s) didn't match pod topology spread constraints")
 const NO_TOPOLOGY = impossible("node(s) didn't match pod topology spread constraints (missing required label)")
@@ -64,10 +64,16 @@ const newTally = (count: number): Tally => ({
   emptiest: [],
 })
 
-function addNode(tally: Tally, { list, wantAllTopologies }: Constraints, pod: PodInfo, node: NodeInfo): void {
+function addNode(
+  tally: Tally,
+  { list, wantAllTopologies }: Constraints,
+  pod: PodInfo,
+  node: NodeInfo,
+  podsOf: (node: NodeInfo, constraint: Constraint) => readonly PodInfo[],
+): void {
   const takesPart = !wantAllTopologies || hasTopologies(node, list)
   const counts = list.map((constraint, i) => {
-    const count = countOn(node, constraint, pod.namespace)
+    const count = countOn(podsOf(node, constraint), constraint, pod.namespace)
     const value = node.labels[constraint.topologyKey]
     if (!takesPart || value === undefined || !isIncluded(constraint, pod.pod, node)) return ~count
     const domain = tally.domains[i]!.get(value)
@@ -91,10 +97,12 @@ function removeNode(tally: Tally, list: readonly Constraint[], node: NodeInfo): 
   tally.onNode.delete(node)
 }
 
-function repaired(tally: Tally, constraints: Constraints, pod: PodInfo, snapshot: Snapshot): Tally {
+function repaired(tally: Tally, constraints: Constraints, pod: PodInfo, snapshot: Snapshot, byLabel: PodsByLabel): Tally {
+  const all = (node: NodeInfo) => node.pods
+  const likely = (node: NodeInfo, { pair }: Constraint) => (pair ? byLabel.on(node, pair) : node.pods)
   tally.changes.repair(snapshot.nodes, (now, before) => {
     if (before) removeNode(tally, constraints.list, before)
-    if (now) addNode(tally, constraints, pod, now)
+    if (now) addNode(tally, constraints, pod, now, before ? all : likely)
     tally.emptiest.length = 0
   })
   return tally
@@ -172,12 +180,14 @@ function movesTopology(pod: PodInfo, event: ClusterEvent): boolean {
 export function createPodTopologySpread({ defaultingType, defaultConstraints }: PodTopologySpreadArgs = POD_TOPOLOGY_SPREAD_ARGS): Plugin {
   const defaults = defaultingType === 'System' ? SYSTEM_DEFAULTS : { constraints: defaultConstraints, isSystem: false }
   const tallies = createRemembered<Tally>()
+  const byLabel = createPodsByLabel()
   const tallyOf = (constraints: Constraints, pod: PodInfo, snapshot: Snapshot): Tally =>
     repaired(
       tallies.of(constraints.key, () => newTally(constraints.list.length)),
       constraints,
       pod,
       snapshot,
+      byLabel,
     )
 
   return definePlugin<FilterState, ScoreState>({
