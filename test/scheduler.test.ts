@@ -290,8 +290,8 @@ test('extended resources that a device class stands for come from devices, by a 
   assert.deepEqual(told?.requestMappings, [
     { containerName: 'main', resourceName: 'example.com/gpu', requestName: 'container-0-request-0' },
   ])
-  assert.match(told!.resourceClaimName, /^a-extended-resources-/)
-  const claim = await cluster.client.get(CLAIM, { namespace: 'default', name: told!.resourceClaimName })
+  assert.match(told.resourceClaimName, /^a-extended-resources-/)
+  const claim = await cluster.client.get(CLAIM, { namespace: 'default', name: told.resourceClaimName })
   assert.deepEqual(claim.spec.devices?.requests?.[0]?.exactly, { deviceClassName: 'gpu', allocationMode: 'ExactCount', count: 2 })
   assert.equal(claim.status?.allocation?.devices?.results?.length, 2)
   assert.deepEqual(

@@ -107,6 +107,10 @@ async function named<T>(point: string, plugin: Plugin, run: () => Promise<T>): P
   }
 }
 
+/** Will something be done before the pod is bound? */
+export const hasPreBind = ({ points }: Profile, pod: PodInfo, nodeName: string): boolean =>
+  points.preBind.some((plugin) => plugin.preBindPreFlight?.(pod, nodeName) ?? true)
+
 /** Throws with upstream's text when a plugin fails. */
 export async function preBindAndBind(
   { points }: Profile,
@@ -115,7 +119,8 @@ export async function preBindAndBind(
   context: BindContext,
   bindByExtender: (() => Promise<void>) | undefined,
 ): Promise<void> {
-  for (const plugin of points.preBind) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
+  for (const plugin of points.preBind)
+    if (plugin.preBindPreFlight?.(pod, nodeName) ?? true) await named('PreBind', plugin, () => plugin.preBind!(pod, nodeName, context))
   const bound = () => {
     for (const plugin of points.postBind) safely(context.runtime.log, 'postBind', plugin, () => plugin.postBind!(pod, nodeName))
   }

@@ -185,6 +185,8 @@ export interface Plugin<FilterState = any, ScoreState = any> {
   reserve?(pod: PodInfo, nodeName: string, snapshot: Snapshot): Rejection | undefined
   unreserve?(pod: PodInfo, nodeName: string): void
   permit?(pod: PodInfo, nodeName: string): Rejection | Wait | undefined
+  /** Whether `preBind` has anything to do for the pod; without it, it has. The chosen node is told in the pod's status then (KEP-5278). */
+  preBindPreFlight?(pod: PodInfo, nodeName: string): boolean
   preBind?(pod: PodInfo, nodeName: string, context: BindContext): Promise<void>
   /** True when this plugin has bound the pod; false leaves it to the next. */
   bind?(pod: PodInfo, nodeName: string, context: BindContext): Promise<boolean>

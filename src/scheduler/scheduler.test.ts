@@ -336,3 +336,30 @@ test('a claim is handed to its provisioner with the chosen node', async () => {
   await clock.advance(2_000)
   assert.equal(cluster.pod('a')?.spec?.nodeName, 'n1')
 })
+
+test('a pod that waits to be bound tells its node beforehand, and takes it back when that fails', async () => {
+  const gates = { slow: Promise.withResolvers<undefined>(), refused: Promise.withResolvers<ReturnType<typeof insufficient>>() }
+  const gate = definePlugin({
+    name: 'Gate',
+    permit: ({ pod }) => {
+      const name = pod.metadata?.name
+      return name === 'slow' || name === 'refused' ? { timeoutMs: 60_000, decided: gates[name].promise } : undefined
+    },
+  })
+  await using cluster = await startScheduler([profileOf('default-scheduler', [...defaultPlugins(), { plugin: gate }])])
+  await cluster.client.create('v1/Node', makeNode('n1'))
+  const names = ['slow', 'refused', 'quick']
+  for (const name of names) await cluster.create(name)
+  await cluster.clock.advance(10)
+  const told = () => names.map((name) => [cluster.pod(name)?.spec?.nodeName, cluster.pod(name)?.status?.nominatedNodeName ?? undefined])
+  assert.deepEqual(told(), [
+    [undefined, 'n1'],
+    [undefined, 'n1'],
+    ['n1', undefined],
+  ])
+  gates.slow.resolve(undefined)
+  gates.refused.resolve(insufficient('no'))
+  await cluster.clock.advance(10)
+  assert.equal(cluster.pod('slow')?.spec?.nodeName, 'n1')
+  assert.deepEqual(told()[1], [undefined, undefined])
+})

@@ -12,7 +12,7 @@ import type { Client } from '../client/client.ts'
 import type { EventRecorder } from '../client/events.ts'
 import type { Informers } from '../client/informers.ts'
 import { referenceTo } from '../client/object-reference.ts'
-import { awaitPermission, preBindAndBind, reserveAndPermit, unreserve } from './binding.ts'
+import { awaitPermission, hasPreBind, preBindAndBind, reserveAndPermit, unreserve } from './binding.ts'
 import type { Refusal, Waiting } from './binding.ts'
 import { describeDiagnosis } from './diagnosis.ts'
 import { eventKinds, namespaceHandlers, nodeHandlers, objectHandlers, podHandlers } from './event-handlers.ts'
@@ -82,6 +82,8 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   const telling = createTelling(clock)
   /** Of pods that wait for permission, by uid. */
   const waitingFor = new Map<string, AbortController>()
+  /** Where pods that are being bound will go, as was told of them, by uid. */
+  const toldOf = new Map<string, string>()
   /** When the attempts under way began. */
   const begun = new WeakMap<QueuedPod, number>()
   const extenders = options.extenders ? createExtenders(options.extenders.configs, options.extenders.ask, signal) : []
@@ -99,17 +101,17 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
     recorder.record(referenceTo('v1/Pod', info.pod), type, reason, truncated(message))
   }
 
-  function writeStatus(pod: Pod, change: StatusChange): void {
-    limiter.start(async () => {
-      try {
-        await patchPodStatus(clock, client, pod, change)
-      } catch (error) {
-        if (!signal.aborted && pods.cache.get(`${pod.metadata?.namespace}/${pod.metadata?.name}`)) {
-          log.warn('pod status not written', { pod: pod.metadata?.name, namespace: pod.metadata?.namespace, error: textOf(error) })
-        }
+  async function patchStatus(pod: Pod, change: StatusChange): Promise<void> {
+    try {
+      await patchPodStatus(clock, client, pod, change)
+    } catch (error) {
+      if (!signal.aborted && pods.cache.get(`${pod.metadata?.namespace}/${pod.metadata?.name}`)) {
+        log.warn('pod status not written', { pod: pod.metadata?.name, namespace: pod.metadata?.namespace, error: textOf(error) })
       }
-    })
+    }
   }
+
+  const writeStatus = (pod: Pod, change: StatusChange): void => limiter.start(() => patchStatus(pod, change))
 
   function ended(entry: QueuedPod, result: AttemptResult): void {
     const seconds = (clock.monotonic() - (begun.get(entry) ?? clock.monotonic())) / 1_000
@@ -120,9 +122,12 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   /** Gives the pod back to the queue and tells why, unless it is gone or has found a node without us. */
   function failed(entry: QueuedPod, failure: Failure, message: string, nominatedNodeName?: string | null): void {
     ended(entry, failure.isError ? 'error' : 'unschedulable')
-    const current = stillWaiting(entry.info)
-    if (!current) return queue.done(entry)
-    queue.giveBack(entry, current, failure)
+    const waiting = stillWaiting(entry.info)
+    if (!waiting) return queue.done(entry)
+    // What was told of it may not have come back yet, and is to be taken back all the same.
+    const told = toldOf.get(entry.info.uid)
+    const current = told === undefined ? waiting : { ...waiting, status: { ...waiting.status, nominatedNodeName: told } }
+    queue.giveBack(entry, waiting, failure)
     record(entry.info, 'Warning', 'FailedScheduling', message)
     const reason = failure.isError ? 'SchedulerError' : 'Unschedulable'
     writeStatus(current, {
@@ -176,6 +181,12 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
   async function bind(entry: QueuedPod, profile: Profile, nodeName: string, waiting: readonly Waiting[]): Promise<void> {
     const { info } = entry
     try {
+      // What takes a while is told beforehand, so that nobody makes room for the pod elsewhere meanwhile (KEP-5278).
+      const current = waiting.length > 0 || hasPreBind(profile, info, nodeName) ? stillWaiting(info) : undefined
+      if (current) {
+        toldOf.set(info.uid, nodeName)
+        await patchStatus(current, { nominatedNodeName: nodeName })
+      }
       const refusal = waiting.length > 0 ? await permission(info, waiting) : undefined
       if (refusal) {
         unreserve(profile, info, nodeName, log)
@@ -190,6 +201,8 @@ export async function runScheduler(runtime: Runtime, client: Client, options: Sc
       log.warn('pod not bound', { pod: info.key, node: nodeName, error: textOf(error) })
       failed(entry, ERROR, textOf(error), null)
       return
+    } finally {
+      toldOf.delete(info.uid)
     }
     state.bound(info.uid, clock.now() + CONFIRMATION_MS)
     scheduleSweep()

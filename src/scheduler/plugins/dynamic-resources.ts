@@ -298,6 +298,7 @@ export function createDynamicResources({ bindingTimeoutMs }: DynamicResourcesArg
       plans.delete(uid)
       plan?.undo?.()
     },
+    preBindPreFlight: ({ uid }) => plans.has(uid),
     async preBind({ pod, uid }, _nodeName, context) {
       const plan = plans.get(uid)
       if (!plan) return

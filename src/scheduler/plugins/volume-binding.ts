@@ -97,6 +97,7 @@ export function createVolumeBinding({ bindTimeoutSeconds }: VolumeBindingArgs = 
       plans.delete(uid)
       for (const [name, holder] of setAside) if (holder === uid) setAside.delete(name)
     },
+    preBindPreFlight: ({ uid }) => plans.has(uid),
     async preBind(pod, nodeName, context) {
       const plan = plans.get(pod.uid)
       if (plan) await bindVolumes(plan, nodeName, context, bindTimeoutSeconds * 1_000)
