@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { UserError } from '../src/cluster/user-error.ts'
@@ -18,8 +18,8 @@ export const cacheRoot = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '
 
 interface Recipe {
   /** The folder beside this file whose go.mod pins it. Default: kubernetes. */
-  readonly pinnedBy?: 'etcd' | 'kwok'
-  /** A package's path, or a file of a module when the package is not one of its own. */
+  readonly pinnedBy?: 'etcd' | 'kwok' | 'operator'
+  /** A package's path ('.': the folder's own), or a file of a module when the package is not one of its own. */
   readonly source: string | { readonly module: string; readonly file: string }
   readonly isTest?: true
   readonly stamps?: Readonly<Record<string, string>>
@@ -54,6 +54,8 @@ const recipes = {
   consumer: { source: 'k8s.io/kubernetes/test/images/resource-consumer' },
   'consume-cpu': { source: 'k8s.io/kubernetes/test/images/resource-consumer/consume-cpu' },
   'sample-apiserver': { source: 'k8s.io/sample-apiserver' },
+  // No program of upstream's but one as operators are written: what runs against a cluster in the tests.
+  operator: { pinnedBy: 'operator', source: '.' },
 } as const satisfies Readonly<Record<string, Recipe>>
 
 export type ProgramName = keyof typeof recipes
@@ -75,7 +77,8 @@ const moduleOf = (recipe: Recipe): string => join(import.meta.dirname, recipe.pi
 function programPath(name: ProgramName): string {
   const recipe: Recipe = recipes[name]
   const hash = createHash('sha256').update(process.arch).update(JSON.stringify(recipe))
-  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(moduleOf(recipe), file)))
+  const own = recipe.source === '.' ? readdirSync(moduleOf(recipe)).filter((file) => file.endsWith('.go')) : []
+  for (const file of ['go.mod', 'go.sum', ...own]) hash.update(readFileSync(join(moduleOf(recipe), file)))
   return join(cacheRoot, 'programs', `${name}-${hash.digest('hex').slice(0, 12)}`, name)
 }
 
@@ -124,6 +127,24 @@ async function build(name: ProgramName, path: string, signal: AbortSignal): Prom
   } finally {
     rmSync(unfinished, { force: true })
   }
+}
+
+/** Operators whose definitions the tests apply, as they publish them in their modules. */
+const definitionModules = {
+  'cert-manager': { module: 'github.com/cert-manager/cert-manager@v1.21.2', folder: 'deploy/crds' },
+  'prometheus-operator': {
+    module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
+    folder: 'example/prometheus-operator-crd',
+  },
+} as const
+export const definitionOwners = Object.keys(definitionModules) as readonly (keyof typeof definitionModules)[]
+
+/** Where an operator's definitions are; undefined when its module was not downloaded yet and may not be now. */
+export function definitionsOf(owner: keyof typeof definitionModules, mayDownload: boolean): string | undefined {
+  const { module, folder } = definitionModules[owner]
+  const env = mayDownload ? process.env : { ...process.env, GOPROXY: 'off' }
+  const found = spawnSync('go', ['mod', 'download', '-json', module], { cwd: import.meta.dirname, env, encoding: 'utf8' })
+  return found.status === 0 ? join((JSON.parse(found.stdout) as { readonly Dir: string }).Dir, folder) : undefined
 }
 
 /** Where the sources of upstream's Kubernetes are: images and tables take their facts from them. */

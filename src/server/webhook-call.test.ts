@@ -24,7 +24,7 @@ const directory = mkdtempSync(join(tmpdir(), 'proa-webhook-'))
 
 before(async () => {
   const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
-  const subject = ['-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`]
+  const subject = ['-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME},IP:127.0.0.1`]
   execFileSync(
     'openssl',
     [
@@ -93,4 +93,18 @@ test('what goes wrong is told in the words of Go', async () => {
   assert.match(await message(target), /^couldn't parse the webhook's answer: /)
   answer = (response) => response.end('x'.repeat(4 * 1024 * 1024))
   assert.match(await message(target), /response body is larger than 3145728 bytes/)
+})
+
+test('an address needs no name; a server that tidies paths sends us on, within itself only', async () => {
+  let calls = 0
+  const send = (location: string) => (response: ServerResponse, body: string) =>
+    calls++ === 0 ? response.writeHead(307, { location }).end() : response.end(JSON.stringify({ got: JSON.parse(body) }))
+  const byAddress = { url: `https://127.0.0.1:${target.connectTo!.port}//review`, caBundle }
+  answer = send('/review')
+  assert.deepEqual(await callWebhook(byAddress, { kind: 'Q' }, 5_000), { got: { kind: 'Q' } })
+  calls = 0
+  answer = send('https://elsewhere.example/review')
+  await assert.rejects(callWebhook(byAddress, { kind: 'Q' }, 5_000), /responded with the status code 307/)
+  answer = (response) => response.writeHead(308, { location: '/again' }).end()
+  await assert.rejects(callWebhook(byAddress, { kind: 'Q' }, 5_000), /stopped after 10 redirects/)
 })

@@ -26,6 +26,7 @@ export type WebhookCall = (target: WebhookTarget, body: KubeObject, timeoutMs: n
 const DEFAULT_PORT = 443
 /** The largest answer that is read, as upstream's client. */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024
+const MAX_REDIRECTS = 10
 /** Of an answer that is no Status, what an error shows. */
 const MAX_SHOWN = 2048
 
@@ -57,10 +58,15 @@ async function post(
   { url, connectTo, caBundle }: WebhookTarget,
   body: KubeObject,
   signal: AbortSignal,
+  redirects = 0,
 ): Promise<{ readonly status: number; readonly text: string }> {
-  const { protocol, hostname, port, host, pathname, search } = new URL(url)
+  const { protocol, hostname, port, host, pathname, search, origin } = new URL(url)
   const serverName = hostname.replaceAll(/^\[|\]$/g, '')
-  const { status, body: bytes } = await outgoing.send({
+  const {
+    status,
+    headers,
+    body: bytes,
+  } = await outgoing.send({
     host: connectTo?.host ?? serverName,
     port: connectTo?.port ?? (Number(port) || DEFAULT_PORT),
     ...(protocol === 'http:' ? {} : { tls: { serverName, ...(caBundle ? { ca: atob(caBundle) } : {}) } }),
@@ -75,6 +81,20 @@ async function post(
     body: new TextEncoder().encode(JSON.stringify(body)),
     signal,
   })
+  const location = status === 307 || status === 308 ? headers.find(([name]) => name.toLowerCase() === 'location')?.[1] : undefined
+  const next = location === undefined ? undefined : new URL(location, url)
+  // Where paths are tidied a server sends us from //path to /path; to another place nobody is followed.
+  if (next?.origin === origin) {
+    if (redirects === MAX_REDIRECTS) throw new Error(`stopped after ${MAX_REDIRECTS} redirects`)
+    await bytes[Symbol.asyncIterator]().return?.()
+    return post(
+      outgoing,
+      { url: next.href, ...(connectTo ? { connectTo } : {}), ...(caBundle ? { caBundle } : {}) },
+      body,
+      signal,
+      redirects + 1,
+    )
+  }
   const decoder = new TextDecoder()
   let text = ''
   let size = 0

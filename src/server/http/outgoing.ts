@@ -122,9 +122,10 @@ function optionsOf({ host, port, tls, method, path, headers, signal }: OutgoingR
     ...(tls
       ? {
           // An address is no server name (RFC 6066); "" sends none.
-          servername: tls.serverName ?? (isIP(host) ? '' : host),
+          servername: isIP(tls.serverName ?? host) ? '' : (tls.serverName ?? host),
           rejectUnauthorized: !tls.isUnverified,
-          ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+          // Whatever certificate is named is trusted, as Go has it: an intermediate one, or the server's own.
+          ...(tls.ca === undefined ? {} : { ca: tls.ca, allowPartialTrustChain: true }),
           ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
         }
       : {}),
