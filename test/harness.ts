@@ -64,6 +64,12 @@ export function noKubectl(): string | false {
   return kubectlMissing
 }
 
+/** Its path, once `noKubectl` gave no reason. */
+export function kubectlProgram(): string {
+  if (kubectlPath === undefined) throw new Error(noKubectl() || 'no kubectl')
+  return kubectlPath
+}
+
 export interface TestCluster {
   readonly dataDir: string
   readonly kubeconfig: string

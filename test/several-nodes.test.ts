@@ -14,31 +14,7 @@ import { loadImageArchive } from '../src/cluster/images.ts'
 import { nodeLayouts, type NodeLayout } from '../src/cluster/node-layout.ts'
 import { command, eventually, noContainers, noKubectl, proa, root, startCluster } from './harness.ts'
 import { leftovers } from './leftovers.ts'
-
-/** A place from which to ask: the machine, a node's namespace, a pod's. */
-interface Place {
-  readonly name: string
-  readonly netns?: string
-}
-
-/** What an HTTP server answers to somebody there, or why it does not. */
-async function ask({ netns }: Place, host: string, port: number): Promise<string> {
-  const script = String.raw`exec 3<>/dev/tcp/$0/$1; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3`
-  const inside = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']
-  const [program, ...args] = [...inside, 'timeout', '3', 'bash', '-c', script, host, `${port}`]
-  const { stdout, stderr } = await command(program, args)
-  return stdout.trim() || stderr.trim()
-}
-
-/** The network namespace of the pod that has this address. */
-async function podPlace({ metadata, status }: Pod): Promise<Place> {
-  for (const file of readdirSync('/run/netns')) {
-    const netns = `/run/netns/${file}`
-    const { stdout } = await command('nsenter', [`--net=${netns}`, '--', 'ip', '-o', '-4', 'address', 'show'])
-    if (stdout.includes(` ${status?.podIP}/`)) return { name: metadata?.name ?? '', netns }
-  }
-  throw new Error(`no namespace has the address ${status?.podIP}`)
-}
+import { ask, podPlace, type Place } from './places.ts'
 
 /** The process that has this among its arguments. */
 function processOf(argument: string): number {

@@ -35,6 +35,9 @@ const nameOption = () => new Option('--name <name>', 'which cluster').default('d
 const dataOption = () =>
   new Option('--data-dir <path>', 'where the cluster lives (default: /var/lib/proa/NAME for root, else under ~/.local/share/proa)')
 
+const logLevelOption = () =>
+  new Option('--log-level <level>', 'how much is written to the log').choices(['debug', 'info', 'warn', 'error']).default('info')
+
 const command = (name: string, description: string): Command =>
   program.command(name).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)
 
@@ -64,9 +67,7 @@ const withUpOptions = (target: Command): Command =>
 withUpOptions(command('up', 'start a cluster, or continue one that was stopped'))
   .option('--wait', 'return when all nodes are Ready, not when the API answers')
   .option('--foreground', 'stay; Ctrl-C takes the cluster down')
-  .addOption(
-    new Option('--log-level <level>', 'how much the server writes to its log').choices(['debug', 'info', 'warn', 'error']).default('info'),
-  )
+  .addOption(logLevelOption())
   .action(async (options) => (await import('./up.ts')).up(options))
 
 command('down', 'take a cluster down: its server, containers, mounts, links and rules; its state stays')
@@ -81,12 +82,74 @@ command('kubeconfig', 'print the administrator’s kubeconfig').action(async (op
   (await import('./kubeconfig.ts')).kubeconfig(options),
 )
 
+/** "90s", "24h", "0": milliseconds. */
+function duration(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(s|m|h|d)$/.exec(text) ?? (text === '0' ? ['', '0', 's'] : [])
+  if (number === undefined) throw new InvalidArgumentError('It must be like 90s, 15m, 24h or 7d.')
+  return Number(number) * { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit]!
+}
+
+const commas = (text: string): readonly string[] => text.split(',').filter(Boolean)
+
+withApiServerFlags(command('server', 'run the control plane of a cluster that other machines join; stays until it is ended'))
+  .option('--port <port>', 'the API server listens here (default: 6443, or the next free one)', integer(1, 65535))
+  .option('--advertise-address <address>', 'by which other machines reach this one (default: its first)')
+  .option('--tls-san <name...>', 'further names and addresses of the server, for its certificate')
+  .option('--cluster-cidr <range>', 'of all pods (default: 10.244.0.0/16)')
+  .option('--service-cidr <range>', 'of all services (default: 10.96.0.0/16)')
+  .option('--no-node', 'this machine runs no pods itself')
+  .addOption(
+    new Option('--egress <way>', 'how nodes and pods are reached: through the tunnels of agents, directly, or what works')
+      .choices(['auto', 'direct', 'tunnel'])
+      .default('auto'),
+  )
+  .option('--token-file <file>', 'a bootstrap token that counts for good; proa token create makes others')
+  .addOption(new Option('--store <kind>', 'where the state is kept').choices(['sqlite', 'memory']))
+  .option('--scheduler-config <file>', 'a KubeSchedulerConfiguration for the scheduler (YAML)')
+  .addOption(logLevelOption())
+  .action(async (options) => (await import('./server.ts')).server(options))
+
+const agentDataOption = () => new Option('--data-dir <path>', 'where the node lives').default('/var/lib/proa/agent')
+
 program
   .command('agent')
-  .description('run one node in this network namespace (the server starts it for --nodes)')
-  .requiredOption('--config <path>', 'what the server wrote for it')
+  .description('make this machine a node of a cluster, or go on as one; stays until it is ended')
+  .option('--server <url>', 'of the cluster, such as https://10.0.0.1:6443')
+  .option('--token <token>', 'a bootstrap token, needed once (better: --token-file, or PROA_TOKEN in the environment)')
+  .option('--token-file <file>', 'a file with it')
+  .option('--ca-hash <hash>', 'sha256:... of the key of the cluster’s authority, as proa token create prints it')
+  .option('--node-name <name>', 'default: the name of the machine')
+  .option('--node-ip <address>', 'by which other nodes reach this one (default: the one that leads to the server)')
+  .addOption(agentDataOption())
+  .addOption(logLevelOption())
+  .addOption(new Option('--config <path>', 'what a server of this machine wrote for it').hideHelp())
   .copyInheritedSettings(program)
-  .action(async ({ config }: { config: string }) => (await import('../cluster/agent.ts')).runAgent(config))
+  .action(async (options) => (await import('./agent.ts')).agent(options))
+
+program
+  .command('leave')
+  .description('take this machine out of the cluster that it joined: evict its pods, delete its node, remove all that is here')
+  .addOption(new Option('--timeout <time>', 'how long its pods are waited for').argParser(duration).default(300_000, '5m'))
+  .option('--force', 'leave although pods are left or the server is not reached')
+  .addOption(agentDataOption())
+  .copyInheritedSettings(program)
+  .action(async (options) => (await import('./agent.ts')).leave(options))
+
+const token = program.command('token').description('bootstrap tokens, by which machines join').copyInheritedSettings(program)
+const tokenCommand = (name: string, description: string): Command =>
+  token.command(name).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)
+tokenCommand('create', 'make a token, and print how a machine joins with it')
+  .addOption(new Option('--ttl <time>', 'how long it counts; 0: for good').argParser(duration).default(86_400_000, '24h'))
+  .option('--description <text>', 'what it is for')
+  .option('--usages <list>', 'signing, authentication', commas, ['signing', 'authentication'])
+  .option('--groups <list>', 'whose rights it has', commas, ['system:bootstrappers:kubeadm:default-node-token'])
+  .option('--token-file <file>', 'the token itself, rather than one of chance')
+  .option('--quiet', 'print the token alone')
+  .action(async (options) => (await import('./token.ts')).create(options))
+tokenCommand('list', 'tokens, without their secrets').action(async (options) => (await import('./token.ts')).list(options))
+tokenCommand('delete <token>', 'a token counts no longer, by its id or as a whole').action(async (text: string, options) =>
+  (await import('./token.ts')).remove(text, options),
+)
 
 const image = program.command('image').description('container images of the cluster’s nodes').copyInheritedSettings(program)
 image

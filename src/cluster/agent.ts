@@ -21,7 +21,7 @@ import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
 import { keepPemFile } from './node-certificates.ts'
 import { nodeClientRequest, pairOfPem } from './pki.ts'
-import { prepareRealNode, startRealNode, type NodeSources } from './real-node.ts'
+import { prepareRealNode, startRealNode, type NodeSources, type RealNodeOptions } from './real-node.ts'
 
 /** A connection that dies without a word is noticed by the next watch at the latest. */
 const WATCH_SECONDS = 300
@@ -49,26 +49,37 @@ export async function runAgent(configPath: string): Promise<void> {
 }
 
 async function begin(runtime: Runtime, lifecycle: Lifecycle, config: AgentConfig): Promise<void> {
-  const { layout, cluster } = config
   const node = connect(lifecycle, 'API client', config.kubeconfig, 'kubelet')
   const proxy = connect(lifecycle, 'API client of the proxy', config.proxyKubeconfig, 'kube-proxy')
-  const sources = followCluster(runtime, lifecycle, node.client, proxy.client, layout.name)
   keepPemFile(runtime, lifecycle, node.client, {
     path: config.nodeClientPem,
     signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
-    request: nodeClientRequest(layout.name),
+    request: nodeClientRequest(config.layout.name),
     use: node.setClientPair,
   })
   const proxyPair = followed('certificate of the proxy', config.proxyPem, (text) => pairOfPem(text) ?? {})!
   follow(runtime, lifecycle, proxyPair, proxy.setClientPair)
-  const prepared = await prepareRealNode(runtime, layout)
-  const { agent } = await startRealNode(runtime, lifecycle, sources, prepared, {
-    layout,
-    cluster,
-    dnsPort: NODE_DNS_PORT,
-    resolvConf: resolvConf(),
+  await startAgent(runtime, lifecycle, {
+    ...config,
+    node: node.client,
+    proxy: proxy.client,
     kubelet: { pemFile: config.kubeletPem, clientCa: readFileSync(config.clientCa, 'utf8') },
   })
+}
+
+export interface AgentParts extends Pick<RealNodeOptions, 'layout' | 'cluster' | 'kubelet'> {
+  readonly node: Client
+  /** For what nodes may not read by their own right. */
+  readonly proxy: Client
+}
+
+/** Resolves when the node is registered and watches its pods. */
+export async function startAgent(runtime: Runtime, lifecycle: Lifecycle, parts: AgentParts): Promise<void> {
+  const { layout, cluster, node, proxy, kubelet } = parts
+  const sources = followCluster(runtime, lifecycle, node, proxy, layout.name)
+  const prepared = await prepareRealNode(runtime, layout)
+  const options: RealNodeOptions = { layout, cluster, dnsPort: NODE_DNS_PORT, resolvConf: resolvConf(), kubelet }
+  const { agent } = await startRealNode(runtime, lifecycle, sources, prepared, options)
   await agent.ready
   runtime.log.info('the node is registered and watches its pods')
 }

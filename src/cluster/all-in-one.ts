@@ -15,42 +15,26 @@ import type { Store } from '../store/store.ts'
 import { readAccessSetup, type AccessSetup } from './access.ts'
 import { readAuditSetup, type AuditSetup } from './audit.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import {
-  dataDirectory,
-  ensureDataDirectory,
-  newClusterId,
-  readRecord,
-  writeRecord,
-  type ClusterRecord,
-  type DataDirectory,
-} from './data-directory.ts'
-import {
-  DEFAULT_API_CLUSTER_IP,
-  DEFAULT_DNS_ADDRESS,
-  DEFAULT_PORT,
-  DEFAULT_SERVICE_CIDR,
-  SERVICE_ACCOUNT_ISSUER,
-  SIMULATED_POD_CIDR,
-} from './defaults.ts'
+import { recordOf } from './cluster-record.ts'
+import { dataDirectory, ensureDataDirectory, type ClusterRecord, type DataDirectory } from './data-directory.ts'
+import { API_INDEX, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
 import { encryptStore, readEncryptionSetup, refuseEncrypted, type EncryptionSetup } from './encryption.ts'
-import { openEtcd, readEtcdSetup } from './etcd.ts'
+import { openEtcd } from './etcd.ts'
 import * as identities from './identities.ts'
 import type { ServerReport, UpOptions } from './launch.ts'
 import { readSchedulerFile, type SchedulerSetup } from './scheduler-setup.ts'
+import { addressIn } from '../network/addresses.ts'
 import { tellLauncher } from './launcher-channel.ts'
 import { createLifecycle, until, type Lifecycle } from './lifecycle.ts'
 import { printLine } from './log-lines.ts'
-import { freeNodeCidr, freePodCidr, holdFreePort, holdPort, missingPrograms, nodeAddress, type HeldPort } from './machine.ts'
-import { firstAddress, nodeLayouts } from './node-layout.ts'
+import { nodeAddress, type HeldPort } from './machine.ts'
+import { firstAddress, nodeLayouts, serverAddress } from './node-layout.ts'
 import { ensureFrontProxy, ensureKubeletClient, ensurePki, livePair, serverHosts } from './pki.ts'
 import { serve } from './serve.ts'
 import type { PreparedNode } from './real-node.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService, ensureAuthenticationConfig } from './system-objects.ts'
 import { isUserError, UserError } from './user-error.ts'
-
-/** Each has a containerd and an agent, some 150 MB together. */
-const MAX_REAL_NODES = 32
 
 const OWN_TOKENS = { issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER] } as const
 
@@ -121,7 +105,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, port, scheduler, audit, encryption, access },
+      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, server: options.server },
       prepared,
       report,
     )
@@ -140,6 +124,7 @@ interface Configured {
   readonly audit: AuditSetup | undefined
   readonly encryption: EncryptionSetup | undefined
   readonly access: AccessSetup
+  readonly server: UpOptions['server']
 }
 
 async function beginWith(
@@ -147,12 +132,15 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, port, scheduler, audit, encryption, access }: Configured,
+  { logLevel, port, scheduler, audit, encryption, access, server }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
-  const address = firstAddress(record)
-  const hosts = serverHosts([DEFAULT_API_CLUSTER_IP, address, nodeAddress()])
+  const address = serverAddress(record)
+  if (record.join && address.startsWith('127.'))
+    throw new UserError('this machine has no address that others reach it by: --advertise-address tells one')
+  const clusterIp = addressIn(record.serviceCidr, API_INDEX)
+  const hosts = serverHosts([clusterIp, address, firstAddress(record), nodeAddress(), ...(record.join?.names ?? [])])
   const pki = await ensurePki(runtime.clock, directory.pki, hosts)
   const others =
     record.nodeCidr === undefined
@@ -169,7 +157,10 @@ async function beginWith(
   const frontProxy = await ensureFrontProxy(runtime.clock, directory.pki)
   // As whom the server calls others; read anew for each connection.
   const clients = { frontProxy: frontProxy.client, kubelet: await ensureKubeletClient(runtime.clock, directory.pki, pki) }
+  const joining = record.join && (await import('./join/joining.ts'))
+  const roads = joining?.createRoads(runtime, lifecycle, server?.egress ?? 'auto')
   const plane = await startControlPlane(runtime, lifecycle, {
+    ...roads?.ofServer,
     store,
     aggregatorTls: livePair(() => clients.frontProxy),
     rootCa: pki.authority.cert,
@@ -187,6 +178,17 @@ async function beginWith(
     }),
   })
   await ensureAuthenticationConfig(plane.client(identities.administrator), pki.authority.cert, frontProxy.authorityCert)
+  if (joining && roads) {
+    roads.follow(plane.informers.of('v1/Node'))
+    await joining.startJoining(runtime, lifecycle, plane, {
+      server: `https://${address}:${record.port}`,
+      ca: pki.authority.cert,
+      record,
+      serverHosts: hosts,
+      ownNode: record.nodes === 0 ? undefined : nodeLayouts(directory, record)[0],
+      ...(server?.tokenFile === undefined ? {} : { tokenFile: server.tokenFile }),
+    })
+  }
   await serve(runtime, lifecycle, plane.server, {
     name: record.name === 'default' ? 'proa' : `proa-${record.name}`,
     port,
@@ -201,7 +203,7 @@ async function beginWith(
       return { pki: next, frontProxyCa: authorityCert }
     },
   })
-  await ensureApiService(plane.client(identities.administrator), { clusterIp: DEFAULT_API_CLUSTER_IP, address, port: record.port })
+  await ensureApiService(plane.client(identities.administrator), { clusterIp, address, port: record.port })
   report({ type: 'api-ready', url: `https://127.0.0.1:${record.port}`, elapsedMs: elapsedMs() })
   let startedAgents: ReadonlyMap<string, number> | undefined
   if (prepared) {
@@ -215,68 +217,6 @@ async function beginWith(
   }
   await nodesReady(plane, record.nodes, startedAgents)
   report({ type: 'nodes-ready', count: record.nodes, elapsedMs: elapsedMs() })
-}
-
-/** How the cluster was made, or how it is to be made now, and its port. Flags that contradict what was decided then are refused. */
-async function recordOf(directory: DataDirectory, options: UpOptions): Promise<{ record: ClusterRecord; port: HeldPort }> {
-  const kept = readRecord(directory)
-  const etcd = readEtcdSetup(options.apiServer ?? {})
-  if (etcd && options.store) throw new UserError('--etcd-servers is a store of its own: leave --store out')
-  if (kept) {
-    for (const name of ['runtime', 'nodes', 'store'] as const) {
-      if (options[name] !== undefined && options[name] !== kept[name]) {
-        throw new UserError(
-          `cluster "${kept.name}" was made with --${name} ${kept[name]}; ./proa down --delete removes it, then it can be made anew`,
-        )
-      }
-    }
-    if (etcd && kept.store !== 'etcd') throw new UserError(`cluster "${kept.name}" keeps its state in ${kept.store}, not in an etcd`)
-    const record =
-      (options.port === undefined || options.port === kept.port) && !etcd
-        ? kept
-        : { ...kept, port: options.port ?? kept.port, ...(etcd ? { etcd } : {}) }
-    const port = await takePort(record.port)
-    if (record !== kept) writeRecord(directory, record)
-    return { record, port }
-  }
-  const runtime = options.runtime ?? (process.getuid?.() === 0 && missingPrograms().length === 0 ? 'containerd' : 'simulated')
-  const nodes = options.nodes ?? 1
-  if (runtime === 'containerd') checkContainers(nodes)
-  const port = options.port === undefined ? await holdFreePort(DEFAULT_PORT) : await takePort(options.port)
-  const id = newClusterId()
-  const record: ClusterRecord = {
-    id,
-    name: options.name,
-    port: port.port,
-    runtime,
-    nodes,
-    podCidr: runtime === 'simulated' ? SIMULATED_POD_CIDR : freePodCidr(id),
-    ...(runtime === 'containerd' && nodes > 1 ? { nodeCidr: freeNodeCidr(id) } : {}),
-    serviceCidr: DEFAULT_SERVICE_CIDR,
-    dnsAddress: DEFAULT_DNS_ADDRESS,
-    store: etcd ? 'etcd' : (options.store ?? 'sqlite'),
-    ...(etcd ? { etcd } : {}),
-  }
-  writeRecord(directory, record)
-  return { record, port }
-}
-
-function checkContainers(nodes: number): void {
-  if (process.getuid?.() !== 0) throw new UserError('real containers need root: run it with sudo, or take --runtime simulated')
-  if (nodes < 1) throw new UserError('a cluster with real containers has at least one node; --runtime simulated takes --nodes 0')
-  const missing = missingPrograms()
-  if (missing.length > 0)
-    throw new UserError(
-      `real containers need ${missing.join(', ')}: sh tools/setup.sh --runtime installs them, or take --runtime simulated`,
-    )
-  if (nodes > MAX_REAL_NODES)
-    throw new UserError(`one machine has at most ${MAX_REAL_NODES} nodes with real containers; --runtime simulated takes more`)
-}
-
-async function takePort(port: number): Promise<HeldPort> {
-  const held = await holdPort(port)
-  if (!held) throw new UserError(`port ${port} is taken by another program; --port chooses another one`)
-  return held
 }
 
 async function openStore(runtime: Runtime, directory: DataDirectory, { store, etcd }: ClusterRecord): Promise<Store> {

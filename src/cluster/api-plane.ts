@@ -18,10 +18,11 @@ import { createConditionCheck } from '../server/admission/policies/webhook-condi
 import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
-import { createOutgoing } from '../server/http/outgoing.ts'
+import { createOutgoing, type Egress } from '../server/http/outgoing.ts'
 import { createRemoteNode } from '../server/http/remote-node.ts'
 import type { OutgoingTls } from '../server/outgoing.ts'
 import { createReviewClient } from '../server/review-client.ts'
+import type { PathHandler } from '../server/router.ts'
 import { createServiceAllocator } from '../server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../server/resources/index.ts'
 import { createWebhookCall } from '../server/webhook-call.ts'
@@ -48,6 +49,10 @@ export interface ApiPlaneOptions {
   readonly access?: AccessSetup
   /** Absent: nothing is audited. */
   readonly audit?: AuditSetup
+  /** Absent: whatever the server asks is reached directly. */
+  readonly egress?: Egress
+  /** Paths besides those of every server. */
+  readonly paths?: readonly PathHandler[]
 }
 
 /** How long the server may take over an object that an admission plugin makes. */
@@ -88,12 +93,12 @@ const PROCESS: readonly (readonly [name: string, type: 'gauge' | 'counter', help
 /** Starts the API server; resolves when it is ready and the system namespaces are there. */
 export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, options: ApiPlaneOptions): Promise<ApiPlane> {
   const nodes = new Map<string, NodeService>()
-  const outgoing = createOutgoing(runtime)
+  const outgoing = createOutgoing(runtime, options.egress)
   const { kubeletTls, aggregatorTls } = options
   const remoteNode: NodeConnector = (name) => {
     const node = server.core.reader.get('v1/Node', undefined, name)
     const address = node && kubeletAddress(node)
-    return address && kubeletTls && createRemoteNode(runtime, address, { outgoing, tls: kubeletTls })
+    return address && kubeletTls && createRemoteNode(address, { outgoing, tls: kubeletTls })
   }
   const nodeConnector: NodeConnector = (name) => nodes.get(name) ?? remoteNode(name)
   lifecycle.start({ name: 'outgoing connections', run: (signal) => until(signal, async () => outgoing.close()) })
@@ -123,7 +128,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
       ),
     nodeConnector,
     roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
-    paths: (registry) => servedPaths(infos, registry, options.serverAddress ?? ''),
+    paths: (registry) => [...servedPaths(infos, registry, options.serverAddress ?? ''), ...(options.paths ?? [])],
     tokenSigner: options.tokenSigner,
     ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),

@@ -213,7 +213,7 @@ function usageExtensions(x509: X509, usages: readonly string[]) {
 export function isStillGood(
   clock: Clock,
   pair: KeyPair,
-  authority: KeyPair,
+  authority: Pick<KeyPair, 'cert'>,
   hosts: readonly string[] = [],
   renewBeforeMs = RENEW_BEFORE_MS,
 ): boolean {

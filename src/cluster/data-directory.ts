@@ -33,6 +33,13 @@ export interface ClusterRecord {
   readonly store: 'sqlite' | 'memory' | 'etcd'
   /** For the store etcd. */
   readonly etcd?: EtcdSetup
+  /** Of a cluster that other machines join. */
+  readonly join?: {
+    /** By which they reach the API server. Absent: the machine's own, as it is at each start. */
+    readonly advertiseAddress?: string
+    /** Further names and addresses of the server. */
+    readonly names?: readonly string[]
+  }
 }
 
 export interface DataDirectory {

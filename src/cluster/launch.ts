@@ -6,7 +6,21 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ApiServerSettings } from './api-server-flags.ts'
 import { dataDirectory, ensureDataDirectory, type RuntimeKind } from './data-directory.ts'
+import type { EgressMode } from './tunnel/egress.ts'
 import { UserError } from './user-error.ts'
+
+/** Of a server that other machines join; kept from the first start where absent. */
+export interface ServerSettings {
+  readonly advertiseAddress?: string
+  readonly names?: readonly string[]
+  readonly clusterCidr?: string
+  readonly serviceCidr?: string
+  /** Whether the server's machine is a node itself. */
+  readonly hasNode: boolean
+  readonly egress: EgressMode
+  /** A file with a bootstrap token. */
+  readonly tokenFile?: string
+}
 
 export interface UpOptions {
   readonly name: string
@@ -19,6 +33,8 @@ export interface UpOptions {
   /** A file with a KubeSchedulerConfiguration. */
   readonly schedulerConfig?: string
   readonly apiServer?: ApiServerSettings
+  /** Absent: `proa up`, of this machine alone unless the cluster was made otherwise. */
+  readonly server?: ServerSettings
 }
 
 /** What the server process tells the one that started it, over the IPC channel. */

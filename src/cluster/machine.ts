@@ -1,4 +1,5 @@
 /** What the cluster has to know of the machine it starts on. */
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -44,6 +45,24 @@ export function freeNodeCidr(clusterId: string): string {
   const prefix = candidates.find((candidate) => !taken.has(candidate))
   if (prefix === undefined) throw new Error('172.30.0.0/16 is full: no range is left for the nodes of a cluster')
   return `${prefix}.0/24`
+}
+
+/** All addresses of this machine, loopback among them. */
+export const machineAddresses = (): readonly string[] =>
+  Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address))
+
+export const isOwnAddress = (address: string): boolean => linkOf(address) !== undefined
+
+/** The link that has the address. */
+const linkOf = (address: string): string | undefined =>
+  Object.entries(networkInterfaces()).find(([, addresses]) => addresses?.some((one) => one.address === address))?.[0]
+
+/** The MTU of the link that has the address. Asked of the kernel: /sys shows the links of the namespace that it was mounted in. */
+export function addressMtu(address: string): number {
+  const link = linkOf(address)
+  if (link === undefined) return USUAL_MTU
+  const { stdout } = spawnSync('ip', ['-o', 'link', 'show', 'dev', link], { encoding: 'utf8' })
+  return Number(/ mtu (\d+) /.exec(stdout)?.[1] ?? USUAL_MTU)
 }
 
 /** What packets to the outside may measure: the MTU of the link that the default route goes through. */

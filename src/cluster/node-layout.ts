@@ -7,9 +7,10 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { namespacePath } from '../network/host/node-segment.ts'
 import { nodePodRange, planNodeSegment, segmentAddress, type NodeSegment } from '../network/node-segment.ts'
+import { overlayLink, overlayMtu, overlayNumber } from '../network/overlay.ts'
 import { planPodNetwork, type PodNetwork } from '../network/pod-network.ts'
 import type { ClusterRecord, DataDirectory } from './data-directory.ts'
-import { machineMtu, nodeAddress } from './machine.ts'
+import { addressMtu, isOwnAddress, machineMtu, nodeAddress } from './machine.ts'
 
 export interface NodeLayout {
   /** From 1. */
@@ -52,14 +53,44 @@ export const nodeSegment = (record: ClusterRecord): NodeSegment | undefined =>
  * The address of the first node, where the API server is reached too. Among several it is the one on their segment: then every route
  * between nodes is direct, and none depends on what address the machine is given.
  */
-export const firstAddress = (record: ClusterRecord): string =>
-  record.nodeCidr === undefined ? nodeAddress() : segmentAddress(record.nodeCidr, 1)
+export const firstAddress = (record: ClusterRecord): string => {
+  if (record.nodeCidr !== undefined) return segmentAddress(record.nodeCidr, 1)
+  const advertised = record.join?.advertiseAddress
+  return advertised !== undefined && isOwnAddress(advertised) ? advertised : nodeAddress()
+}
+
+/** Where the API server is reached by nodes; that may be an address that something in front of this machine has. */
+export const serverAddress = (record: ClusterRecord): string => record.join?.advertiseAddress ?? firstAddress(record)
+
+/** The network of a node's pods. On machines that join one another, packets may have to go wrapped in others. */
+export function podNetworkOf(facts: {
+  /** Of the links on this machine. */
+  readonly id: string
+  readonly podCidr: string
+  readonly clusterCidr: string
+  /** Of the cluster and the node, where nodes may be on other segments. */
+  readonly overlay?: { readonly clusterId: string; readonly address: string }
+}): PodNetwork {
+  const { id, podCidr, clusterCidr, overlay } = facts
+  const common = { id, podCidr, clusterCidr }
+  if (!overlay) return planPodNetwork({ ...common, mtu: machineMtu() })
+  return planPodNetwork({
+    ...common,
+    mtu: overlayMtu(addressMtu(overlay.address), overlay.address),
+    overlay: { link: overlayLink(id), vni: overlayNumber(overlay.clusterId), local: overlay.address },
+  })
+}
 
 export function nodeLayouts(directory: DataDirectory, record: ClusterRecord): readonly NodeLayout[] {
   const machineName = hostname().toLowerCase()
   const segment = nodeSegment(record)
   const networkOf = (index: number): PodNetwork =>
-    planPodNetwork({ id: record.id, podCidr: nodePodRange(record.podCidr, index), mtu: machineMtu() })
+    podNetworkOf({
+      id: record.id,
+      podCidr: nodePodRange(record.podCidr, index),
+      clusterCidr: record.podCidr,
+      ...(record.join ? { overlay: { clusterId: record.id, address: firstAddress(record) } } : {}),
+    })
   const first: NodeLayout = {
     index: 1,
     name: machineName,

@@ -18,16 +18,16 @@ export function startTicks(pid: number): string | undefined {
   }
 }
 
-export function writePidFile(directory: DataDirectory): void {
+export function writePidFile(directory: Pick<DataDirectory, 'pid'>): void {
   writeFileAtomically(directory.pid, `${process.pid} ${startTicks(process.pid)}\n`, 0o644)
 }
 
-export function removePidFile(directory: DataDirectory): void {
+export function removePidFile(directory: Pick<DataDirectory, 'pid'>): void {
   rmSync(directory.pid, { force: true })
 }
 
 /** The pid of the cluster's running server, or undefined. */
-export function runningServer(directory: DataDirectory): number | undefined {
+export function runningServer(directory: Pick<DataDirectory, 'pid'>): number | undefined {
   if (!existsSync(directory.pid)) return undefined
   const [pid, ticks] = readFileSync(directory.pid, 'utf8').trim().split(' ')
   return pid && ticks && startTicks(Number(pid)) === ticks ? Number(pid) : undefined

@@ -18,12 +18,23 @@ export async function removeRealNodes(runtime: Runtime, directory: DataDirectory
   // An agent that still runs would start again what is stopped.
   await endAgents(directory, record)
   await Promise.all(layouts.map((layout) => stopNode(runtime, layout)))
-  const filter = createNftables()
-  for (const table of [tableName(record.id), policyTableName(record.id)]) await filter.removeTable('ip', table)
-  await filter.close()
+  await removeTables(record.id)
   const segment = nodeSegment(record)
   if (segment) await removeNodeSegment(segment)
   await removeCgroup(clusterCgroup(record))
+}
+
+/** Removes what a node that is alone on its machine has there. */
+export async function removeLoneNode(runtime: Runtime, layout: NodeLayout, id: string): Promise<void> {
+  await stopNode(runtime, layout)
+  await removeTables(id)
+  await removeCgroup(layout.cgroupRoot)
+}
+
+async function removeTables(id: string): Promise<void> {
+  const filter = createNftables()
+  for (const table of [tableName(id), policyTableName(id)]) await filter.removeTable('ip', table)
+  await filter.close()
 }
 
 /** A server that still runs may start them again a moment later. */

@@ -39,7 +39,7 @@ export async function createIfMissing<K extends KindName>(client: Client, kind: 
 }
 
 /** Creates the slice, or puts its endpoints right. */
-async function ensureEndpointSlice(client: Client, slice: EndpointSlice): Promise<void> {
+export async function ensureEndpointSlice(client: Client, slice: EndpointSlice): Promise<void> {
   if (await createIfMissing(client, 'discovery.k8s.io/v1/EndpointSlice', slice)) return
   const key = { namespace: slice.metadata?.namespace, name: slice.metadata?.name ?? '' }
   await client.patch('discovery.k8s.io/v1/EndpointSlice', key, 'merge', { endpoints: slice.endpoints, ports: slice.ports })

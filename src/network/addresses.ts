@@ -1,5 +1,6 @@
 /** IP addresses and ranges as the rules need them. Text that is no address belongs to no family, and so never reaches the kernel. */
 import ipaddr from 'ipaddr.js'
+import { assert } from '../base/assert.ts'
 
 export type Family = 'ip' | 'ip6'
 
@@ -27,6 +28,24 @@ export function disjointRanges(ranges: readonly string[], family: Family): reado
     if (!kept.some((wider) => one.address.match([wider.address, wider.length]))) kept.push(one)
   }
   return kept.map((one) => one.text)
+}
+
+/** Whether an address or a range is part of a range; of different families, and of what is no range, nothing is. */
+export function isWithin(text: string, range: string): boolean {
+  const family = familyOf(text)
+  if (family === undefined || family !== familyOf(range) || !ipaddr.isValidCIDR(range)) return false
+  const [address, length = ''] = text.split('/')
+  const wider = ipaddr.parseCIDR(range)
+  return ipaddr.parse(address!).match(wider) && (length === '' || Number(length) >= wider[1])
+}
+
+/** The n-th address of an IPv4 range, counted from its network address. */
+export function addressIn(cidr: string, offset: number): string {
+  const [network, length] = ipaddr.IPv4.parseCIDR(cidr)
+  assert(offset < 2 ** (32 - length), `${cidr} has no place for number ${offset}`)
+  const bytes = network.toByteArray()
+  const value = ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) + offset
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
 }
 
 /** The address of a pod CIDR that the node itself has on its bridge: the first after the network's own. */

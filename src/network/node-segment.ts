@@ -4,9 +4,8 @@
  * straight through the segment, and what leaves the cluster goes through the machine, which hides the nodes behind its address.
  * host/node-segment.ts puts it in place and takes it away.
  */
-import ipaddr from 'ipaddr.js'
 import { assert } from '../base/assert.ts'
-import { gatewayOf } from './addresses.ts'
+import { addressIn, gatewayOf } from './addresses.ts'
 
 export interface NodeSegment {
   /** The machine's bridge. Not "proa-...": what comes from there is this cluster's, never to be passed by (TableOptions.foreignLinks). */
@@ -50,14 +49,6 @@ export const segmentAddress = (cidr: string, index: number): string => addressIn
 
 /** The range of the n-th node's pods (from 1): the n-th /24 of the cluster's. */
 export const nodePodRange = (podCidr: string, index: number): string => `${addressIn(podCidr, (index - 1) * 256)}/24`
-
-function addressIn(cidr: string, offset: number): string {
-  const [network, length] = ipaddr.IPv4.parseCIDR(cidr)
-  assert(offset < 2 ** (32 - length), `${cidr} has no place for number ${offset}`)
-  const bytes = network.toByteArray()
-  const value = ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) + offset
-  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
-}
 
 export function planNodeSegment({ id, cidr, podCidr, nodeCount, mtu }: SegmentOptions): NodeSegment {
   const length = cidr.split('/')[1]

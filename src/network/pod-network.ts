@@ -8,6 +8,7 @@
 import type { Node } from '../api/generated/core/v1.ts'
 import { assert } from '../base/assert.ts'
 import { familyOf, gatewayOf } from './addresses.ts'
+import type { Overlay } from './overlay.ts'
 
 export interface PodNetwork {
   /** Of the CNI network and of its state's directory; unique on the machine. */
@@ -18,6 +19,10 @@ export interface PodNetwork {
   readonly gateway: string
   readonly podCidr: string
   readonly mtu: number
+  /** The range of all nodes' pods: routes into it are this cluster's. */
+  readonly clusterCidr?: string
+  /** For nodes on other segments. Absent: all are on this one's. */
+  readonly overlay?: Overlay
 }
 
 /** The bridge of a cluster's node: "proa-" and the id, within the kernel's 15 characters. */
@@ -27,10 +32,12 @@ export function bridgeName(id: string): string {
   return name
 }
 
-export function planPodNetwork(options: { readonly id: string; readonly podCidr: string; readonly mtu?: number }): PodNetwork {
-  const { id, podCidr, mtu = 1500 } = options
+export function planPodNetwork(
+  options: { readonly id: string; readonly mtu?: number } & Pick<PodNetwork, 'podCidr' | 'clusterCidr' | 'overlay'>,
+): PodNetwork {
+  const { id, mtu = 1500, ...rest } = options
   const bridge = bridgeName(id)
-  return { name: bridge, bridge, gateway: gatewayOf(podCidr), podCidr, mtu }
+  return { name: bridge, bridge, gateway: gatewayOf(rest.podCidr), mtu, ...rest }
 }
 
 /** The text of the .conflist in containerd's conf_dir. `stateDirectory` is where host-local keeps which address is whose. */
@@ -79,7 +86,7 @@ export interface PodRoute {
   readonly via: string
 }
 
-/** Routes to the pods of every other node, by the node's internal address, which must be on a network that this one is on. */
+/** Routes to the pods of every other node, by the node's internal address. */
 export function planRoutes(nodes: Iterable<Node>, self: string): readonly PodRoute[] {
   const routes: PodRoute[] = []
   for (const node of nodes) {

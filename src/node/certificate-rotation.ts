@@ -31,6 +31,8 @@ const ROTATE_FROM = 0.7
 const ROTATE_WITHIN = 0.2
 /** Timers do not count the time that a machine sleeps: the clock is looked at this often. */
 const LOOK_MS = 3_600_000
+/** A request is often answered at once. */
+const FIRST_LOOK_MS = 100
 const ANSWER_LOOK_MS = 2000
 const ANSWER_TIMEOUT_MS = 15 * 60_000
 const FIRST_RETRY_MS = 2000
@@ -60,8 +62,7 @@ export async function keepCertificate(runtime: Runtime, client: Client, kept: Ke
     }
     try {
       const { key, request } = await kept.newRequest()
-      const cert = await signed(clock, client, kept.signerName, request, pause, signal)
-      if (cert === undefined) return
+      const cert = await askForCertificate(clock, client, kept.signerName, request, signal)
       kept.install({ cert, key })
       deadlineMs = rotationDeadline(runtime, cert)
       retryMs = FIRST_RETRY_MS
@@ -78,27 +79,27 @@ export async function keepCertificate(runtime: Runtime, client: Client, kept: Ke
   }
 }
 
-/** The certificate; undefined when the signal aborts before. */
-async function signed(
-  { now }: Runtime['clock'],
+/** Resolves with the certificate; rejects when it is refused, when nobody answers, and when the signal aborts. */
+export async function askForCertificate(
+  clock: Runtime['clock'],
   client: Client,
   signerName: KubeletSigner,
   request: string,
-  pause: (ms: number) => Promise<void>,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<string> {
   const spec = { request: btoa(request), signerName, usages: USAGES[signerName] }
   const { metadata } = await client.create(KIND, { metadata: { generateName: 'csr-' }, spec })
   const name = metadata?.name ?? ''
-  for (const untilMs = now() + ANSWER_TIMEOUT_MS; !signal.aborted; await pause(ANSWER_LOOK_MS)) {
+  const untilMs = clock.now() + ANSWER_TIMEOUT_MS
+  for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(lookMs * 2, ANSWER_LOOK_MS)) {
     const asked = await client.get(KIND, { name })
     const refusal = refusalOf(asked)
     if (refusal !== undefined) throw new Error(refusal)
     if (asked.metadata?.uid !== metadata?.uid) throw new Error(`csr ${JSON.stringify(name)} changed UIDs`)
     if (asked.status?.certificate) return atob(asked.status.certificate)
-    if (now() >= untilMs) throw new Error(`the request ${name} was not signed in time`)
+    if (clock.now() >= untilMs) throw new Error(`the request ${name} was not signed in time`)
+    await sleep(clock, lookMs, signal)
   }
-  return undefined
 }
 
 function refusalOf({ status }: CertificateSigningRequest): string | undefined {

@@ -5,6 +5,8 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isWithin } from '../addresses.ts'
+import { overlayAddress, overlayCreation, overlayHardwareAddress, type Overlay } from '../overlay.ts'
 import { cniConfiguration, kernelSettings, type PodNetwork, type PodRoute } from '../pod-network.ts'
 import { mustRun, run, type Namespace } from './command.ts'
 
@@ -40,10 +42,14 @@ export async function startPodNetwork(host: PodNetworkHost): Promise<RunningPodN
   mkdirSync(host.configurationDirectory, { recursive: true })
   mkdirSync(host.stateDirectory, { recursive: true })
   writeFileSync(join(host.configurationDirectory, CONFIGURATION_FILE), cniConfiguration(network, host.stateDirectory))
+  if (network.overlay) await startOverlay(host, network.overlay)
   let applied = await ourRoutes(host)
   return {
     async setRoutes(routes) {
-      for (const { cidr, via } of routes) await mustRun(host, ['ip', 'route', 'replace', cidr, 'via', via, 'proto', ROUTE_PROTOCOL])
+      for (const route of routes) {
+        if (network.overlay && !(await isOnSegment(host, route.via))) await routeThrough(host, network.overlay, route)
+        else await mustRun(host, ['ip', 'route', 'replace', route.cidr, 'via', route.via, 'proto', ROUTE_PROTOCOL])
+      }
       for (const cidr of applied) if (!routes.some((route) => route.cidr === cidr)) await removeRoute(host, cidr)
       applied = routes.map((route) => route.cidr)
     },
@@ -54,9 +60,41 @@ export async function startPodNetwork(host: PodNetworkHost): Promise<RunningPodN
   }
 }
 
+/** One that was made for another address of the node is made anew. */
+async function startOverlay(host: PodNetworkHost, overlay: Overlay): Promise<void> {
+  const { link, vni, local } = overlay
+  const { podCidr, mtu } = host.network
+  const found = await run(host, ['ip', '-d', '-o', 'link', 'show', 'dev', link])
+  const isThere = found.code === 0
+  const isRight = isThere && found.stdout.includes(` id ${vni} local ${local} `)
+  if (isThere && !isRight) await removeLink(host, link)
+  const commands = `address replace ${overlayAddress(podCidr)}/32 dev ${link}\nlink set ${link} mtu ${mtu} up\n`
+  await mustRun(host, ['ip', '-batch', '-'], `${isRight ? '' : overlayCreation(overlay, podCidr)}${commands}`)
+}
+
+/** Whether packets to the address go straight to its machine: no router is between. */
+async function isOnSegment(host: Namespace, address: string): Promise<boolean> {
+  const { code, stdout } = await run(host, ['ip', '-o', 'route', 'get', address])
+  return code === 0 && !stdout.includes(' via ')
+}
+
+async function routeThrough(host: Namespace, { link }: Overlay, { cidr, via }: PodRoute): Promise<void> {
+  const hardware = overlayHardwareAddress(cidr)
+  const next = overlayAddress(cidr)
+  await mustRun(host, ['bridge', 'fdb', 'replace', hardware, 'dev', link, 'dst', via, 'self', 'permanent'])
+  const commands = [
+    `neigh replace ${next} lladdr ${hardware} dev ${link} nud permanent`,
+    `route replace ${cidr} via ${next} dev ${link} onlink proto ${ROUTE_PROTOCOL}`,
+    '',
+  ]
+  await mustRun(host, ['ip', '-batch', '-'], commands.join('\n'))
+}
+
 /** What `teardown` does, for a node whose process is gone. */
 export async function teardownPodNetwork(host: PodNetworkHost): Promise<void> {
-  const { bridge, name } = host.network
+  const { bridge, name, overlay } = host.network
+  for (const cidr of await ourRoutes(host)) await removeRoute(host, cidr)
+  if (overlay) await removeLink(host, overlay.link)
   const ports = await run(host, ['ip', '-o', 'link', 'show', 'master', bridge])
   for (const [, port] of ports.stdout.matchAll(/^\d+: ([^:@]+)/gm)) await removeLink(host, port!)
   await removeLink(host, bridge)
@@ -76,11 +114,13 @@ async function removeRoute(host: Namespace, cidr: string): Promise<void> {
   if (code !== 0 && !stderr.includes('No such process')) throw new Error(`cannot remove the route to ${cidr}: ${stderr.trim()}`)
 }
 
-/** Routes that an earlier process of this node left. Only in a namespace of the node's own: elsewhere they may be another cluster's. */
-async function ourRoutes(host: Namespace): Promise<readonly string[]> {
-  if (!host.netns) return []
+/** The routes to other nodes' pods that are there, whoever made them; other clusters' ranges are others. */
+async function ourRoutes(host: PodNetworkHost): Promise<readonly string[]> {
+  const { clusterCidr } = host.network
+  if (clusterCidr === undefined) return []
   const text = await mustRun(host, ['ip', '-o', 'route', 'show', 'proto', ROUTE_PROTOCOL])
-  return text.split('\n').flatMap((line) => (line ? [line.split(' ')[0]!] : []))
+  const found = text.split('\n').flatMap((line) => (line ? [line.split(' ')[0]!] : []))
+  return found.filter((cidr) => isWithin(cidr, clusterCidr))
 }
 
 async function setKernel(host: PodNetworkHost, name: string, value: string): Promise<void> {

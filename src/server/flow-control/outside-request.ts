@@ -38,8 +38,9 @@ export class OutsideRequest {
     return this.#flow?.headers
   }
 
-  /** A watch has its seat only until it has begun. */
+  /** A watch has its seat only until it has begun, and so has a connection that is somebody else's from now on. */
   answered({ type }: ApiResponse): void {
+    if (type === 'tunnel') this.#release()
     if (type !== 'watch' || !this.#info) return
     if (this.#seat) this.#seat.isWatch = true
     this.#forget = this.#control.watching(this.#info)

@@ -7,10 +7,11 @@ import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https'
 import { isIP, Socket } from 'node:net'
 import { Readable, pipeline, type Duplex } from 'node:stream'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import type { HeaderList } from '../../api/exchange.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { readableFrom, writableTo } from '../../streaming/web-streams.ts'
-import type { Outgoing, OutgoingRequest, OutgoingResponse, UpgradeResult } from '../outgoing.ts'
+import type { Outgoing, OutgoingRequest, OutgoingResponse, OutgoingTls, UpgradeResult } from '../outgoing.ts'
 
 /** How long dialing may take, TLS included (Go's default of these transports). */
 const DIAL_TIMEOUT_MS = 30_000
@@ -26,7 +27,21 @@ const KEEP_ALIVE_MS = 30_000
 
 const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-export function createOutgoing(runtime: Runtime): Outgoing {
+/** A connection to somewhere that is not dialed from here. */
+export type Road = () => Promise<Duplex>
+
+/** Knows ways to what this machine may not reach itself. */
+export interface Egress {
+  /** Undefined: the address is dialed directly. */
+  roadTo(host: string, port: number): Promise<Road | undefined> | undefined
+}
+
+export interface HttpOutgoing extends Outgoing {
+  /** `upgrade` for adapters: the socket itself. */
+  dialUpgraded(asked: OutgoingRequest): Promise<Upgraded>
+}
+
+export function createOutgoing(runtime: Runtime, egress?: Egress): HttpOutgoing {
   const limits = {
     keepAlive: true,
     maxSockets: MAX_CONNECTIONS_PER_HOST,
@@ -37,15 +52,32 @@ export function createOutgoing(runtime: Runtime): Outgoing {
   const plain = new HttpAgent(limits)
   const secure = new HttpsAgent(limits)
 
-  const once = (asked: OutgoingRequest): Promise<OutgoingResponse> =>
-    new Promise((resolve, reject) => {
-      const request = begin(runtime, asked, asked.tls ? secure : plain)
+  async function once(asked: OutgoingRequest): Promise<OutgoingResponse> {
+    const road = await egress?.roadTo(asked.host, asked.port)
+    return new Promise((resolve, reject) => {
+      const request = begin(runtime, asked, road ?? (asked.tls ? secure : plain))
       request.once('response', (answer) => resolve(responseOf(answer)))
       request.on('error', (error) => reject(new DialError(asked, error, request.reusedSocket)))
       write(request, asked.body)
     })
+  }
+
+  async function dialUpgraded(asked: OutgoingRequest): Promise<Upgraded> {
+    const road = await egress?.roadTo(asked.host, asked.port)
+    return new Promise((resolve, reject) => {
+      const request = begin(runtime, asked, road ?? false)
+      request.once('upgrade', (answer, socket, head) => {
+        if (head.length > 0) socket.unshift(head)
+        resolve({ type: 'upgraded', headers: headersOf(answer), socket: tuned(socket) })
+      })
+      request.once('response', (answer) => resolve({ type: 'answered', response: responseOf(answer) }))
+      request.on('error', (error) => reject(new DialError(asked, error, false)))
+      write(request, asked.body)
+    })
+  }
 
   return {
+    dialUpgraded,
     async send(asked) {
       try {
         return await once(asked)
@@ -56,7 +88,7 @@ export function createOutgoing(runtime: Runtime): Outgoing {
       }
     },
     async upgrade(asked) {
-      const result = await dialUpgraded(runtime, asked)
+      const result = await dialUpgraded(asked)
       if (result.type === 'answered') return result
       return {
         type: 'upgraded',
@@ -80,29 +112,37 @@ export function createOutgoing(runtime: Runtime): Outgoing {
   }
 }
 
-function begin(runtime: Runtime, asked: OutgoingRequest, agent: HttpAgent | HttpsAgent | false): ClientRequest {
-  const begun = asked.tls ? httpsRequest({ ...optionsOf(asked), agent }) : httpRequest({ ...optionsOf(asked), agent })
+function begin(runtime: Runtime, asked: OutgoingRequest, way: HttpAgent | HttpsAgent | Road | false): ClientRequest {
+  if (typeof way === 'function') return beginThrough(way, asked)
+  const begun = asked.tls ? httpsRequest({ ...optionsOf(asked), agent: way }) : httpRequest({ ...optionsOf(asked), agent: way })
   boundDialing(runtime, begun, asked)
   return begun
+}
+
+/** A connection of its own, which is not kept: it costs no round trip to make another. The road bounds how long it takes. */
+function beginThrough(road: Road, asked: OutgoingRequest): ClientRequest {
+  const { host, tls, ...rest } = asked
+  return httpRequest({
+    ...optionsOf({ host, ...rest }),
+    createConnection(_options, done) {
+      const connecting = async (): Promise<void> => {
+        try {
+          const stream = await road()
+          // Without a host the certificate would be held against "localhost".
+          done(null, tls ? connectTls({ ...tlsOptionsOf(host, tls), host, socket: stream }) : stream)
+        } catch (error) {
+          done(error instanceof Error ? error : new Error(String(error)), new Socket())
+        }
+      }
+      void connecting()
+      return undefined
+    },
+  })
 }
 
 export type Upgraded =
   | { readonly type: 'upgraded'; readonly headers: HeaderList; readonly socket: Duplex }
   | Extract<UpgradeResult, { type: 'answered' }>
-
-/** `Outgoing.upgrade` for adapters: the socket itself. */
-export function dialUpgraded(runtime: Runtime, asked: OutgoingRequest): Promise<Upgraded> {
-  return new Promise((resolve, reject) => {
-    const request = begin(runtime, asked, false)
-    request.once('upgrade', (answer, socket, head) => {
-      if (head.length > 0) socket.unshift(head)
-      resolve({ type: 'upgraded', headers: headersOf(answer), socket: tuned(socket) })
-    })
-    request.once('response', (answer) => resolve({ type: 'answered', response: responseOf(answer) }))
-    request.on('error', (error) => reject(new DialError(asked, error, false)))
-    write(request, asked.body)
-  })
-}
 
 function optionsOf({ host, port, tls, method, path, headers, signal }: OutgoingRequest): RequestOptions {
   const fields: Record<string, string | string[]> = {}
@@ -119,18 +159,18 @@ function optionsOf({ host, port, tls, method, path, headers, signal }: OutgoingR
     setHost: fields.host === undefined,
     signal,
     maxHeaderSize: MAX_HEADER_BYTES,
-    ...(tls
-      ? {
-          // An address is no server name (RFC 6066); "" sends none.
-          servername: isIP(tls.serverName ?? host) ? '' : (tls.serverName ?? host),
-          rejectUnauthorized: !tls.isUnverified,
-          // Whatever certificate is named is trusted, as Go has it: an intermediate one, or the server's own.
-          ...(tls.ca === undefined ? {} : { ca: tls.ca, allowPartialTrustChain: true }),
-          ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
-        }
-      : {}),
+    ...(tls ? tlsOptionsOf(host, tls) : {}),
   }
 }
+
+const tlsOptionsOf = (host: string, tls: OutgoingTls): ConnectionOptions => ({
+  // An address is no server name (RFC 6066); "" sends none.
+  servername: isIP(tls.serverName ?? host) ? '' : (tls.serverName ?? host),
+  rejectUnauthorized: !tls.isUnverified,
+  // Whatever certificate is named is trusted, as Go has it: an intermediate one, or the server's own.
+  ...(tls.ca === undefined ? {} : { ca: tls.ca, allowPartialTrustChain: true }),
+  ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
+})
 
 function boundDialing(runtime: Runtime, request: ClientRequest, { tls }: OutgoingRequest): void {
   request.once('socket', (socket: Socket) => {

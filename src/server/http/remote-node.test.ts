@@ -137,7 +137,7 @@ after(async () => {
 })
 
 const node = (pair: KeyPair = client, ca = authority.cert): NodeService =>
-  createRemoteNode(runtime, { host: '127.0.0.1', port: server.port }, { outgoing, tls: { ...pair, ca } })
+  createRemoteNode({ host: '127.0.0.1', port: server.port }, { outgoing, tls: { ...pair, ca } })
 
 function get(path: string, pair?: KeyPair): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {

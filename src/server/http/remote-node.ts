@@ -4,12 +4,11 @@
  */
 import type { ByteDuplex, ExecOutcome, ExecStreams, NodeService, NodeUsage, PodRef } from '../../api/node-service.ts'
 import { failure, STATUS_CODES, type ApiError, type StatusReason } from '../../api/status.ts'
-import type { Runtime } from '../../base/runtime.ts'
 import { COMMAND_PROTOCOL, FORWARD_PROTOCOL, forwardPort, readText, runCommand } from '../../streaming/remote-command.ts'
 import { SpdyConnection } from '../../streaming/spdy-connection.ts'
 import type { HeaderList } from '../../api/exchange.ts'
-import type { Outgoing, OutgoingRequest, OutgoingResponse, OutgoingTls } from '../outgoing.ts'
-import { dialUpgraded } from './outgoing.ts'
+import type { OutgoingRequest, OutgoingResponse, OutgoingTls } from '../outgoing.ts'
+import type { HttpOutgoing } from './outgoing.ts'
 
 export interface NodeAddress {
   readonly host: string
@@ -17,11 +16,11 @@ export interface NodeAddress {
 }
 
 export interface RemoteNodeOptions {
-  readonly outgoing: Outgoing
+  readonly outgoing: HttpOutgoing
   readonly tls: OutgoingTls
 }
 
-export function createRemoteNode(runtime: Runtime, address: NodeAddress, { outgoing, tls }: RemoteNodeOptions): NodeService {
+export function createRemoteNode(address: NodeAddress, { outgoing, tls }: RemoteNodeOptions): NodeService {
   const asked = (method: string, path: string, headers: HeaderList, signal: AbortSignal): OutgoingRequest => ({
     ...address,
     tls,
@@ -37,7 +36,7 @@ export function createRemoteNode(runtime: Runtime, address: NodeAddress, { outgo
       ['upgrade', 'SPDY/3.1'],
       ['x-stream-protocol-version', protocol],
     ]
-    const result = await dialUpgraded(runtime, asked('POST', path, headers, signal)).catch(unreachable)
+    const result = await outgoing.dialUpgraded(asked('POST', path, headers, signal)).catch(unreachable)
     if (result.type === 'answered') throw await refusal(result.response)
     return new SpdyConnection(result.socket, { role: 'client', head: Buffer.alloc(0) })
   }
