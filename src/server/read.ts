@@ -42,7 +42,12 @@ export async function get(server: Readable, served: ServedResource, key: string,
 
 /** Waits until reads at this resourceVersion ("" is now, "0" is whatever there is) can be answered. */
 async function fresh({ runtime, store, caches }: Readable, resourceVersion: string, refuse?: (why: string) => Error): Promise<void> {
-  const wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion, refuse)
+  let wanted = resourceVersion === '' ? store.revision : parseRevision(resourceVersion, refuse)
+  if (store.refresh && (resourceVersion === '' || wanted > caches.revision)) {
+    const known = await store.refresh()
+    // Revisions that changed nothing here never come by.
+    if (resourceVersion === '' || wanted <= known) wanted = store.revision
+  }
   if (wanted <= caches.revision) return
   const late = Promise.withResolvers<'late'>()
   const cancel = runtime.clock.setTimeout(() => late.resolve('late'), FRESH_TIMEOUT_MS)

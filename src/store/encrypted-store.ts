@@ -56,6 +56,7 @@ export function createEncryptedStore(store: Store, ciphers: Ciphers): Store {
     get historyBytes() {
       return store.historyBytes
     },
+    ...(store.refresh ? { refresh: () => store.refresh!() } : {}),
     async get(key, at) {
       const entry = await store.get(key, at)
       return entry && plain(entry)

@@ -92,7 +92,7 @@ export class StoreUnavailable extends Error {
 }
 
 export interface Store {
-  /** The newest revision that reads can see. */
+  /** The newest revision that changed something, and that reads can see. */
   readonly revision: number
   /** About what the history takes that a compaction would give back: grows with every change. */
   readonly historyBytes: number
@@ -111,6 +111,11 @@ export interface Store {
   watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoreEvent[]>
   /** Forgets what was overwritten or deleted at or before `revision`. */
   compact(revision: number): Promise<void>
+  /**
+   * Resolves when reads see all that anybody committed before the call, with a revision up to which everything is known then. Absent:
+   * they always do.
+   */
+  refresh?(): Promise<number>
   /** Whether writing the same value again would store it otherwise: encrypted by another key. Absent: never. */
   isStale?(key: string): Promise<boolean>
   close(): Promise<void>

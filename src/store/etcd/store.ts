@@ -46,6 +46,9 @@ export interface EtcdStoreOptions extends EtcdConnection {
 
 const PAGE = 1_000
 const RETRY_MIN_MS = 50
+/** How often the watch is asked for its progress by a read that waits for it. */
+const PROGRESS_MS = 20
+const REFRESH_TIMEOUT_MS = 5_000
 const RETRY_MAX_MS = 2_000
 
 /** Rejects with StoreUnavailable when no member answers. */
@@ -72,6 +75,9 @@ class EtcdStore implements Store {
   readonly #underWay = new Map<string, Promise<unknown>>()
   readonly #waiting: { readonly revision: number; readonly resolve: () => void }[] = []
   #history = new History()
+  /** Of what changed here; the history may be further. */
+  #newest = 0
+  #refreshing: { readonly current: Promise<number>; next: Promise<number> | undefined } | undefined
   #stream: WatchStream | undefined
   #following: Promise<void> | undefined
 
@@ -82,7 +88,7 @@ class EtcdStore implements Store {
   }
 
   get revision(): number {
-    return this.#history.revision
+    return this.#newest
   }
 
   get historyBytes(): number {
@@ -126,6 +132,19 @@ class EtcdStore implements Store {
     return openWatch(this.#history, this.#watchers, prefix, after, signal, () => this.#checkOpen())
   }
 
+  /** Asks etcd where it is, and waits until the watch is there. Of those who ask at once, all but the first share one question. */
+  refresh(): Promise<number> {
+    const asking = this.#refreshing
+    if (asking)
+      return (asking.next ??= asking.current.then(
+        () => this.refresh(),
+        () => this.refresh(),
+      ))
+    const current = this.#askRevision().finally(() => (this.#refreshing = undefined))
+    this.#refreshing = { current, next: undefined }
+    return current
+  }
+
   async compact(revision: number): Promise<void> {
     this.#checkOpen()
     if (revision > this.revision) throw new FutureRevision(`cannot compact revision ${revision}: the newest is ${this.revision}`)
@@ -145,6 +164,24 @@ class EtcdStore implements Store {
     await this.#following
     this.#client.close()
     for (const { resolve } of this.#waiting.splice(0)) resolve()
+  }
+
+  async #askRevision(): Promise<number> {
+    this.#checkOpen()
+    const { header } = await this.#client.call<RangeResponse>('Range', { key: Buffer.from(this.#options.prefix), count_only: true })
+    const giveUpMs = this.#options.clock.monotonic() + REFRESH_TIMEOUT_MS
+    while (this.#history.revision < header.revision) {
+      if (this.#options.clock.monotonic() > giveUpMs)
+        throw new StoreUnavailable(`etcd is at revision ${header.revision}, and does not tell what happened`)
+      // Others' writes bring no event: etcd is asked to say how far the watch is.
+      this.#stream?.send({ progress_request: {} })
+      const arrived = new AbortController()
+      await Promise.race([
+        this.#reached(header.revision).finally(() => arrived.abort()),
+        sleep(this.#options.clock, PROGRESS_MS, arrived.signal).catch(() => undefined),
+      ])
+    }
+    return header.revision
   }
 
   #checkOpen(): void {
@@ -294,6 +331,7 @@ class EtcdStore implements Store {
       if (revision <= this.#history.revision) continue
       this.#history.advance(revision - 1)
       this.#watchers.publish(this.#history.apply(changes))
+      this.#newest = revision
     }
     this.#wake()
   }
@@ -324,6 +362,7 @@ class EtcdStore implements Store {
         .map(({ key, value, createRevision, modRevision }) => ({ key, value, createRevision, revision: modRevision })),
     )
     this.#history = history
+    this.#newest = revision
   }
 }
 
