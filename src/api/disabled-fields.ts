@@ -7,7 +7,8 @@ export const DISABLED_FIELDS: Readonly<Record<string, readonly string[]>> = {
   'core/v1.VolumeProjection': ['clusterTrustBundle', 'podCertificate'],
   // ContainerStopSignals
   'core/v1.Lifecycle': ['stopSignal'],
-  'core/v1.ContainerStatus': ['stopSignal'],
+  // DRANodeAllocatableResources
+  'core/v1.PodStatus': ['nodeAllocatableResourceClaimStatuses'],
   // GenericWorkload
   'core/v1.PodSpec': ['schedulingGroup'],
   // ImageVolumeWithDigest

@@ -246,11 +246,12 @@ function validate(write: Write, object: KubeObject): void {
 
 function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
   const { definition } = served.stored
+  const { apiVersion } = served
   // What the server itself changes (a binding, an eviction) the subresource's handler has checked.
   if (isInternal) return []
-  if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next) ?? [])]
+  if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next, apiVersion) ?? [])]
   if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
-  return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined) ?? [])]
+  return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined, apiVersion) ?? [])]
 }
 
 function warn({ call, served, subresource, old }: Write, object: KubeObject): void {

@@ -3,6 +3,7 @@ import type { KubeObject } from '../../src/api/object.ts'
 import { findResource } from '../../src/api/resources.ts'
 import { parseApiVersion } from '../../src/api/schema.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import type { TokenSigner } from '../../src/server/authentication/tokens.ts'
 import { createAdmission } from '../../src/server/admission/index.ts'
 import { createServiceAllocator } from '../../src/server/resources/core/service-allocator.ts'
 import { resourcesWith } from '../../src/server/resources/index.ts'
@@ -15,12 +16,22 @@ const administrator = {
   extra: { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${'0'.repeat(64)}`] },
 }
 
+/** What it signs nobody looks at. */
+const tokenSigner: TokenSigner = {
+  issuer: 'https://kubernetes.default.svc.cluster.local',
+  audiences: ['https://kubernetes.default.svc.cluster.local'],
+  sign: () => 'eyJ.signed',
+  verify: () => undefined,
+  jwks: () => ({ keys: [] }),
+}
+
 const parse = (bytes: Uint8Array): KubeObject => JSON.parse(new TextDecoder().decode(bytes)) as KubeObject
 
 const refuse = (): Promise<never> => Promise.reject(new Error('no case has something made beside it'))
 
 export async function askInProcess(test: { after(run: () => Promise<void>): void }): Promise<Ask> {
   const { server } = await startServer(test, {
+    tokenSigner,
     resources: resourcesWith(createServiceAllocator({ cidr: '10.96.0.0/16', random: seededRandom(1) })),
     admission: (registry, authorizer) => createAdmission({ registry, authorizer, create: refuse, dynamic: [] }),
   })

@@ -187,6 +187,7 @@ const CHANCE: readonly (readonly [RegExp, string])[] = [
   [/20(?!30)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)/g, 'NOW'],
   [/\ba{300}/g, 'LONG'],
   [/X509SHA256=[0-9a-f]{64}/g, 'CREDENTIAL'],
+  [/\beyJ[\w.-]+/g, 'TOKEN'],
   // Taken from the range of cluster IPs and of node ports, but for those that seeds ask for.
   [/\b10\.96\.(?!7\.7\b)\d+\.\d+\b/g, 'ADDRESS'],
   [/("nodePort": )(?!30080\b)3[0-2]\d{3}\b/g, '$1"PORT"'],

@@ -1,6 +1,7 @@
 /** A pod's runtime class says what running it costs on top and where that can be. */
 import type { Toleration } from '../../api/generated/core/v1.ts'
 import type { RuntimeClass } from '../../api/generated/node/v1.ts'
+import { plainFailure } from '../../api/status.ts'
 import { admissionDenied, type AdmissionAttributes, type AdmissionPlugin } from '../admission.ts'
 import { isEqual } from '../resources/immutable.ts'
 import { changeSpec, isPodWrite, podOf } from './pods.ts'
@@ -8,6 +9,7 @@ import { changeSpec, isPodWrite, podOf } from './pods.ts'
 function classOf(attributes: AdmissionAttributes): RuntimeClass | undefined {
   const name = podOf(attributes)?.spec?.runtimeClassName
   if (name === undefined) return undefined
+  if (name === '') throw plainFailure('resource name may not be empty')
   const found = attributes.context.read.get('node.k8s.io/v1/RuntimeClass', undefined, name)
   if (!found) throw admissionDenied(attributes, `pod rejected: RuntimeClass "${name}" not found`)
   return found

@@ -111,10 +111,6 @@ export function checkInRange(errors: FieldErrors, path: string, value: number | 
   for (const fault of rangeFaults(value, low, high)) errors.push(invalid(path, value, fault))
 }
 
-export function checkPositive(errors: FieldErrors, path: string, value: number | undefined): void {
-  if (value !== undefined && value <= 0) errors.push(invalid(path, value, 'must be greater than zero'))
-}
-
 /** A field that an update may not change. */
 export function checkImmutable(errors: FieldErrors, path: string, next: unknown, old: unknown, typeName?: string): void {
   const isEqual = typeName === undefined ? isSemanticallyEqual(next, old) : internalEqual(next, old, typeName)

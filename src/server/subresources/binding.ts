@@ -3,7 +3,7 @@ import { timestamp } from '../../base/clock.ts'
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Pod, PodCondition } from '../../api/generated/core/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { badRequest, conflict, invalid } from '../../api/status.ts'
+import { badRequest, conflict, plainFailure } from '../../api/status.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { isDryRun, writeOptions } from '../options.ts'
 import { admitOnly } from '../pipeline.ts'
@@ -18,7 +18,7 @@ export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse>
   let binding = decodeAs(call, BINDING)
   const name = binding.metadata?.name ?? ''
   if (info.name !== '' && name !== info.name) throw badRequest('name in URL does not match name in Binding object')
-  checkTarget(binding, name)
+  checkTarget(binding)
   const options = writeOptions('CreateOptions', call.request.query)
   const dry = isDryRun(options)
   const pods = core.registry.ofKind('v1/Pod')!
@@ -50,18 +50,13 @@ export async function bind(core: Core, call: ResourceCall): Promise<ApiResponse>
   return success(201)
 }
 
-function checkTarget(binding: KubeObject, name: string): void {
-  const { kind, name: node } = (binding.target ?? {}) as { readonly kind?: string; readonly name?: string }
-  if (kind && kind !== 'Node') {
-    throw invalid('', 'Binding', name, [
-      {
-        type: 'FieldValueNotSupported',
-        field: 'target.kind',
-        detail: `Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`,
-      },
-    ])
-  }
-  if (!node) throw invalid('', 'Binding', name, [{ type: 'FieldValueRequired', field: 'target.name', detail: 'Required value' }])
+/** Upstream answers these as faults of its own. */
+function checkTarget(binding: KubeObject): void {
+  const { kind, name } = (binding.target ?? {}) as { readonly kind?: string; readonly name?: string }
+  const faults: string[] = []
+  if (kind && kind !== 'Node') faults.push(`target.kind: Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`)
+  if (!name) faults.push('target.name: Required value')
+  if (faults.length > 0) throw plainFailure(faults.length === 1 ? faults[0]! : `[${faults.join(', ')}]`)
 }
 
 const preconditionFailed = ({ metadata }: Pod, what: string): Error => {

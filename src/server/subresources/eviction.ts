@@ -4,7 +4,7 @@ import { compileLabelSelector } from '../../api/selectors.ts'
 import type { ApiResponse } from '../../api/exchange.ts'
 import type { Pod } from '../../api/generated/core/v1.ts'
 import type { PodDisruptionBudget } from '../../api/generated/policy/v1.ts'
-import { badRequest, failure, isApiError, type ApiError } from '../../api/status.ts'
+import { badRequest, failure, invalid, isApiError, plainFailure, type ApiError } from '../../api/status.ts'
 import type { Core, ResourceCall } from '../core.ts'
 import { deleteObject } from '../delete.ts'
 import { checkedDeleteOptions, isDryRun, writeOptions, type DeleteOptions } from '../options.ts'
@@ -26,7 +26,15 @@ export async function evict(core: Core, call: ResourceCall): Promise<ApiResponse
   if (eviction.metadata?.name !== info.name) throw badRequest('name in URL does not match name in Eviction object')
   const createOptions = writeOptions('CreateOptions', call.request.query)
   const given = (eviction.deleteOptions ?? {}) as DeleteOptions
-  const options = checkedDeleteOptions({ ...given, ...(given.dryRun?.length ? {} : isDryRun(createOptions) ? { dryRun: ['All'] } : {}) })
+  if (given.ignoreStoreReadErrorWithClusterBreakingPotential) {
+    const field = 'deleteOptions.ignoreStoreReadErrorWithClusterBreakingPotential'
+    const detail = 'Invalid value: true: can not be set for pod eviction, try after removing the option'
+    throw invalid(EVICTION.group, EVICTION.kind, info.name, [{ type: 'FieldValueInvalid', field, detail }])
+  }
+  const isDry = isDryRun(createOptions)
+  if (isDry && given.dryRun?.length && given.dryRun.join() !== 'All')
+    throw plainFailure(`Non-matching dry-run options in request and content: [All] and [${given.dryRun.join(' ')}]`)
+  const options = checkedDeleteOptions({ ...given, ...(given.dryRun?.length ? {} : isDry ? { dryRun: ['All'] } : {}) })
   await admitOnly(
     core,
     {

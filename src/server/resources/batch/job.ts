@@ -1,7 +1,6 @@
 /** Jobs: pods that run to an end. */
 import type { Job, JobSpec, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule } from '../../../api/generated/batch/v1.ts'
 import type { PodTemplateSpec } from '../../../api/generated/core/v1.ts'
-import type { ObjectMeta } from '../../../api/generated/meta/v1.ts'
 import { dns1123LabelFaults } from '../../../api/names.ts'
 import type { FieldError } from '../../../api/status.ts'
 import { defineResource } from '../../resource.ts'
@@ -64,10 +63,6 @@ function setDefaults(job: Job): Job {
   return labels && !hasLabels ? { ...next, metadata: { ...next.metadata, labels } } : next
 }
 
-/** A job without labels has those of its pods, as upstream's defaults give it whenever it is read. */
-const withLabelsOf = (metadata: ObjectMeta | undefined, labels: Readonly<Record<string, string>>): ObjectMeta =>
-  Object.keys(metadata?.labels ?? {}).length > 0 ? metadata! : { ...metadata, labels }
-
 /** A job's own selector: its uid, in the labels of its pods under the old and the new key. */
 function generateSelector(job: Job): Job {
   const spec = job.spec
@@ -78,8 +73,8 @@ function generateSelector(job: Job): Job {
   const template = { ...spec.template, metadata: { ...spec.template?.metadata, labels } }
   const matchLabels = withMissingEntries(spec.selector?.matchLabels, { [CONTROLLER_UID]: uid })
   // Labels that a job has of its pods stay theirs.
-  const isTheirs = job.metadata?.labels === given
-  const metadata = isTheirs ? { ...job.metadata, labels: labels ?? {} } : withLabelsOf(job.metadata, labels ?? {})
+  const isTheirs = given !== undefined && job.metadata?.labels === given
+  const metadata = isTheirs ? { ...job.metadata, labels: labels ?? {} } : job.metadata
   return { ...job, metadata, spec: { ...spec, template, selector: { ...spec.selector, matchLabels } } }
 }
 
@@ -180,6 +175,8 @@ export const jobs = defineResource({
   setDefaults,
   prepareForCreate: (job) => generateSelector(withField(setDefaults(job), 'status', {})),
   validateCreate: (job) => validate(job),
+  // A job without labels has those of its pods, as upstream's defaults give it whenever it is read.
+  claim: (job) => ({ object: setDefaults(job), claim: { keep() {}, release() {} } }),
   validateUpdate,
   validateStatusUpdate: validateJobStatus,
   defaultPropagation: 'Orphan',

@@ -322,10 +322,11 @@ export function validateEphemeralContainers(
     }
     for (const field of NOT_EPHEMERAL) {
       const value = container[field]
+      // Of structs only resources are no pointer.
       const isSet = Array.isArray(value)
         ? value.length > 0
-        : typeof value === 'object'
-          ? Object.keys(value).length > 0
+        : field === 'resources'
+          ? Object.keys(value ?? {}).length > 0
           : value !== undefined
       if (isSet) errors.push(forbidden(`${at}.${field}`, 'cannot be set for an Ephemeral Container'))
     }

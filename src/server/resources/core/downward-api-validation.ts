@@ -44,6 +44,10 @@ export function validateFieldRef(errors: FieldErrors, path: string, ref: ObjectF
     errors.push(required(`${path}.fieldPath`))
     return
   }
+  if (ref.apiVersion !== 'v1') {
+    const fault = `error converting fieldPath: unsupported pod version: ${ref.apiVersion}`
+    return void errors.push(invalid(`${path}.fieldPath`, ref.fieldPath, fault))
+  }
   const [, base, key = ''] = SUBSCRIPTED.exec(ref.fieldPath) ?? []
   if (base === undefined) {
     if (!KNOWN_FIELDS.has(ref.fieldPath)) {

@@ -3,12 +3,13 @@
  * (core/event-conversion.ts turns one form into the other).
  */
 import type { Event } from '../../../api/generated/core/v1.ts'
+import { pathSegmentFaults } from '../../../api/names.ts'
 import { defineResource } from '../../resource.ts'
 import { integer, nameColumn, text, wide } from '../columns.ts'
 import { timeSince } from '../duration.ts'
 
 import { eventFromEventsV1, eventToEventsV1 } from './event-conversion.ts'
-import { validateEvent } from './event-validation.ts'
+import { validateEventUpdate, validateNewEvent } from './event-validation.ts'
 import type { Column } from '../../resource.ts'
 
 const firstSeen = (event: Event, nowMs: number): string => timeSince(event.firstTimestamp || event.eventTime, nowMs)
@@ -59,6 +60,8 @@ export const events = defineResource({
     source: (event) => event.source?.component || event.reportingComponent || '',
     type: (event) => event.type ?? '',
   },
-  validate: validateEvent,
+  nameFormat: pathSegmentFaults,
+  validateCreate: validateNewEvent,
+  validateUpdate: validateEventUpdate,
   versions: { 'events.k8s.io/v1': { fromStored: eventToEventsV1, toStored: eventFromEventsV1 } },
 })

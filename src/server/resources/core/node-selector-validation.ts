@@ -6,7 +6,17 @@ import { checkFormat, forbidden, invalid, required, type FieldErrors } from '../
 const FIELD_KEY = 'metadata.name'
 const BAD_OPERATOR = 'not a valid selector operator'
 
-function validateRequirement(errors: FieldErrors, path: string, { key, operator, values = [] }: NodeSelectorRequirement): void {
+/** What a pod would only like may ask for labels that no node can have. */
+interface Leniency {
+  readonly areValuesFree?: boolean
+}
+
+function validateRequirement(
+  errors: FieldErrors,
+  path: string,
+  { key, operator, values = [] }: NodeSelectorRequirement,
+  { areValuesFree = false }: Leniency,
+): void {
   if (operator === 'In' || operator === 'NotIn') {
     if (values.length === 0) errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"))
   } else if (operator === 'Exists' || operator === 'DoesNotExist') {
@@ -15,7 +25,7 @@ function validateRequirement(errors: FieldErrors, path: string, { key, operator,
     if (values.length !== 1) errors.push(required(`${path}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"))
   } else errors.push(invalid(`${path}.operator`, operator ?? '', BAD_OPERATOR))
   checkFormat(errors, `${path}.key`, key ?? '', qualifiedNameFaults)
-  values.forEach((value, i) => checkFormat(errors, `${path}.values[${i}]`, value, labelValueFaults))
+  if (!areValuesFree) values.forEach((value, i) => checkFormat(errors, `${path}.values[${i}]`, value, labelValueFaults))
 }
 
 function validateFieldRequirement(errors: FieldErrors, path: string, { key, operator, values = [] }: NodeSelectorRequirement): void {
@@ -26,8 +36,8 @@ function validateFieldRequirement(errors: FieldErrors, path: string, { key, oper
   else values.forEach((value, i) => checkFormat(errors, `${path}.values[${i}]`, value, dns1123SubdomainFaults))
 }
 
-export function validateNodeSelectorTerm(errors: FieldErrors, path: string, term: NodeSelectorTerm): void {
-  term.matchExpressions?.forEach((requirement, i) => validateRequirement(errors, `${path}.matchExpressions[${i}]`, requirement))
+export function validateNodeSelectorTerm(errors: FieldErrors, path: string, term: NodeSelectorTerm, leniency: Leniency = {}): void {
+  term.matchExpressions?.forEach((requirement, i) => validateRequirement(errors, `${path}.matchExpressions[${i}]`, requirement, leniency))
   term.matchFields?.forEach((requirement, i) => validateFieldRequirement(errors, `${path}.matchFields[${i}]`, requirement))
 }
 

@@ -43,7 +43,8 @@ function normalizeDataSources(spec: PersistentVolumeClaimSpec): PersistentVolume
 const isSameSource = (a: TypedLocalObjectReference, b: TypedLocalObjectReference): boolean =>
   a.apiGroup === b.apiGroup && a.kind === b.kind && a.name === b.name
 
-export function validateClaimSpec(errors: FieldErrors, path: string, spec: PersistentVolumeClaimSpec): void {
+/** `mayGroupBeBad`: an update bears a group that its claim had before. */
+export function validateClaimSpec(errors: FieldErrors, path: string, spec: PersistentVolumeClaimSpec, mayGroupBeBad = false): void {
   if (!spec.accessModes?.length) errors.push(required(`${path}.accessModes`, 'at least 1 access mode is required'))
   validateLabelSelector(errors, `${path}.selector`, spec.selector)
   validateAccessModes(errors, `${path}.accessModes`, spec.accessModes)
@@ -54,7 +55,6 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Persi
   if (spec.storageClassName) checkFormat(errors, `${path}.storageClassName`, spec.storageClassName, dns1123SubdomainFaults)
   if (spec.volumeMode !== undefined) checkOneOf(errors, `${path}.volumeMode`, spec.volumeMode, VOLUME_MODES)
   const { dataSource, dataSourceRef } = spec
-  const mayGroupBeBad = dataSource?.apiGroup !== undefined || dataSourceRef?.apiGroup !== undefined
   for (const name of ['dataSource', 'dataSourceRef'] as const) {
     const source = spec[name]
     if (!source) continue
@@ -64,12 +64,13 @@ export function validateClaimSpec(errors: FieldErrors, path: string, spec: Persi
       errors.push(invalid(`${path}.${name}`, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
     if (apiGroup && !mayGroupBeBad) checkFormat(errors, `${path}.${name}.apiGroup`, apiGroup, dns1123SubdomainFaults)
   }
+  // The value of these is a field's path, which Go has no JSON for.
   if (dataSourceRef?.namespace) {
     checkFormat(errors, `${path}.dataSourceRef.namespace`, dataSourceRef.namespace, dns1123LabelFaults)
-    // The value is a field's path, which Go has no JSON for.
     if (dataSource) errors.push(invalid(path, {}, 'may not be specified when dataSourceRef.namespace is specified'))
-  } else if (dataSource && dataSourceRef && !isSameSource(dataSource, dataSourceRef))
+  } else if (dataSource && dataSourceRef && !isSameSource(dataSource, dataSourceRef)) {
     errors.push(invalid(path, {}, 'must match dataSourceRef'))
+  }
   if (spec.volumeAttributesClassName)
     checkFormat(errors, `${path}.volumeAttributesClassName`, spec.volumeAttributesClassName, dns1123SubdomainFaults)
 }
@@ -114,9 +115,13 @@ export const persistentVolumeClaims = defineResource({
   hasGeneration: false,
   columns: persistentVolumeClaimColumns,
   setDefaults: claimDefaults,
-  prepareForCreate: (claim) => changeField({ ...claim, status: { phase: 'Pending' } }, 'spec', normalizeDataSources),
+  // Sources of other namespaces are a feature that is off: a new claim has none.
+  prepareForCreate: (claim) =>
+    changeField({ ...claim, status: { phase: 'Pending' } }, 'spec', (spec) =>
+      normalizeDataSources(changeField(spec, 'dataSourceRef', (source) => withField(source, 'namespace', undefined))),
+    ),
   prepareForUpdate: (next, _old, { subresource }) => (subresource === undefined ? changeField(next, 'spec', normalizeDataSources) : next),
-  validate(claim) {
+  validateCreate(claim) {
     const errors: FieldErrors = []
     validateClaimSpec(errors, 'spec', claim.spec ?? {})
     return errors
@@ -142,6 +147,9 @@ export const persistentVolumeClaims = defineResource({
   ],
   validateUpdate(next, old) {
     const errors: FieldErrors = []
+    const { dataSource, dataSourceRef } = old.spec ?? {}
+    const hadGroup = dataSource?.apiGroup !== undefined || dataSourceRef?.apiGroup !== undefined
+    validateClaimSpec(errors, 'spec', next.spec ?? {}, hadGroup)
     if (!next.spec || !old.spec) return errors
     const isBound = next.status?.phase === 'Bound'
     const before = old.spec.volumeName ? old.spec : withField(old.spec, 'volumeName', next.spec.volumeName)

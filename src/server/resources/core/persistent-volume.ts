@@ -1,5 +1,5 @@
 /** PersistentVolumes: storage that outlives pods. */
-import type { PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from '../../../api/generated/core/v1.ts'
+import type { NodeSelectorRequirement, PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from '../../../api/generated/core/v1.ts'
 import { dns1123SubdomainFaults } from '../../../api/names.ts'
 import { asGiven } from '../../../api/given-empty.ts'
 import { compareQuantities } from '../../../api/quantity.ts'
@@ -53,9 +53,7 @@ export function validateVolumeSpec(errors: FieldErrors, path: string, spec: Pers
   if (spec.nodeAffinity && isInline) inline('nodeAffinity')
   else if (spec.nodeAffinity?.required) validateNodeSelector(errors, `${path}.nodeAffinity.required`, spec.nodeAffinity.required)
   else if (spec.nodeAffinity) errors.push(required(`${path}.nodeAffinity.required`, 'must specify required node constraints'))
-  const [first] = validateSources(errors, path, spec, PERSISTENT_SOURCES)
-  if (first === 'local' && (!spec.nodeAffinity || isInline))
-    errors.push(required(`${path}.nodeAffinity`, 'Local volume requires node affinity'))
+  const [first] = validateSources(errors, path, isInline ? withField(spec, 'nodeAffinity', undefined) : spec, PERSISTENT_SOURCES)
   if (first === 'iscsi' && isTooLongForIscsi(name, spec.iscsi))
     errors.push(invalid(`${path}.iscsi.targetportal`, spec.iscsi?.targetPortal, ISCSI_NAME_TOO_LONG))
   if (policy === 'Recycle' && spec.hostPath && /^\/+$/.test(spec.hostPath.path))
@@ -97,14 +95,22 @@ const GENERAL_LABELS: Readonly<Record<string, string>> = {
 
 /** The old affinity with the keys of the new one where those only have the label's later name. */
 function renewedLabels(old: VolumeNodeAffinity, next: VolumeNodeAffinity | undefined): VolumeNodeAffinity {
-  const nodeSelectorTerms = (old.required?.nodeSelectorTerms ?? []).map((term, i) => ({
-    ...term,
-    matchExpressions: term.matchExpressions?.map((requirement, j) => {
-      const key = next?.required?.nodeSelectorTerms?.[i]?.matchExpressions?.[j]?.key
-      // A label without a later name may go, as Go finds no name for it.
-      return (GENERAL_LABELS[requirement.key] ?? '') === (key ?? '') ? { ...requirement, key: key ?? '' } : requirement
-    }),
-  }))
+  type Requirements = readonly NodeSelectorRequirement[] | undefined
+  // A key without a later name may go, as Go finds no name for it.
+  const renewed = (before: Requirements, after: Requirements) =>
+    before?.map((requirement, i) => {
+      const key = after?.[i]?.key ?? ''
+      return (GENERAL_LABELS[requirement.key] ?? '') === key ? { ...requirement, key } : requirement
+    })
+  const nodeSelectorTerms = (old.required?.nodeSelectorTerms ?? []).map((term, i) => {
+    const after = next?.required?.nodeSelectorTerms?.[i]
+    const { matchExpressions, matchFields } = term
+    return {
+      ...term,
+      matchExpressions: renewed(matchExpressions, after?.matchExpressions),
+      matchFields: renewed(matchFields, after?.matchFields),
+    }
+  })
   return old.required ? { ...old, required: { ...old.required, nodeSelectorTerms } } : old
 }
 

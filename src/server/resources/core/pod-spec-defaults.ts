@@ -15,7 +15,7 @@ import type {
   VolumeProjection,
 } from '../../../api/generated/core/v1.ts'
 import { sourceDefaults } from './volume-defaults.ts'
-import { changeField, mapItems, withDefaults, withField, withPositiveDefaults } from '../immutable.ts'
+import { changeField, mapItems, withDefaults, withField, withPointerDefaults, withPositiveDefaults } from '../immutable.ts'
 
 /** The longest repository that is a reference, with its registry. */
 const MAX_REPOSITORY_LENGTH = 255
@@ -65,9 +65,6 @@ export function containerDefaults<T extends Container>(container: T): T {
   next = changeField(next, 'livenessProbe', probeDefaults)
   next = changeField(next, 'readinessProbe', probeDefaults)
   next = changeField(next, 'startupProbe', probeDefaults)
-  next = changeField(next, 'securityContext', (context) =>
-    context.procMount === '' ? withField(context, 'procMount', 'Default') : context,
-  )
   next = changeField(next, 'lifecycle', (lifecycle) =>
     changeField(changeField(lifecycle, 'postStart', handlerDefaults), 'preStop', handlerDefaults),
   )
@@ -103,7 +100,7 @@ export function volumeDefaults(volume: Volume): Volume {
   next = changeField(next, 'image', (image) => withDefaults(image, { pullPolicy: pullPolicyOf(image.reference) }))
   return changeField(next, 'ephemeral', (ephemeral) =>
     changeField(ephemeral, 'volumeClaimTemplate', (template) =>
-      changeField(template, 'spec', (spec) => withDefaults(spec, { volumeMode: 'Filesystem' })),
+      changeField(template, 'spec', (spec) => withPointerDefaults(spec, { volumeMode: 'Filesystem' })),
     ),
   )
 }

@@ -7,6 +7,7 @@ import type {
   Pod,
   PodSpec,
   ResourceRequirements,
+  ResourceStatus,
   Toleration,
 } from '../../../api/generated/core/v1.ts'
 import { dns1123LabelFaults, dns1123SubdomainFaults, groupIdFaults, qualifiedNameFaults, userIdFaults } from '../../../api/names.ts'
@@ -14,7 +15,18 @@ import type { FieldError } from '../../../api/status.ts'
 import { familyOfIP, ipProblem } from '../addresses.ts'
 import { isSemanticallyEqual, withField } from '../immutable.ts'
 import { internalDiff, internalEqual } from '../internal-form.ts'
-import { checkFormat, checkImmutable, checkInRange, duplicate, forbidden, internal, invalid, required, type FieldErrors } from '../rules.ts'
+import {
+  checkFormat,
+  checkImmutable,
+  checkInRange,
+  checkOneOf,
+  duplicate,
+  forbidden,
+  internal,
+  invalid,
+  required,
+  type FieldErrors,
+} from '../rules.ts'
 import { podQosClass } from './pod-qos.ts'
 import { checkTrimmedImage } from './container-validation.ts'
 
@@ -268,6 +280,9 @@ function validateTransitions(
   })
 }
 
+const NO_CLAIM =
+  "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty"
+
 type Addresses = readonly { readonly ip?: string }[]
 
 function validateIPs(errors: FieldErrors, path: string, next: Addresses = [], old: Addresses = []): void {
@@ -304,6 +319,34 @@ function validateUsers(errors: FieldErrors, path: string, statuses: readonly Con
     for (const fault of groupIdFaults(gid)) errors.push(invalid(`${at}.gid`, gid, fault))
     supplementalGroups.forEach((id, j) => {
       for (const fault of groupIdFaults(id)) errors.push(invalid(`${at}.supplementalGroups[${j}]`, id, fault))
+    })
+  })
+}
+
+/** What is told of the health of devices is told of devices that the container asked for. */
+function validateDeviceHealth(
+  errors: FieldErrors,
+  path: string,
+  statuses: readonly ContainerStatus[] = [],
+  containers: readonly Container[] = [],
+): void {
+  statuses.forEach(({ name: owner, allocatedResourcesStatus = [] }, i) => {
+    const resources = containers.find(({ name }) => name === owner)?.resources
+    const isKnown = containers.some(({ name }) => name === owner)
+    allocatedResourcesStatus.forEach(({ name = '', resources: devices = [] }: Partial<ResourceStatus>, j) => {
+      const at = `${path}[${i}].allocatedResourcesStatus[${j}]`
+      const isClaim = name.startsWith('claim:')
+      const isAsked = isClaim
+        ? resources?.claims?.some((claim) => name === `claim:${claim.name}${claim.request ? `/${claim.request}` : ''}`)
+        : resources?.requests?.[name] !== undefined
+      if (isKnown && !isAsked)
+        errors.push(invalid(`${at}.name`, name, isClaim ? NO_CLAIM : "must match one of the container's resource requests"))
+      const seen = new Set<string>()
+      devices.forEach(({ resourceID, health = '' }, k) => {
+        checkOneOf(errors, `${at}.resources[${k}].health`, health, ['Healthy', 'Unhealthy', 'Unknown'])
+        if (seen.has(resourceID)) errors.push(duplicate(`${at}.resources[${k}].resourceID`, resourceID))
+        seen.add(resourceID)
+      })
     })
   })
 }
@@ -395,6 +438,8 @@ export function validatePodStatusUpdate(next: Pod, old: Pod): readonly FieldErro
   if (firstHost && (firstHost.ip ?? '') !== (status.hostIP ?? ''))
     errors.push(invalid('status.hostIPs[0].ip', firstHost.ip ?? '', 'must be equal to `hostIP`'))
   validateIPs(errors, 'status.hostIPs', status.hostIPs, before.hostIPs)
+  validateDeviceHealth(errors, 'status.containerStatuses', status.containerStatuses, spec?.containers)
+  validateDeviceHealth(errors, 'status.initContainerStatuses', status.initContainerStatuses, spec?.initContainers)
   for (const list of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const)
     validateUsers(errors, `status.${list}`, status[list], spec?.os?.name)
   return errors

@@ -19,7 +19,7 @@ import {
   type FieldErrors,
 } from '../rules.ts'
 import { checkTrimmedImage, validateContainers, validateEphemeralContainers, validateInitContainers } from './container-validation.ts'
-import { validateResourceRequirements } from './resource-requirements-validation.ts'
+import { validatePodResourceName, validateResourceRequirements } from './resource-requirements-validation.ts'
 import { validateAffinity, validateSpreadConstraints, validateTolerations } from './scheduling-validation.ts'
 import { containersWithPaths, validateHostProcesses, validateOs } from './os-validation.ts'
 import { validatePodSecurityContext } from './security-context-validation.ts'
@@ -86,10 +86,12 @@ function validateDns(errors: FieldErrors, path: string, { dnsConfig, dnsPolicy }
   })
 }
 
-function validatePodResources(errors: FieldErrors, path: string, spec: PodSpec): void {
+function validatePodResources(errors: FieldErrors, path: string, spec: PodSpec, claimNames: ReadonlySet<string>): void {
   if (!spec.resources) return
   const at = `${path}.resources`
-  validateResourceRequirements(errors, at, spec.resources, new Set())
+  if (spec.os?.name === 'windows') return void errors.push(forbidden(at, 'may not be set for a windows pod'))
+  if (spec.resources.claims) errors.push(forbidden(`${at}.claims`, 'claims may not be set for Resources at pod-level'))
+  validateResourceRequirements(errors, at, spec.resources, claimNames, validatePodResourceName)
   const totals = containerTotals(spec, 'requests')
   for (const [name, amount] of Object.entries(spec.resources.requests ?? {})) {
     const total = totals[name]
@@ -213,7 +215,8 @@ export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec
   if (graceSeconds === undefined) errors.push(required(`${path}.terminationGracePeriodSeconds`))
   const volumes = validateVolumes(errors, `${path}.volumes`, spec.volumes, podName)
   const claimNames = validateResourceClaims(errors, path, spec)
-  const around = { volumes, claimNames, graceSeconds, spec }
+  // A negative time is one second.
+  const around = { volumes, claimNames, graceSeconds: graceSeconds !== undefined && graceSeconds < 0 ? 1 : graceSeconds, spec }
   const containers = spec.containers ?? []
   const initContainers = spec.initContainers ?? []
   validateContainers(errors, `${path}.containers`, containers, around)
@@ -225,7 +228,7 @@ export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec
     [...containers, ...initContainers],
     around,
   )
-  validatePodResources(errors, path, spec)
+  validatePodResources(errors, path, spec, claimNames)
   validateHostNetwork(errors, path, spec)
   checkRequiredOneOf(errors, `${path}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES)
   checkRequiredOneOf(errors, `${path}.dnsPolicy`, spec.dnsPolicy, DNS_POLICIES)

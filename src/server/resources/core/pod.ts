@@ -23,8 +23,15 @@ const requestsFromLimits = (container: Container): Container =>
 const portsOnHost = (container: Container): Container =>
   changeField(container, 'ports', (ports) => mapItems(ports, (port) => (port.hostPort ? port : { ...port, hostPort: port.containerPort })))
 
+/** The first address stands beside them, too, and of both it is the one that counts. */
+function withBothIPs(status: PodStatus): PodStatus {
+  const { podIP, podIPs = [] } = status
+  if (podIP) return podIP === podIPs[0]?.ip ? status : { ...status, podIPs: [{ ip: podIP }] }
+  return podIPs[0]?.ip ? { ...status, podIP: podIPs[0].ip } : status
+}
+
 export function podDefaults(pod: Pod): Pod {
-  return changeField(pod, 'spec', (spec) => {
+  return changeField(changeField(pod, 'status', withBothIPs), 'spec', (spec) => {
     let next = podSpecDefaults(spec)
     next = changeField(next, 'containers', (containers) => mapItems(containers, requestsFromLimits))
     next = changeField(next, 'initContainers', (containers) => mapItems(containers, requestsFromLimits))

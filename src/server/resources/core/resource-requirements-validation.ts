@@ -2,7 +2,7 @@
 import type { ResourceClaim, ResourceRequirements } from '../../../api/generated/core/v1.ts'
 import { dns1123LabelFaults, qualifiedNameFaults } from '../../../api/names.ts'
 import { canonicalQuantity, compareQuantities, toMilli } from '../../../api/quantity.ts'
-import { NOT_NEGATIVE, checkFormat, duplicate, forbidden, invalid, notFound, required, type FieldErrors } from '../rules.ts'
+import { NOT_NEGATIVE, checkFormat, duplicate, forbidden, invalid, notFound, notSupported, required, type FieldErrors } from '../rules.ts'
 
 const STANDARD = ['cpu', 'memory', 'ephemeral-storage']
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
@@ -56,6 +56,12 @@ export function validateContainerResourceName(errors: FieldErrors, path: string,
     errors.push(invalid(path, name, "doesn't follow extended resource name standard"))
 }
 
+/** What a pod can ask for as a whole (KEP-2837). */
+export function validatePodResourceName(errors: FieldErrors, path: string, name: string): void {
+  if (!validateResourceName(errors, path, name) || name === 'cpu' || name === 'memory' || isHugePages(name)) return
+  errors.push(notSupported(path, name, ['cpu', 'hugepages-', 'memory']))
+}
+
 /** Amounts of which only the sign is looked at. */
 export function checkBasicAmounts(errors: FieldErrors, path: string, amounts: Readonly<Record<string, string>> | undefined): void {
   for (const [name, amount] of Object.entries(amounts ?? {})) {
@@ -88,16 +94,17 @@ export function validateResourceRequirements(
   path: string,
   requirements: ResourceRequirements | undefined,
   claimNames: ReadonlySet<string>,
+  validateName = validateContainerResourceName,
 ): void {
   const limits = requirements?.limits ?? {}
   const requests = requirements?.requests ?? {}
   for (const name in limits) {
-    validateContainerResourceName(errors, `${path}.limits[${name}]`, name)
+    validateName(errors, `${path}.limits[${name}]`, name)
     validateAmount(errors, `${path}.limits[${name}]`, name, limits[name] ?? '0')
   }
   for (const name in requests) {
     const amount = requests[name] ?? '0'
-    validateContainerResourceName(errors, `${path}.requests[${name}]`, name)
+    validateName(errors, `${path}.requests[${name}]`, name)
     validateAmount(errors, `${path}.requests[${name}]`, name, amount)
     const limit = limits[name]
     if (limit === undefined) {

@@ -94,7 +94,7 @@ export function validateAffinity(errors: FieldErrors, path: string, affinity: Af
   node?.preferredDuringSchedulingIgnoredDuringExecution?.forEach(({ weight, preference }, i) => {
     const at = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`
     checkWeight(errors, `${at}.weight`, weight)
-    if (preference) validateNodeSelectorTerm(errors, `${at}.preference`, preference)
+    if (preference) validateNodeSelectorTerm(errors, `${at}.preference`, preference, { areValuesFree: true })
   })
   validatePodAffinity(errors, `${path}.podAffinity`, affinity?.podAffinity)
   validatePodAffinity(errors, `${path}.podAntiAffinity`, affinity?.podAntiAffinity)
@@ -112,7 +112,6 @@ export function validateSpreadConstraints(
     const { maxSkew, topologyKey, whenUnsatisfiable, minDomains } = constraint
     if (!(maxSkew > 0)) errors.push(invalid(`${at}.maxSkew`, maxSkew ?? 0, 'must be greater than zero'))
     if (!topologyKey) errors.push(required(`${at}.topologyKey`, 'can not be empty'))
-    else checkFormat(errors, `${at}.topologyKey`, topologyKey, qualifiedNameFaults)
     checkOneOf(errors, `${at}.whenUnsatisfiable`, whenUnsatisfiable, UNSATISFIABLE)
     if (constraints.slice(i + 1).some((other) => other.topologyKey === topologyKey && other.whenUnsatisfiable === whenUnsatisfiable)) {
       errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${whenUnsatisfiable}}`))

@@ -5,7 +5,9 @@ import { changeField, mapItems } from '../immutable.ts'
 
 const namesOnly = (account: ServiceAccount): ServiceAccount =>
   changeField(account, 'secrets', (secrets) =>
-    mapItems(secrets, (secret) => (Object.keys(secret).every((field) => field === 'name') ? secret : { name: secret.name ?? '' })),
+    mapItems(secrets, (secret) =>
+      Object.keys(secret).every((field) => field === 'name') ? secret : secret.name ? { name: secret.name } : {},
+    ),
   )
 
 /** ServiceAccounts: who pods are to the API. */

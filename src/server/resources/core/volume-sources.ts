@@ -24,7 +24,8 @@ export interface SourceRules {
   readonly path?: string
   /** Texts and lists that must not be empty. */
   readonly requires?: readonly string[]
-  check?(errors: FieldErrors, path: string, source: object): void
+  /** `volume` has what stands beside the source. */
+  check?(errors: FieldErrors, path: string, source: object, volume: object): void
 }
 
 const HOST_PATH_TYPES = ['', 'BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket']
@@ -298,7 +299,10 @@ export const PERSISTENT_SOURCES: readonly SourceRules[] = [
   {
     name: 'local',
     requires: ['path'],
-    check: (errors, path, source: Value) => validateNoBacksteps(errors, `${path}.path`, textOf(source['path'])),
+    check(errors, path, source: Value, volume: Value) {
+      validateNoBacksteps(errors, `${path}.path`, textOf(source['path']))
+      if (!volume['nodeAffinity']) errors.push(required(path.replace(/local$/, 'nodeAffinity'), 'Local volume requires node affinity'))
+    },
   },
   { name: 'storageos', requires: ['volumeName'], check: storageOs(['name', 'namespace']) },
   { name: 'csi', check: persistentCsi },
@@ -317,7 +321,7 @@ export function validateSources(errors: FieldErrors, path: string, volume: objec
       continue
     }
     requireFields(errors, `${path}.${segment}`, source, requires)
-    check?.(errors, `${path}.${segment}`, source)
+    check?.(errors, `${path}.${segment}`, source, volume)
   }
   if (found.length === 0) errors.push(required(path, 'must specify a volume type'))
   return found
