@@ -66,6 +66,21 @@ test('status, up again, down, and up with the same state', async (t) => {
   assert.equal(JSON.parse((await proa('status', '--json', ...place)).stdout).nodes.length, 3)
 })
 
+test('the configuration of the scheduler is remembered until another is given', async (t) => {
+  const file = join(scratch(t), 'scheduler.yaml')
+  writeFileSync(file, 'apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n')
+  const cluster = await startCluster(t, ['--runtime=simulated', '--nodes=0', `--scheduler-config=${file}`])
+  const place = [`--name=${cluster.name}`, `--data-dir=${cluster.dataDir}`]
+  await proa('down', ...place)
+  writeFileSync(file, 'apiVersion: kubescheduler.config.k8s.io/v1\nkind: Nothing\n')
+  const wrong = await proa('up', ...place)
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.stderr, /scheduler\.yaml: invalid scheduler configuration/)
+  assert.equal((await proa('up', '--scheduler-config=', ...place)).code, 0)
+  await proa('down', ...place)
+  assert.equal((await proa('up', ...place)).code, 0)
+})
+
 test('a damaged database is named, with the way out', async (t) => {
   const cluster = await startCluster(t, ['--runtime=simulated'])
   const place = [`--name=${cluster.name}`, `--data-dir=${cluster.dataDir}`]

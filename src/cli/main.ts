@@ -62,7 +62,7 @@ const withUpOptions = (target: Command): Command =>
       ]),
     )
     .addOption(new Option('--store <kind>', 'where the state is kept').choices(['sqlite', 'memory']))
-    .option('--scheduler-config <file>', 'a KubeSchedulerConfiguration for the scheduler (YAML)')
+    .option('--scheduler-config <file>', 'a KubeSchedulerConfiguration for the scheduler (YAML), remembered; empty for none')
 
 withUpOptions(command('up', 'start a cluster, or continue one that was stopped'))
   .option('--wait', 'return when all nodes are Ready, not when the API answers')

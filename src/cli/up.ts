@@ -31,7 +31,7 @@ export const upOptionsOf = (flags: UpFlags): UpOptions => ({
   ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
   ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
   ...(flags.store === undefined ? {} : { store: flags.store }),
-  ...(flags.schedulerConfig === undefined ? {} : { schedulerConfig: resolve(flags.schedulerConfig) }),
+  ...(flags.schedulerConfig === undefined ? {} : { schedulerConfig: flags.schedulerConfig && resolve(flags.schedulerConfig) }),
   apiServer: apiServerSettings(flags),
 })
 

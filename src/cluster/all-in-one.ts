@@ -88,7 +88,8 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
   writePidFile(directory)
   // Before anything is started: a wrong configuration is told at once.
-  const scheduler = options.schedulerConfig === undefined ? undefined : readSchedulerFile(options.schedulerConfig)
+  const schedulerConfig = options.schedulerConfig ?? readRecord(directory)?.schedulerConfig
+  const scheduler = schedulerConfig ? readSchedulerFile(schedulerConfig) : undefined
   const audit = readAuditSetup(options.apiServer ?? {})
   const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)

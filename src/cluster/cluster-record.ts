@@ -20,8 +20,10 @@ export async function recordOf(directory: DataDirectory, options: UpOptions): Pr
     checkKept(kept, options)
     if (etcd && kept.store !== 'etcd') throw new UserError(`cluster "${kept.name}" keeps its state in ${kept.store}, not in an etcd`)
     const join = joinRecordOf(kept.join, options.server)
-    const isSame = (options.port ?? kept.port) === kept.port && join === kept.join && !etcd
-    const record = isSame ? kept : { ...kept, port: options.port ?? kept.port, ...(etcd ? { etcd } : {}), ...(join ? { join } : {}) }
+    const { port: wanted = kept.port, schedulerConfig = kept.schedulerConfig } = options
+    const isSame = wanted === kept.port && join === kept.join && schedulerConfig === kept.schedulerConfig && !etcd
+    const told = { ...(etcd ? { etcd } : {}), ...(join ? { join } : {}), ...(schedulerConfig === undefined ? {} : { schedulerConfig }) }
+    const record = isSame ? kept : { ...kept, port: wanted, ...told }
     const port = await takePort(record.port)
     if (record !== kept) writeRecord(directory, record)
     return { record, port }
@@ -37,6 +39,7 @@ export async function recordOf(directory: DataDirectory, options: UpOptions): Pr
     ...decided,
     store: etcd ? 'etcd' : (options.store ?? 'sqlite'),
     ...(etcd ? { etcd } : {}),
+    ...(options.schedulerConfig ? { schedulerConfig: options.schedulerConfig } : {}),
   }
   writeRecord(directory, record)
   return { record, port }

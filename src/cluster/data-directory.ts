@@ -40,6 +40,8 @@ export interface ClusterRecord {
     /** Further names and addresses of the server. */
     readonly names?: readonly string[]
   }
+  /** The file that configures the scheduler, as it was given last; empty for none. */
+  readonly schedulerConfig?: string
 }
 
 export interface DataDirectory {

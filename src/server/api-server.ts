@@ -8,6 +8,7 @@ import type { NodeConnector } from '../api/node-service.ts'
 import { apiVersionOf, type ResourceInfo } from '../api/schema.ts'
 import { failure, isApiError, type ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
+import { createTurns } from '../base/turns.ts'
 import type { Store } from '../store/store.ts'
 import { runAvailability } from './aggregation/availability.ts'
 import { createRegistrations } from './aggregation/registrations.ts'
@@ -157,6 +158,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const paths = [serverPaths(health), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
   const audit = options.audit && new Audit(runtime, options.audit)
   let inFlight = 0
+  const turns = createTurns(runtime.clock)
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
 
@@ -197,7 +199,10 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     ready: () => health.isReady && !health.isStopping,
     transport(user) {
       const caller = withAuthenticated(user)
-      return (request) => answer(request, () => caller)
+      return (request) => {
+        const turn = turns.due()
+        return turn ? turn.then(() => answer(request, () => caller)) : answer(request, () => caller)
+      }
     },
     async handle(request, credentials, respond) {
       if (inFlight >= MAX_IN_FLIGHT) {
