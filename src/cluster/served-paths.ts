@@ -14,7 +14,12 @@ export function servedPaths(infos: readonly ResourceInfo[], registry: ResourceRe
   const customSchema: Parameters<typeof createOpenApiPaths>[0]['customSchema'] = ({ group, version, resource }) =>
     registry.find(group, version, resource)?.custom?.published
   return [
-    createDiscoveryPaths({ resources, onChange, serverAddress }),
+    createDiscoveryPaths({
+      resources,
+      storedAs: ({ group, version, resource }) => registry.find(group, version, resource)?.stored,
+      onChange,
+      serverAddress,
+    }),
     createOpenApiPaths({ resources, onChange, customSchema, describe: createDescriptions(), title: 'Kubernetes', version: 'v1.36.3' }),
   ]
 }

@@ -1,5 +1,5 @@
 /** Serves discovery: /api, /apis and what lies below them and is no resource. */
-import type { ResourceInfo } from '../api/schema.ts'
+import type { GroupVersionKind, ResourceInfo } from '../api/schema.ts'
 import { noRoute } from '../api/status.ts'
 import {
   AGGREGATED_TYPE,
@@ -17,6 +17,8 @@ import type { PathHandler } from './router.ts'
 export interface DiscoveryOptions {
   /** What is served now, groups in order of priority. */
   resources(): Iterable<ResourceInfo>
+  /** As what objects of a resource are stored; undefined for what is not. */
+  storedAs?(info: ResourceInfo): GroupVersionKind | undefined
   /** Calls back when `resources` has changed. */
   onChange(listener: () => void): void
   /** "host:port" for clients of the oldest kind. */
@@ -34,11 +36,11 @@ export function createDiscoveryPaths(options: DiscoveryOptions): PathHandler {
     const [root, group = '', version = ''] = path
     if (root === 'api') {
       if (path.length === 1) return json(apiVersions(options.serverAddress))
-      return path.length === 2 ? json(apiResourceList(options.resources(), '', group)) : undefined
+      return path.length === 2 ? json(apiResourceList(options.resources(), '', group, options.storedAs)) : undefined
     }
     if (path.length === 1) return json(apiGroupList(options.resources(), more))
     if (path.length === 2) return json(apiGroup(options.resources(), group, more))
-    return path.length === 3 ? json(apiResourceList(options.resources(), group, version)) : undefined
+    return path.length === 3 ? json(apiResourceList(options.resources(), group, version, options.storedAs)) : undefined
   }
 
   return ({ aggregated }, { request }) => {

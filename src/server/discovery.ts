@@ -3,6 +3,7 @@
  * Pure functions of the list of resources, whose order they keep: groups by priority, the preferred version of each first.
  */
 import { apiVersionOf, type GroupVersionKind, type ResourceInfo, type SubresourceInfo } from '../api/schema.ts'
+import { sha256 } from '../base/sha256.ts'
 
 export interface APIResource {
   readonly name: string
@@ -14,6 +15,7 @@ export interface APIResource {
   readonly verbs: readonly string[]
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]
+  readonly storageVersionHash?: string
 }
 
 interface GroupVersionForDiscovery {
@@ -85,7 +87,11 @@ function foreignKind(kind: GroupVersionKind, info: ResourceInfo): { readonly gro
   return kind.group === info.group && kind.version === info.version ? {} : { group: kind.group, version: kind.version }
 }
 
-function apiResources(info: ResourceInfo): APIResource[] {
+/** By which clients see that objects are stored in another version: the first eight bytes of a SHA-256 (upstream's StorageVersionHash). */
+const storageVersionHash = ({ group, version, kind }: GroupVersionKind): string =>
+  sha256(`${group}/${version}/${kind}`).subarray(0, 8).toBase64()
+
+function apiResources(info: ResourceInfo, stored: GroupVersionKind | undefined): APIResource[] {
   const { resource, singular, namespaced, kind, verbs, shortNames, categories } = info
   const whole: APIResource = {
     name: resource,
@@ -95,6 +101,7 @@ function apiResources(info: ResourceInfo): APIResource[] {
     verbs,
     ...(shortNames.length > 0 ? { shortNames } : {}),
     ...(categories.length > 0 ? { categories } : {}),
+    ...(stored && verbs.includes('watch') ? { storageVersionHash: storageVersionHash(stored) } : {}),
   }
   const parts = info.subresources.map((sub): APIResource => ({
     name: `${resource}/${sub.name}`,
@@ -107,11 +114,16 @@ function apiResources(info: ResourceInfo): APIResource[] {
   return [whole, ...parts]
 }
 
-/** /api/v1 and /apis/<group>/<version>; undefined when nothing of it is served. */
-export function apiResourceList(resources: Iterable<ResourceInfo>, group: string, version: string): object | undefined {
+/** /api/v1 and /apis/<group>/<version>; undefined when nothing of it is served. `storedAs` says in what version, for what is stored. */
+export function apiResourceList(
+  resources: Iterable<ResourceInfo>,
+  group: string,
+  version: string,
+  storedAs: (info: ResourceInfo) => GroupVersionKind | undefined = () => undefined,
+): object | undefined {
   const own = Array.from(resources).filter((info) => info.group === group && info.version === version)
   if (own.length === 0) return undefined
-  const listed = own.flatMap(apiResources)
+  const listed = own.flatMap((info) => apiResources(info, storedAs(info)))
   // Those of definitions stand as they were written.
   const sorted = own.every(({ type }) => type !== undefined) ? listed.toSorted((a, b) => (a.name < b.name ? -1 : 1)) : listed
   // That of the core group is older than its apiVersion.
