@@ -6,6 +6,8 @@
  * down.
  */
 import { createLog } from '../base/log.ts'
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import type { Runtime } from '../base/runtime.ts'
 import { systemClock, systemRandom } from '../base/system.ts'
 import { createTokenSigner } from '../server/http/tokens.ts'
@@ -172,6 +174,8 @@ async function beginWith(
     access,
     ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
+    // Others may serve the same etcd: the controllers and the scheduler of one of them work at a time.
+    ...(record.store === 'etcd' ? { candidate: `${hostname()}_${randomUUID()}` } : {}),
     kubeletTls: livePair(() => clients.kubelet, pki.authority.cert),
     tokenSigner: createTokenSigner({
       ...OWN_TOKENS,
