@@ -91,13 +91,13 @@ function value(given: unknown, key: string): unknown {
     const chance = CHANCE[key]
     return chance !== undefined && given !== '' && given !== '0' ? chance : text(given)
   }
-  if (key === 'cells')
+  if (key === 'cells' && Array.isArray(given))
     return value(
       (given as readonly unknown[]).map((cell) => (/^\d+s$/.test(String(cell)) ? '<age>' : cell)),
       '',
     )
   // Owners are sorted by time, and a second may begin between two writes.
-  if (key === 'managedFields')
+  if (key === 'managedFields' && Array.isArray(given))
     return (value(given, '') as readonly ManagedFieldsEntry[]).toSorted((a, b) => (ownerOf(a) < ownerOf(b) ? -1 : 1))
   // Upstream tells the managers in conflict in the order of a Go map.
   if (key === 'causes') return value(JSON.stringify(given).includes('FieldManagerConflict') ? sortedByText(given) : given, '')

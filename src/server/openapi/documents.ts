@@ -7,7 +7,15 @@ import { groupVersionsOf } from '../../api/resources.ts'
 import { typeNameOfKind } from '../../api/schema-table.ts'
 import type { PublishedSchema } from '../custom-resources/published-schema.ts'
 import { pathsOf, type Operation } from './operations.ts'
-import { METADATA_TEXT, SchemaWriter, type Describe, type Dialect, type OpenApiObject } from './schema-writer.ts'
+import {
+  CONVENTIONS,
+  LIST_METADATA_TEXT,
+  METADATA_TEXT,
+  SchemaWriter,
+  type Describe,
+  type Dialect,
+  type OpenApiObject,
+} from './schema-writer.ts'
 
 export interface OpenApiSource {
   readonly resources: readonly ResourceInfo[]
@@ -113,7 +121,7 @@ class DocumentBuilder {
     const listKind = { group: info.group, version: info.version, kind: listKindOf(info) }
     const typeName = typeNameOfKind(listKind)
     if (typeName) return this.#writer.type(typeName)
-    const description = `A list of ${info.resource}.`
+    const description = `List of ${info.resource}. More info: ${CONVENTIONS}`
     const items = { description, type: 'array', items: this.#kind(info, info) }
     const schema = { description: `${listKind.kind} is a list of ${info.kind}`, type: 'object', required: ['items'], properties: { items } }
     const root = this.#customRoot(schema, listKind, 'meta/v1.ListMeta')
@@ -141,7 +149,8 @@ class DocumentBuilder {
 
   #metadata(type: string): OpenApiObject {
     const metadata = this.#writer.type(type)
-    return { description: METADATA_TEXT, ...(this.#dialect === 'v2' ? metadata : { allOf: [metadata] }) }
+    const description = type === 'meta/v1.ListMeta' ? LIST_METADATA_TEXT : METADATA_TEXT
+    return { description, ...(this.#dialect === 'v2' ? metadata : { allOf: [metadata] }) }
   }
 
   #answer({ answer, kind }: Operation, info: ResourceInfo): OpenApiObject {

@@ -57,9 +57,10 @@ const SCALARS: Readonly<Record<string, OpenApiObject>> = {
 
 const ZEROS: Readonly<Record<string, unknown>> = { message: {}, string: '', int32: 0, int64: 0, double: 0, boolean: false }
 
+export const CONVENTIONS = 'https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md'
 /** What explains `metadata` of any object, custom ones included: clients look for these words. */
-export const METADATA_TEXT =
-  "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+export const METADATA_TEXT = `Standard object's metadata. More info: ${CONVENTIONS}#metadata`
+export const LIST_METADATA_TEXT = `Standard list metadata. More info: ${CONVENTIONS}#types-kinds`
 
 /** Kinds that every group version repeats. */
 const COMMON = new Set(['meta/v1.DeleteOptions', 'meta/v1.WatchEvent'])
