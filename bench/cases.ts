@@ -1,6 +1,7 @@
 /** What is measured: each case asks a fresh server the same, whoever made it. Two sizes: the short one and that of --full. */
-import { fork } from 'node:child_process'
+import { execFile, fork } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { missingPrograms } from '../src/cluster/machine.ts'
 import { PAUSE_IMAGE } from '../src/node/cri/pause-image.ts'
 import type { JobName, JobOptions, JobResult } from './jobs.ts'
@@ -15,6 +16,8 @@ export interface Case {
   readonly unit: string
   readonly better: 'less' | 'more'
   readonly runs: number
+  /** What it is to reach, where nobody else is measured beside it. */
+  readonly target?: number
   /** One run's figure. `note` gets details worth printing. */
   measure(start: Start, isFull: boolean, note: (text: string) => void): Promise<number>
 }
@@ -128,6 +131,25 @@ function schedulingCase(shape: SchedulingShape, short: Sizes, full: Sizes): Case
   }
 }
 
+/** Inside the scheduler, by itself: decisions a second of the processor, or megabytes. */
+function decisionCase(shape: string, target: number, [nodes, pods]: readonly [nodes: number, pods: number]): Case {
+  const isMemory = shape === 'memory'
+  const what = isMemory ? `the scheduler's memory with ${thousands(pods)} pods` : `decisions inside the scheduler: ${shape}`
+  return {
+    name: `decide-${shape}`,
+    title: () => `${what}, ${thousands(nodes)} nodes`,
+    unit: isMemory ? 'MB' : '/s',
+    better: isMemory ? 'less' : 'more',
+    runs: isMemory ? 1 : 3,
+    target,
+    async measure() {
+      checkInterrupted()
+      const script = join(import.meta.dirname, 'scheduler.ts')
+      return Number((await promisify(execFile)(process.execPath, [script, shape, String(nodes), String(pods)])).stdout)
+    },
+  }
+}
+
 /** Why there can be no real containers here. */
 function checkContainers(): void {
   const missing = missingPrograms()
@@ -195,6 +217,12 @@ export const cases: readonly Case[] = [
   schedulingCase('spread', [500, 500, 500], [5_000, 5_000, 2_000]),
   // As many low ones as fill the nodes: each measured pod needs the room of several.
   schedulingCase('preemption', [100, 400, 100], [5_000, 20_000, 2_000]),
+  decisionCase('plain', 5_000, [5_000, 5_000]),
+  decisionCase('affinity', 1_000, [5_000, 5_000]),
+  decisionCase('anti-affinity', 1_000, [5_000, 5_000]),
+  decisionCase('spread', 1_500, [5_000, 5_000]),
+  decisionCase('preemption', 1_000, [5_000, 2_000]),
+  decisionCase('memory', 3_000, [15_000, 300_000]),
   {
     name: 'deployment',
     title: (isFull) => (isFull ? 'a Deployment of 5,000 pods on 1,000 nodes' : 'a Deployment of 500 pods on 100 nodes'),

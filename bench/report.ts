@@ -18,6 +18,7 @@ export interface Result {
   readonly proa: Side
   /** Missing when proa was measured alone. */
   readonly upstream?: Side
+  readonly target?: number
 }
 
 export interface Ratio {
@@ -45,8 +46,17 @@ function ratioText(ratio: Ratio | undefined): string {
   return low === high ? `${mid} x` : `${mid} x (${low} to ${high})`
 }
 
+/** Of a case that stands by itself. */
+function targetText({ better, unit, proa, target }: Result): string {
+  if (target === undefined) return ''
+  const figure = median(proa.figures)
+  const isMet = better === 'more' ? figure >= target : figure <= target
+  return `target ${better === 'more' ? '≥' : '≤'} ${amount(target, unit)}: ${isMet ? 'met' : 'missed'}`
+}
+
 export function renderLine(result: Result): string {
   const { title, unit, proa, upstream } = result
+  if (result.target !== undefined) return `${title.padEnd(60)} ${middle(proa, unit).padStart(12)}   ${targetText(result)}`
   const comparison = upstream ? `   upstream ${middle(upstream, unit).padStart(12)}   ${ratioText(ratioOf(result)).padEnd(24)}` : ''
   return `${title.padEnd(50)} ${middle(proa, unit).padStart(12)}${comparison}${proa.note ? `   ${proa.note}` : ''}`.trimEnd()
 }
@@ -75,7 +85,7 @@ function renderEntry({ title, result, failure, date, commit }: Entry): string {
     ? [
         middle(result.proa, result.unit),
         middle(result.upstream, result.unit),
-        ratioText(ratioOf(result)),
+        ratioText(ratioOf(result)) || targetText(result),
         runsOf(result.proa),
         result.upstream ? runsOf(result.upstream) : '',
       ]

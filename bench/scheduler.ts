@@ -1,9 +1,8 @@
 /**
- * Decisions a second inside the scheduler, without an API server: `node bench/scheduler.ts [--nodes=5000] [--pods=5000] [--runs=3]`, and
- * with `--memory` what 15,000 nodes with 300,000 pods take. The shapes are those of scheduling.ts. Times are of the processor, so that
- * what else runs on the machine does not count.
+ * Decisions a second inside the scheduler, without an API server: `node bench/scheduler.ts SHAPE NODES PODS` prints the figure, for the
+ * shape `memory` the megabytes that nodes and pods take. The shapes are those of scheduling.ts. Seconds are of the processor, so that what
+ * else runs on the machine does not count.
  */
-import { parseArgs } from 'node:util'
 import type { Node, Pod, PodSpec } from '../src/api/generated/core/v1.ts'
 import { seededRandom } from '../src/base/random.ts'
 import { emptyView } from '../src/scheduler/cluster-view.ts'
@@ -13,7 +12,6 @@ import { scheduleOne } from '../src/scheduler/schedule-one.ts'
 import type { ScheduleOptions } from '../src/scheduler/schedule-one.ts'
 import { createDecisionMemory } from '../src/scheduler/search.ts'
 import { createClusterState } from '../src/scheduler/snapshot.ts'
-import { median } from './report.ts'
 
 const ZONE = 'topology.kubernetes.io/zone'
 const HOST = 'kubernetes.io/hostname'
@@ -98,34 +96,13 @@ function preempt(nodes: number, pods: number): number {
   return (pods / (cpuMs() - since)) * 1000
 }
 
-function measureMemory(): void {
-  const [nodes, pods] = [15_000, 300_000]
+function memoryMb(nodes: number, pods: number): number {
   const { state, decide } = start(nodes)
   for (let i = 0; i < pods; i++) state.setPod(podInfoOf(podOf(`pod-${i}`, 'plain', '10m')), `node-${i % nodes}`)
   for (let i = 0; i < 1_000; i++) decide(podOf(`more-${i}`, i % 2 === 0 ? 'plain' : 'spread', '10m'))
-  globalThis.gc?.()
-  const { rss, heapUsed } = process.memoryUsage()
-  process.stdout.write(
-    `${nodes} nodes with ${pods} pods: ${Math.round(rss / 1e6)} MB resident, ${Math.round(heapUsed / 1e6)} MB of them in use\n`,
-  )
+  return process.memoryUsage().rss / 1e6
 }
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '5000' },
-    pods: { type: 'string', default: '5000' },
-    runs: { type: 'string', default: '3' },
-    memory: { type: 'boolean', default: false },
-  },
-})
-if (values.memory) measureMemory()
-else {
-  const [nodes, pods] = [Number(values.nodes), Number(values.pods)]
-  const repeat = (name: string, run: () => number) => {
-    const figures = Array.from({ length: Number(values.runs) }, run)
-    process.stdout.write(`${name.padEnd(20)} ${Math.round(median(figures)).toLocaleString('en').padStart(8)}/s\n`)
-  }
-  process.stdout.write(`${nodes} nodes, medians of ${values.runs} runs, a second of the processor\n`)
-  for (const shape of Object.keys(shapes)) repeat(shape, () => place(shape, nodes, pods))
-  repeat('preemption', () => preempt(nodes, Math.min(nodes, pods, 2_000)))
-}
+const [shape = '', nodes, pods] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
+const measure = { preemption: preempt, memory: memoryMb }[shape] ?? ((n: number, p: number) => place(shape, n, p))
+process.stdout.write(`${measure(nodes, pods)}\n`)
