@@ -1,9 +1,11 @@
 /** The scheduler as a user of the library sees it: plugins of their own, configurations, several schedulers, extenders by HTTP. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { get } from 'node:https'
+import { createServer as createSecureServer, get, type ServerOptions } from 'node:https'
 import { test } from 'node:test'
+import { systemClock } from '../src/base/system.ts'
+import { createAuthority, issueCertificate } from '../src/cluster/certificates.ts'
 import { Cluster, defineSchedulerPlugin, impossible } from '../src/cluster/index.ts'
 import { parseEndpoint } from '../upstream/endpoint.ts'
 
@@ -112,22 +114,23 @@ test('an unknown plugin is told at the start', async () => {
 })
 
 /** An extender on a port of its own; `answers` by the path's last part. */
-async function startExtender(answers: Readonly<Record<string, (body: never) => unknown>>) {
+async function startExtender(answers: Readonly<Record<string, (body: never) => unknown>>, tls?: ServerOptions) {
   const asked: string[] = []
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const verb = request.url!.split('/').at(-1)!
       asked.push(verb)
-      const answer = answers[verb]?.(JSON.parse(Buffer.concat(chunks).toString()) as never)
-      response.writeHead(answer === undefined ? 500 : 200, { 'content-type': 'application/json' })
-      response.end(JSON.stringify(answer ?? {}))
+      const said = answers[verb]?.(JSON.parse(Buffer.concat(chunks).toString()) as never)
+      response.writeHead(said === undefined ? 500 : 200, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(said ?? {}))
     })
-  })
+  }
+  const server = tls ? createSecureServer(tls, answer) : createServer(answer)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/scheduler`,
+    url: `http${tls ? 's' : ''}://127.0.0.1:${(server.address() as AddressInfo).port}/scheduler`,
     asked,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
@@ -201,6 +204,53 @@ test('an extender that binds does so in the place of the binder', async () => {
   assert.deepEqual(extender.asked, ['bind'])
   const bound = await cluster.client.get('v1/Pod', { namespace: 'default', name: 'a' })
   assert.equal(bound.metadata?.annotations?.['by'], 'extender')
+})
+
+test('an extender reviews who must go for a pod, over HTTPS by certificates of both', async () => {
+  const ca = await createAuthority(systemClock, 'extenders')
+  const own = await issueCertificate(systemClock, ca, { commonName: 'extender', usage: 'server', hosts: ['127.0.0.1'] })
+  const client = await issueCertificate(systemClock, ca, { commonName: 'scheduler', usage: 'client' })
+  type Victims = Readonly<Record<string, { readonly Pods: readonly { readonly UID: string }[]; readonly NumPDBViolations: number }>>
+  let offered: Victims = {}
+  await using extender = await startExtender(
+    {
+      preempt({ NodeNameToMetaVictims }: { readonly NodeNameToMetaVictims: Victims }) {
+        offered = NodeNameToMetaVictims
+        return { NodeNameToMetaVictims: { 'node-2': NodeNameToMetaVictims['node-2'] } }
+      },
+    },
+    { cert: own.cert, key: own.key, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
+  )
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+  const tlsConfig = { caData: base64(ca.cert), certData: base64(client.cert), keyData: base64(client.key) }
+  const configuration = {
+    ...head,
+    extenders: [{ urlPrefix: extender.url, preemptVerb: 'preempt', enableHTTPS: true, tlsConfig, nodeCacheCapable: true }],
+  }
+  await using cluster = await Cluster.start({ nodes: 2, scheduler: { configuration } })
+  const wanting = (name: string, spec: object = {}) =>
+    pod(name, {
+      containers: [{ name: 'main', image: 'app', resources: { requests: { cpu: '20' } } }],
+      terminationGracePeriodSeconds: 0,
+      ...spec,
+    })
+  await cluster.apply([
+    { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name: 'high' }, value: 1000 },
+    wanting('low-1', { nodeName: 'node-1' }),
+    wanting('low-2', { nodeName: 'node-2' }),
+    wanting('high', { priorityClassName: 'high' }),
+  ])
+  assert.equal(await nodeOf(cluster, 'high'), 'node-2')
+  assert.deepEqual(extender.asked, ['preempt'])
+  assert.deepEqual(
+    Object.entries(offered).map(([node, { Pods, NumPDBViolations }]) => [node, Pods.length, NumPDBViolations]),
+    [
+      ['node-1', 1, 0],
+      ['node-2', 1, 0],
+    ],
+  )
+  const left = await cluster.client.list('v1/Pod', { namespace: 'default' })
+  assert.deepEqual(left.items.map(({ metadata }) => metadata?.name).toSorted(), ['high', 'low-1'])
 })
 
 test('devices are found for claims, written into them, and not given twice', async () => {
