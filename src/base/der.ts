@@ -1,4 +1,4 @@
-/** Reading DER (ITU-T X.690), the encoding of certificates: one element at a time, never past its end. */
+/** DER (ITU-T X.690), the encoding of certificates: read one element at a time, never past its end, and written. */
 
 export interface DerElement {
   /** The identifier octet: class, constructed bit and number below 31. */
@@ -8,9 +8,13 @@ export interface DerElement {
 
 export const DER = {
   boolean: 0x01,
+  integer: 0x02,
   bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
+  utf8String: 0x0c,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
   sequence: 0x30,
   set: 0x31,
   /** Context-specific, with the number added: [0] is 0xa0 when constructed, 0x80 when not. */
@@ -65,6 +69,33 @@ export function derOid({ tag, content }: DerElement): string {
   return numbers.join('.')
 }
 
+/** An element that holds these bytes, one after the other. */
+export function derWrite(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+  const length = contents.reduce((sum, content) => sum + content.length, 0)
+  const octets: number[] = []
+  if (length >= 0x80) for (let rest = length; rest > 0; rest = Math.trunc(rest / 256)) octets.unshift(rest % 256)
+  const head = length < 0x80 ? [tag, length] : [tag, 0x80 + octets.length, ...octets]
+  const element = new Uint8Array(head.length + length)
+  element.set(head)
+  let at = head.length
+  for (const content of contents) {
+    element.set(content, at)
+    at += content.length
+  }
+  return element
+}
+
+/** Of the dotted form. */
+export function derWriteOid(dotted: string): Uint8Array {
+  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number)
+  const octets = [first * 40 + second, ...rest].flatMap((value) => {
+    const groups = [value & 0x7f]
+    for (let left = value >>> 7; left > 0; left >>>= 7) groups.unshift(0x80 | (left & 0x7f))
+    return groups
+  })
+  return derWrite(DER.oid, Uint8Array.from(octets))
+}
+
 const PEM = /-----BEGIN ([A-Z0-9 ]+)-----\s*([A-Za-z0-9+/=\s]*?)\s*-----END \1-----/g
 
 export interface PemBlock {
@@ -78,6 +109,9 @@ export function pemBlocks(text: string): readonly PemBlock[] {
     (block): block is PemBlock => block.bytes !== undefined,
   )
 }
+
+export const pemOf = ({ type, bytes }: PemBlock): string =>
+  `-----BEGIN ${type}-----\n${bytes.toBase64().replaceAll(/(.{64})(?=.)/g, '$1\n')}\n-----END ${type}-----\n`
 
 export function fromBase64(text: string): Uint8Array | undefined {
   try {

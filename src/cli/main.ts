@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { apiServerFlags } from '../cluster/api-server-flags.ts'
 import { PROA_VERSION } from '../cluster/defaults.ts'
 import { isUserError } from '../cluster/user-error.ts'
+import './own-modules.ts'
 
 /** Cluster names become parts of paths: the rule of DNS labels. */
 function clusterName(text: string): string {

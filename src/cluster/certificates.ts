@@ -1,11 +1,24 @@
-/**
- * The cluster's certificates: one authority that signs the server's certificate and those of its clients. Keys are ECDSA P-256.
- * The X.509 library costs 100 ms to load, so it is loaded only when something has to be signed: a second start needs none of it.
- */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+/** The cluster's certificates: one authority that signs the server's certificate and those of its clients. Keys are ECDSA P-256. */
+import { createPrivateKey, generateKeyPair, randomBytes, X509Certificate, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
+import { promisify } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import { SigningFault } from '../controllers/csr-signing/controller.ts'
+import {
+  authorityKeyIdentifier,
+  authorityOf,
+  basicConstraints,
+  extendedKeyUsage,
+  keyUsage,
+  nameOf,
+  publicKeyOf,
+  readRequest,
+  subjectAltNames,
+  subjectKeyIdentifier,
+  writeCertificate,
+  writeRequest,
+  type Extension,
+} from './x509.ts'
 
 /** A certificate and its private key, both PEM. */
 export interface KeyPair {
@@ -31,98 +44,73 @@ const RENEW_BEFORE_MS = 60 * DAY_MS
 /** Clocks differ: certificates are valid from a little before they are made. */
 const BACKDATE_MS = 5 * 60 * 1000
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
-
-async function loadX509() {
-  await import('reflect-metadata')
-  return import('@peculiar/x509')
-}
-
 /** Positive, unpredictable and 16 bytes long, as RFC 5280 wants serial numbers. */
-function serialNumber(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
+function serialNumber(): Uint8Array {
+  const bytes = new Uint8Array(randomBytes(16))
   bytes[0] = (bytes[0]! & 0x7f) | 0x40
-  return Buffer.from(bytes).toString('hex')
+  return bytes
 }
 
-async function exportKey(key: CryptoKey): Promise<string> {
-  const der = Buffer.from(await crypto.subtle.exportKey('pkcs8', key)).toString('base64')
-  return `-----BEGIN PRIVATE KEY-----\n${der.replaceAll(/(.{64})/g, '$1\n').trimEnd()}\n-----END PRIVATE KEY-----\n`
-}
-
-const importKey = (pem: string): Promise<CryptoKey> =>
-  crypto.subtle.importKey('pkcs8', Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'), algorithm, false, ['sign'])
-
-const subjectOf = ({ commonName, organizations = [] }: Pick<CertificateRequest, 'commonName' | 'organizations'>) => [
-  ...organizations.map((name) => ({ O: [name] })),
-  { CN: [commonName] },
-]
-
-const hostOf = (host: string) => ({ type: isIP(host) ? ('ip' as const) : ('dns' as const), value: host })
+const newKey = async (): Promise<KeyObject> => (await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' })).privateKey
+const pemOfKey = (key: KeyObject): string => key.export({ type: 'pkcs8', format: 'pem' }).toString()
 
 export async function createAuthority(clock: Clock, commonName: string): Promise<KeyPair> {
-  const x509 = await loadX509()
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serialNumber(),
-    name: [{ CN: [commonName] }],
-    notBefore: new Date(clock.now() - BACKDATE_MS),
-    notAfter: new Date(clock.now() + AUTHORITY_DAYS * DAY_MS),
-    keys,
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  })
-  return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+  const key = await newKey()
+  const publicKey = publicKeyOf(key)
+  const name = nameOf(commonName)
+  const cert = writeCertificate(
+    {
+      serial: serialNumber(),
+      subject: name,
+      publicKey,
+      notBeforeMs: clock.now() - BACKDATE_MS,
+      notAfterMs: clock.now() + AUTHORITY_DAYS * DAY_MS,
+      extensions: [
+        basicConstraints(true),
+        keyUsage([KEY_USAGES['digital signature'], KEY_USAGES['cert sign'], KEY_USAGES['crl sign']]),
+        subjectKeyIdentifier(publicKey),
+      ],
+    },
+    name,
+    key,
+  )
+  return { cert, key: pemOfKey(key) }
 }
 
 export async function issueCertificate(clock: Clock, authority: KeyPair, request: CertificateRequest): Promise<KeyPair> {
-  const x509 = await loadX509()
-  const issuer = new x509.X509Certificate(authority.cert)
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const subject = subjectOf(request)
-  const hosts = (request.hosts ?? []).map(hostOf)
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
-    subject,
-    issuer: issuer.subject,
-    notBefore: new Date(clock.now() - BACKDATE_MS),
-    notAfter: new Date(clock.now() + LEAF_DAYS * DAY_MS),
-    publicKey: keys.publicKey,
-    signingKey: await importKey(authority.key),
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[request.usage === 'server' ? 'serverAuth' : 'clientAuth']]),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
-      ...(hosts.length ? [new x509.SubjectAlternativeNameExtension(hosts)] : []),
-    ],
-  })
-  return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+  const issuer = authorityOf(authority.cert)
+  const key = await newKey()
+  const cert = writeCertificate(
+    {
+      serial: serialNumber(),
+      subject: nameOf(request.commonName, request.organizations),
+      publicKey: publicKeyOf(key),
+      notBeforeMs: clock.now() - BACKDATE_MS,
+      notAfterMs: clock.now() + LEAF_DAYS * DAY_MS,
+      extensions: [
+        basicConstraints(false),
+        keyUsage([KEY_USAGES['digital signature']]),
+        extendedKeyUsage([EXTENDED_USAGES[`${request.usage} auth`]!]),
+        authorityKeyIdentifier(issuer),
+        ...subjectAltNames(request.hosts ?? []),
+      ],
+    },
+    issuer.name,
+    createPrivateKey(authority.key),
+  )
+  return { cert, key: pemOfKey(key) }
 }
 
 /** A new key, and the request for a certificate of these names (PKCS#10), both PEM. */
 export async function createCertificateRequest({
   commonName,
-  organizations = [],
+  organizations,
   hosts = [],
 }: Omit<CertificateRequest, 'usage'>): Promise<{ readonly key: string; readonly request: string }> {
-  const x509 = await loadX509()
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: subjectOf({ commonName, organizations }),
-    keys,
-    signingAlgorithm: algorithm,
-    extensions: hosts.length ? [new x509.SubjectAlternativeNameExtension(hosts.map(hostOf))] : [],
-  })
-  return { key: await exportKey(keys.privateKey), request: `${request.toString('pem')}\n` }
+  const key = await newKey()
+  return { key: pemOfKey(key), request: writeRequest(nameOf(commonName, organizations), key, subjectAltNames(hosts)) }
 }
 
-const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
 /** Lifetimes below this are kept to the second: what is dated back would be much of them. */
 const SHORT_MS = 8 * 3_600_000
 
@@ -130,53 +118,45 @@ const SHORT_MS = 8 * 3_600_000
  * Signs what a CertificateSigningRequest asks for (pkg/controller/certificates/authority): its names and key as they are, the usages
  * given, nothing else that it says. Throws a SigningFault when the request's own signature does not hold.
  */
-export async function signRequest(
+export function signRequest(
   clock: Clock,
   authority: KeyPair,
   { der, usages, ttlMs }: { readonly der: Uint8Array; readonly usages: readonly string[]; readonly ttlMs: number },
-): Promise<string> {
-  const x509 = await loadX509()
-  const request = new x509.Pkcs10CertificateRequest(new Uint8Array(der))
-  if (!(await request.verify().catch(() => false))) throw new SigningFault('unable to verify certificate request signature')
-  const issuer = new x509.X509Certificate(authority.cert)
+): string {
+  const request = readRequest(der)
+  if (!request.isSigned) throw new SigningFault('unable to verify certificate request signature')
+  const issuer = authorityOf(authority.cert)
+  const lastMs = Date.parse(new X509Certificate(authority.cert).validTo)
   const nowMs = clock.now()
-  const endMs = Math.min(nowMs + ttlMs - (ttlMs < SHORT_MS ? 0 : BACKDATE_MS), issuer.notAfter.getTime())
+  const endMs = Math.min(nowMs + ttlMs - (ttlMs < SHORT_MS ? 0 : BACKDATE_MS), lastMs)
   if (endMs <= nowMs)
-    throw new SigningFault(`refusing to sign a certificate that expired in the past: NotAfter=${issuer.notAfter.toISOString()}`)
-  const names = request.extensions.find(({ type }) => type === SUBJECT_ALTERNATIVE_NAME)
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
-    subject: request.subjectName,
-    issuer: issuer.subject,
-    notBefore: new Date(nowMs - BACKDATE_MS),
-    notAfter: new Date(endMs),
-    publicKey: request.publicKey,
-    signingKey: await importKey(authority.key),
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      ...usageExtensions(x509, usages),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
-      ...(names ? [names] : []),
-    ],
-  })
-  return `${certificate.toString('pem')}\n`
+    throw new SigningFault(`refusing to sign a certificate that expired in the past: NotAfter=${new Date(lastMs).toISOString()}`)
+  return writeCertificate(
+    {
+      serial: serialNumber(),
+      subject: request.subject,
+      publicKey: request.publicKey,
+      notBeforeMs: nowMs - BACKDATE_MS,
+      notAfterMs: endMs,
+      extensions: [basicConstraints(false), ...usageExtensions(usages), authorityKeyIdentifier(issuer), ...request.names],
+    },
+    issuer.name,
+    createPrivateKey(authority.key),
+  )
 }
 
-type X509 = Awaited<ReturnType<typeof loadX509>>
-
-/** Usages of the certificates API by the names that X.509 has for them. */
+/** Usages of the certificates API by the number of the bit that X.509 has for them. */
 const KEY_USAGES = {
-  signing: 'digitalSignature',
-  'digital signature': 'digitalSignature',
-  'content commitment': 'nonRepudiation',
-  'key encipherment': 'keyEncipherment',
-  'key agreement': 'keyAgreement',
-  'data encipherment': 'dataEncipherment',
-  'cert sign': 'keyCertSign',
-  'crl sign': 'cRLSign',
-  'encipher only': 'encipherOnly',
-  'decipher only': 'decipherOnly',
+  signing: 0,
+  'digital signature': 0,
+  'content commitment': 1,
+  'key encipherment': 2,
+  'data encipherment': 3,
+  'key agreement': 4,
+  'cert sign': 5,
+  'crl sign': 6,
+  'encipher only': 7,
+  'decipher only': 8,
 } as const
 
 const EXTENDED_USAGES: Readonly<Record<string, string>> = {
@@ -195,18 +175,15 @@ const EXTENDED_USAGES: Readonly<Record<string, string>> = {
   'netscape sgc': '2.16.840.1.113730.4.1',
 }
 
-function usageExtensions(x509: X509, usages: readonly string[]) {
-  let flags = 0
+function usageExtensions(usages: readonly string[]): readonly Extension[] {
+  const bits = new Set<number>()
   const extended = new Set<string>()
   for (const usage of usages) {
-    if (Object.hasOwn(KEY_USAGES, usage)) flags |= x509.KeyUsageFlags[KEY_USAGES[usage as keyof typeof KEY_USAGES]]
+    if (Object.hasOwn(KEY_USAGES, usage)) bits.add(KEY_USAGES[usage as keyof typeof KEY_USAGES])
     else if (Object.hasOwn(EXTENDED_USAGES, usage)) extended.add(EXTENDED_USAGES[usage]!)
     else throw new SigningFault(`unrecognized usage values: [${JSON.stringify(usage)}]`)
   }
-  return [
-    ...(flags === 0 ? [] : [new x509.KeyUsagesExtension(flags, true)]),
-    ...(extended.size === 0 ? [] : [new x509.ExtendedKeyUsageExtension([...extended].toSorted())]),
-  ]
+  return [...(bits.size === 0 ? [] : [keyUsage([...bits])]), ...(extended.size === 0 ? [] : [extendedKeyUsage([...extended].toSorted())])]
 }
 
 /** False when the certificate ends soon, was signed by another authority, is of another key, or lacks one of the hosts. */

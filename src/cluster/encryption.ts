@@ -7,7 +7,6 @@ import { readFile } from 'node:fs/promises'
 import { every } from '../base/clock.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { readEncryptionConfiguration } from '../server/encryption/configuration.ts'
-import { createCiphers } from '../store/ciphers/ciphers.ts'
 import { createEncryptedStore } from '../store/encrypted-store.ts'
 import type { EncryptionRule } from '../store/encryption-rules.ts'
 import type { Store } from '../store/store.ts'
@@ -40,6 +39,8 @@ export function readEncryptionSetup(settings: ApiServerSettings): EncryptionSetu
 
 /** Rejects with a UserError when a key service does not answer. */
 export async function encryptStore(runtime: Runtime, lifecycle: Lifecycle, store: Store, setup: EncryptionSetup): Promise<Store> {
+  // Its libraries are for those who encrypt.
+  const { createCiphers } = await import('../store/ciphers/ciphers.ts')
   const ciphers = await createCiphers(setup.rules).catch((error: unknown) => {
     throw new UserError(messageOf(error))
   })

@@ -2,13 +2,16 @@
  * Turns a connection into the streams of exec, attach or port-forward: kubectl asks by WebSocket first and falls back to SPDY.
  * Here the protocol is told apart and refusals are written; upgrade-websocket.ts and upgrade-spdy.ts do the rest.
  */
-import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { StreamUse } from '../api/exchange.ts'
 import type { RemoteStreams } from '../api/node-service.ts'
 import { acceptSpdy } from './upgrade-spdy.ts'
 import { acceptWebSocket } from './upgrade-websocket.ts'
+
+/** Not imported: that would read every export, and load `fetch` and its friends for those that are made when asked for (30 ms, 10 MB). */
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** A peer that has gone without a word is found out by the kernel after this. */
 const KEEP_ALIVE_MS = 30_000

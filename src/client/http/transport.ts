@@ -2,12 +2,14 @@
  * The transport over HTTPS: JSON, connections kept alive and shared, watches read line by line. A failure of the server is an
  * answer with its Status; a failure of the network rejects.
  */
-import { request as httpRequest, Agent as HttpAgent } from 'node:http'
-import type { IncomingMessage, RequestOptions } from 'node:http'
+import type { Agent, IncomingMessage, RequestOptions } from 'node:http'
 import { request as httpsRequest, Agent as HttpsAgent } from 'node:https'
 import type { ApiRequest, ApiResponse, StoredObject, Transport, WatchEvent, WatchEventType } from '../../api/exchange.ts'
 import type { ListMeta } from '../../api/generated/meta/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
+
+/** Not imported: that would read every export, and load `fetch` and its friends for those that are made when asked for (30 ms, 10 MB). */
+const http = process.getBuiltinModule('node:http')
 
 export interface HttpTransportOptions {
   /** "https://127.0.0.1:6443"; a path is kept as a prefix. */
@@ -46,7 +48,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
   const isTls = url.protocol === 'https:'
   const prefix = url.pathname.replace(/\/$/, '')
   const agentOptions = { keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, noDelay: true }
-  const newAgent = (pair: Pick<HttpTransportOptions, 'cert' | 'key'>): HttpAgent =>
+  const newAgent = (pair: Pick<HttpTransportOptions, 'cert' | 'key'>): Agent =>
     isTls
       ? new HttpsAgent({
           ...agentOptions,
@@ -56,11 +58,11 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
           servername: options.serverName,
           rejectUnauthorized: !options.insecureSkipTlsVerify,
         })
-      : new HttpAgent(agentOptions)
+      : new http.Agent(agentOptions)
   let agent = newAgent(options)
   /** Of certificates before: with connections that may still carry something. */
-  const former = new Set<HttpAgent>()
-  const send = isTls ? httpsRequest : httpRequest
+  const former = new Set<Agent>()
+  const send = isTls ? httpsRequest : http.request
 
   async function open(request: ApiRequest, body: Uint8Array | undefined, isStream: boolean): Promise<IncomingMessage> {
     const token = typeof options.token === 'function' ? await options.token() : options.token

@@ -1,7 +1,10 @@
 /** TCP and HTTP probes from the node's side. Certificates are not checked, as upstream's are not: a probe asks for life, not identity. */
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
+
+/** Not imported: that would read every export, and load `fetch` and its friends for those that are made when asked for (30 ms, 10 MB). */
+const http = process.getBuiltinModule('node:http')
 
 const MAX_BODY_BYTES = 10 * 1024
 const MAX_REDIRECTS = 10
@@ -67,7 +70,7 @@ export async function probeHttp(address: string, headers: Readonly<Record<string
 function send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const options = { method: 'GET', headers: { ...headers, connection: 'close' }, signal, agent: false }
-    const request = url.protocol === 'https:' ? httpsRequest(url, { ...options, rejectUnauthorized: false }) : httpRequest(url, options)
+    const request = url.protocol === 'https:' ? httpsRequest(url, { ...options, rejectUnauthorized: false }) : http.request(url, options)
     request.once('response', resolve)
     request.once('error', reject)
     request.end()

@@ -2,11 +2,13 @@
  * An upgraded connection that is not for us: the program behind the proxy has switched protocols, from here on bytes flow both ways
  * until one side ends. Where it would not switch, its answer is written and the connection ends.
  */
-import { STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ApiResponse, HeaderList } from '../../api/exchange.ts'
 import { readableFrom, writableTo } from '../../streaming/web-streams.ts'
+
+/** Not imported: that would read every export, and load `fetch` and its friends for those that are made when asked for (30 ms, 10 MB). */
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** A peer that has gone without a word is found out by the kernel after this. */
 const KEEP_ALIVE_MS = 30_000
