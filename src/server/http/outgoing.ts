@@ -125,7 +125,7 @@ function begin(runtime: Runtime, asked: OutgoingRequest, way: Agent | HttpsAgent
 /** A connection of its own, which is not kept: it costs no round trip to make another. The road bounds how long it takes. */
 function beginThrough(road: Road, asked: OutgoingRequest): ClientRequest {
   const { host, tls, ...rest } = asked
-  return httpRequest({
+  return http.request({
     ...optionsOf({ host, ...rest }),
     createConnection(_options, done) {
       const connecting = async (): Promise<void> => {
