@@ -227,5 +227,8 @@ function normal(value: unknown): unknown {
   )
 }
 
+/** In place of a hash, where upstream gave no answer. */
+export const UNKNOWN = '-'
+
 /** Short: that two answers to one case have the same by chance does no harm. */
 export const hashOf = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 5)

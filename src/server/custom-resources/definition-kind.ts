@@ -77,7 +77,7 @@ export const customResourceDefinitions = (checks: DefinitionChecks): Resource =>
     version: 'v1',
     kind: 'CustomResourceDefinition',
     setDefaults,
-    prepareForCreate: (definition) => storing({ ...definition, status: undefined }),
+    prepareForCreate: (definition) => storing({ ...definition, status: { acceptedNames: { plural: '', kind: '' } } }),
     prepareForUpdate: (next, _old, { subresource }) => (subresource === 'status' ? next : storing(next)),
     validateCreate: (definition) => validateDefinition(definition, checks),
     validateUpdate: (next, old) => validateDefinitionUpdate(next, old, checks),

@@ -38,8 +38,11 @@ export function validateDefinition(given: CustomResourceDefinition, checks: Defi
   const definition = whole(given)
   const errors: FieldErrors = []
   const { spec } = definition
-  if (definition.metadata?.name !== `${spec.names?.plural ?? ''}.${spec.group ?? ''}`)
-    errors.push(invalid('metadata.name', definition.metadata?.name ?? '', 'must be spec.names.plural+"."+spec.group'))
+  for (const field of ['generateName', 'name'] as const) {
+    const value = definition.metadata?.[field]
+    if (value && value !== `${spec.names?.plural ?? ''}.${spec.group ?? ''}`)
+      errors.push(invalid(`metadata.${field}`, value, 'must be spec.names.plural+"."+spec.group'))
+  }
   validateSpec(definition, undefined, checks, errors)
   validateRest(definition, errors)
   validateApproval(definition, undefined, errors)
@@ -136,7 +139,12 @@ function validateSpec(
   if (new Set(versions.map(({ name }) => name)).size !== versions.length)
     errors.push(invalid('spec.versions', versions, 'must contain unique version names'))
   if (versions.filter(({ storage }) => storage).length !== 1)
-    errors.push(invalid('spec.versions', spec.versions ?? null, 'must have exactly one version marked as storage version'))
+    errors.push(
+      invalid('spec.versions', versions === NOTHING.versions ? null : versions, 'must have exactly one version marked as storage version'),
+    )
+  // Clients of v1beta1 see the first version's name once more.
+  const first = versions[0]?.name ? dns1035LabelFaults(versions[0].name) : []
+  if (first.length > 0) errors.push(invalid('spec.version', versions[0]!.name, first.join(',')))
   for (const name of ['plural', 'singular', 'kind', 'listKind'] as const)
     if (!spec.names?.[name]) errors.push(required(`spec.names.${name}`))
   if (spec.names) validateNames(spec.names, 'spec.names', errors)
@@ -157,7 +165,9 @@ function requireSchemas(spec: CustomResourceDefinitionSpec, old: CustomResourceD
 
 export function validateNames(names: CustomResourceDefinitionNames, path: string, errors: FieldErrors): void {
   const label = (field: string, value: string | undefined, prefix = ''): void => {
-    if (!value) return
+    if (value) wanted(field, value, prefix)
+  }
+  const wanted = (field: string, value: string, prefix = ''): void => {
     const faults = dns1035LabelFaults(prefix ? value.toLowerCase() : value)
     if (faults.length > 0) errors.push(invalid(`${path}.${field}`, value, prefix + faults.join(',')))
   }
@@ -166,10 +176,10 @@ export function validateNames(names: CustomResourceDefinitionNames, path: string
   label('singular', names.singular)
   label('kind', names.kind, mixed)
   label('listKind', names.listKind, mixed)
-  names.shortNames?.forEach((name, index) => label(`shortNames[${index}]`, name))
+  names.shortNames?.forEach((name, index) => wanted(`shortNames[${index}]`, name))
   if (names.kind && names.kind === names.listKind)
     errors.push(invalid(`${path}.listKind`, names.listKind, 'kind and listKind may not be the same'))
-  names.categories?.forEach((name, index) => label(`categories[${index}]`, name))
+  names.categories?.forEach((name, index) => wanted(`categories[${index}]`, name))
 }
 
 function validateVersion(
