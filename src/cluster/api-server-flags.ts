@@ -11,6 +11,23 @@ export interface ApiServerFlag {
   readonly help: string
 }
 
+/** What both backends of the audit log have: `audit-log-…` and `audit-webhook-…`. */
+const AUDIT_BACKEND: readonly (readonly [suffix: string, kind: ApiServerFlag['kind'], help: string])[] = [
+  ['mode', 'text', 'batch, blocking or blocking-strict (default: the log blocking, the webhook batch)'],
+  ['batch-buffer-size', 'number', 'events that wait at most (default: 10000)'],
+  ['batch-max-size', 'number', 'events in a batch (default: 1 of the log, 400 of the webhook)'],
+  ['batch-max-wait', 'duration', 'how long a batch is waited for (default: 30s)'],
+  ['batch-throttle-qps', 'number', 'batches a second (default: 10 of the webhook)'],
+  ['batch-throttle-burst', 'number', 'batches at once after a pause (default: 15)'],
+  ['truncate-enabled', 'switch', 'events that are too large lose their objects, or are dropped'],
+  ['truncate-max-event-size', 'number', 'bytes of an event (default: 102400)'],
+  ['truncate-max-batch-size', 'number', 'bytes of a batch (default: 10485760)'],
+]
+
+const auditBackendFlags: readonly ApiServerFlag[] = ['log', 'webhook'].flatMap((backend) =>
+  AUDIT_BACKEND.map(([suffix, kind, help]) => ({ name: `audit-${backend}-${suffix}`, kind, help })),
+)
+
 export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'admission-control-config-file', kind: 'file', help: 'what admission plugins are told (AdmissionConfiguration)' },
   { name: 'enable-admission-plugins', kind: 'text', help: 'admission plugins that are off by default, joined by commas' },
@@ -33,19 +50,16 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'audit-log-maxbackup', kind: 'number', help: 'how many logs put aside are kept (default: all)' },
   { name: 'audit-log-maxage', kind: 'number', help: 'for how many days they are kept (default: for ever)' },
   { name: 'audit-log-compress', kind: 'switch', help: 'compress what is put aside' },
-  { name: 'audit-log-mode', kind: 'text', help: 'batch, blocking (default) or blocking-strict' },
+  { name: 'audit-log-format', kind: 'text', help: 'json (default), or legacy: a line of text an event' },
   { name: 'audit-webhook-config-file', kind: 'file', help: 'a kubeconfig: where audit events are sent' },
-  { name: 'audit-webhook-mode', kind: 'text', help: 'batch (default), blocking or blocking-strict' },
   { name: 'audit-webhook-initial-backoff', kind: 'duration', help: 'the wait before a second attempt (default: 10s)' },
-  { name: 'audit-webhook-batch-max-size', kind: 'number', help: 'events in a batch (default: 400)' },
-  { name: 'audit-webhook-batch-max-wait', kind: 'duration', help: 'how long a batch is waited for (default: 30s)' },
+  ...auditBackendFlags,
   { name: 'etcd-servers', kind: 'text', help: 'keep the state in an etcd (3.4 or newer): URLs joined by commas' },
   { name: 'etcd-cafile', kind: 'file', help: 'the authority of its certificates' },
   { name: 'etcd-certfile', kind: 'file', help: 'the certificate by which it knows this server' },
   { name: 'etcd-keyfile', kind: 'file', help: 'the key of that certificate' },
   { name: 'encryption-provider-config', kind: 'file', help: 'how objects are encrypted at rest (EncryptionConfiguration)' },
   { name: 'encryption-provider-config-automatic-reload', kind: 'switch', help: 'follow that file: keys are rotated without a restart' },
-  { name: 'audit-webhook-batch-throttle-qps', kind: 'number', help: 'batches a second (default: 10)' },
 ]
 
 /** Values by the name of the flag; those of files are absolute paths. */

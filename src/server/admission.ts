@@ -23,8 +23,8 @@ export interface AdmissionContext {
   readonly write: InternalWriter
   /** Adds a text for a `Warning` header of the answer. */
   warn(text: string): void
-  /** Adds an annotation to the audit event of the request, where one is kept. The first value of a key stays. */
-  annotate?(key: string, value: string): void
+  /** Adds an annotation to the audit event of the request, where one is kept, and of the level at least. The first value of a key stays. */
+  annotate?(key: string, value: string, level?: 'Request'): void
 }
 
 /** Writes of the server itself (quota usage): past authorisation, admission and validation; retried when another write came between. */

@@ -123,7 +123,7 @@ function attributesOf(core: Core, write: Write, object: KubeObject | undefined, 
       read: core.reader,
       write: core.writer,
       warn: (text) => void call.warnings.push(text),
-      ...(call.trail ? { annotate: (key: string, value: string) => call.trail?.annotate(key, value) } : {}),
+      ...(call.trail ? { annotate: (key: string, value: string, level?: 'Request') => call.trail?.annotate(key, value, level) } : {}),
     },
   }
 }

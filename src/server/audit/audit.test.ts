@@ -9,13 +9,14 @@ import { silentLog } from '../../base/log.ts'
 import { seededRandom } from '../../base/random.ts'
 import { createVirtualClock } from '../../simulation/virtual-clock.ts'
 import { createValidatingPolicies } from '../admission/policies/validating.ts'
+import { createWebhookAdmission } from '../admission/webhooks/plugins.ts'
 import { createAuditLog } from '../http/audit-log.ts'
 import { requestInfo } from '../request-info.ts'
 import { resources } from '../resources/index.ts'
 import { startServer } from '../server.test-support.ts'
 import type { AuditEvent } from './audit.ts'
 import { readAuditPolicy } from './policy.ts'
-import { createSink, LOG_BATCH } from './sinks.ts'
+import { createSink, LOG_BATCH, truncating } from './sinks.ts'
 import { createAuditWebhook } from './webhook.ts'
 
 const policy = (text: string) => readAuditPolicy(`apiVersion: audit.k8s.io/v1\nkind: Policy\n${text}`)
@@ -212,6 +213,63 @@ test('policies annotate the event', async (t) => {
   ])
 })
 
+test('what webhooks change is told from the level Request on', async (t) => {
+  const change = [{ op: 'add', path: '/data', value: { a: 'b' } }]
+  const patched = async (level: string): Promise<readonly [string, unknown][]> => {
+    const { call, events } = await start(t, `omitStages: [RequestReceived]\nrules: [{level: ${level}}]`, {
+      admission: (registry) =>
+        createWebhookAdmission({
+          registry,
+          call: async (_target, { request }) => ({
+            kind: 'AdmissionReview',
+            apiVersion: 'admission.k8s.io/v1',
+            response: { uid: (request as { uid: string }).uid, allowed: true, patchType: 'JSONPatch', patch: btoa(JSON.stringify(change)) },
+          }),
+        }),
+    })
+    const rule = { operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }
+    const webhook = {
+      name: 'w.example.com',
+      clientConfig: { url: 'https://x' },
+      rules: [rule],
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    }
+    await call('POST', '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations', {
+      metadata: { name: 'c' },
+      webhooks: [webhook],
+    })
+    assert.equal((await call('POST', MAPS, { metadata: { name: 'm' } })).status, 201)
+    const { annotations } = events.at(-1) as unknown as { readonly annotations: Record<string, string> }
+    return Object.entries(annotations)
+      .filter(([key]) => key.includes('webhook'))
+      .map(([key, value]) => [key, JSON.parse(value) as unknown])
+  }
+  const hook = { configuration: 'c', webhook: 'w.example.com' }
+  const mutation = ['mutation.webhook.admission.k8s.io/round_0_index_0', { ...hook, mutated: true }]
+  assert.deepEqual(await patched('Metadata'), [mutation])
+  const patch = ['patch.webhook.admission.k8s.io/round_0_index_0', { ...hook, patch: change, patchType: 'JSONPatch' }]
+  assert.deepEqual(await patched('Request'), [mutation, patch])
+})
+
+test('an event that is too large loses its objects, or is lost', async () => {
+  const kept: AuditEvent[] = []
+  const runtime = { clock: createVirtualClock(), random: seededRandom(1), log: silentLog }
+  const inner = createSink(runtime, 'log', async (events) => void kept.push(...events), 'blocking', LOG_BATCH)
+  const sink = truncating(runtime, inner, 300)
+  const large = 'é'.repeat(200)
+  const events = [
+    { ...event(1), level: 'RequestResponse', requestObject: { a: 1 } },
+    { ...event(2), level: 'RequestResponse', requestObject: { large }, responseObject: {}, annotations: { a: 'b' } },
+    { ...event(3), level: 'Request', requestURI: large },
+    { ...event(4), level: 'Metadata', userAgent: large },
+  ]
+  for (const one of events) assert.equal(await sink.record(one), true)
+  const truncated = { ...event(2), level: 'RequestResponse', annotations: { a: 'b', 'audit.k8s.io/truncated': 'true' } }
+  assert.deepEqual(kept, [events[0], truncated])
+  assert.equal(sink.lost, 2)
+})
+
 test('a strict backend that fails has the request fail before it does anything', async (t) => {
   const runtime = { clock: createVirtualClock(), random: seededRandom(1), log: silentLog }
   const broken = async () => Promise.reject(new Error('disk full'))
@@ -301,4 +359,17 @@ test('the log is lines of JSON in a file of its own, put aside when it is large'
   assert.equal((await stat(path)).mode & 0o777, 0o600)
   const lines = (await readFile(path, 'utf8')).trim().split('\n')
   assert.equal((JSON.parse(lines.at(-1)!) as AuditEvent).auditID, '59')
+  const legacy = createAuditLog(clock, { path: join(folder, 'legacy.log'), format: 'legacy' })
+  const told = { ...event(1), verb: 'get', requestURI: '/api', requestReceivedTimestamp: '2026-01-01T00:00:00.120000Z' }
+  await legacy.write([
+    { ...told, user: { username: 'a "b"', groups: ['x', 'y'] }, impersonatedUser: { username: 'c' }, sourceIPs: ['::1'] },
+    { ...told, user: {}, objectRef: { namespace: 'n' }, responseStatus: { code: 200 }, userAgent: 'me' },
+  ])
+  await legacy.close()
+  const start = '2026-01-01T00:00:00.12Z AUDIT: id="1" stage="ResponseComplete"'
+  assert.equal(
+    await readFile(join(folder, 'legacy.log'), 'utf8'),
+    `${start} ip="::1" method="get" user="a \\"b\\"" groups="\\"x\\",\\"y\\"" as="c" asgroups="<lookup>" user-agent="" namespace="<none>" uri="/api" response="<deferred>"\n` +
+      `${start} ip="<unknown>" method="get" user="<none>" groups="<none>" as="<self>" asgroups="<lookup>" user-agent="me" namespace="n" uri="/api" response="200"\n`,
+  )
 })

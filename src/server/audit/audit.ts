@@ -115,7 +115,8 @@ export class Trail {
   }
 
   /** The first value of a key stays, as upstream keeps it. */
-  annotate(key: string, value: string): void {
+  annotate(key: string, value: string, level?: 'Request'): void {
+    if (level !== undefined && !isAtLeast(this.#decision.level, level)) return
     if (!this.#annotations.has(key) && this.#annotations.size < MAX_ANNOTATIONS) this.#annotations.set(key, value)
   }
 

@@ -26,6 +26,7 @@ export const WEBHOOK_BATCH: BatchOptions = {
   throttle: { qps: 10, burst: 15 },
 }
 export const LOG_BATCH: BatchOptions = { bufferSize: 10_000, maxBatchSize: 1, maxBatchWaitMs: 0 }
+const TRUNCATED = 'audit.k8s.io/truncated'
 
 export interface RunningSink extends AuditSink {
   readonly name: string
@@ -37,6 +38,33 @@ export interface RunningSink extends AuditSink {
 
 export function createSink(runtime: Runtime, name: string, write: WriteEvents, mode: AuditMode, batch: BatchOptions): RunningSink {
   return mode === 'batch' ? new BatchSink(runtime, name, write, batch) : new BlockingSink(runtime, name, write, mode === 'blocking-strict')
+}
+
+/** An event that is too large loses what was sent and answered (plugin/pkg/audit/truncate); one that is still too large is lost itself. */
+export function truncating(runtime: Runtime, sink: RunningSink, maxEventBytes: number): RunningSink {
+  const sizeOf = (event: AuditEvent): number => new TextEncoder().encode(JSON.stringify(event)).length
+  let lost = 0
+  return {
+    name: sink.name,
+    get lost() {
+      return sink.lost + lost
+    },
+    run: (signal) => sink.run(signal),
+    record(event) {
+      let next = event
+      if (sizeOf(event) > maxEventBytes) {
+        const { requestObject: _request, responseObject: _response, ...rest } = event
+        const annotations = { ...(event['annotations'] as object | undefined), [TRUNCATED]: 'true' }
+        next = { ...rest, annotations } as AuditEvent
+        if (event.level === 'Metadata' || sizeOf(next) > maxEventBytes) {
+          lost++
+          tell(runtime, sink.name, 'event is too large even after truncating')
+          return true
+        }
+      }
+      return sink.record(next)
+    },
+  }
 }
 
 class BlockingSink implements RunningSink {

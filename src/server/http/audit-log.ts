@@ -1,5 +1,5 @@
 /**
- * The audit log's file: a line of JSON an event, in order. A file that has grown to its limit is put aside under its time, and what
+ * The audit log's file: a line an event, in order. A file that has grown to its limit is put aside under its time, and what
  * was put aside goes when it is too old or too much (as upstream's log backend, which rotates by lumberjack). Mode 0600.
  */
 import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises'
@@ -8,11 +8,14 @@ import { basename, dirname, extname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import type { Clock } from '../../base/clock.ts'
+import { legacyLine } from '../audit/legacy-format.ts'
 import type { WriteEvents } from '../audit/sinks.ts'
 
 export interface AuditLogFile {
   /** "-" is standard output. */
   readonly path: string
+  /** Default json. */
+  readonly format?: 'json' | 'legacy'
   /** Default 100. */
   readonly maxSizeMegabytes?: number
   /** Put aside; 0 or absent: all are kept. */
@@ -47,7 +50,7 @@ class RotatingLog implements AuditLog {
   }
 
   readonly write: WriteEvents = (events) => {
-    const text = events.map((event) => `${JSON.stringify(event)}\n`).join('')
+    const text = events.map((event) => `${this.#options.format === 'legacy' ? legacyLine(event) : JSON.stringify(event)}\n`).join('')
     const written = this.#last.then(() => this.#append(Buffer.from(text)))
     // Who follows does not fail because this one did.
     this.#last = written.catch(() => undefined)

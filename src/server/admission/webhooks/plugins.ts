@@ -108,6 +108,10 @@ async function mutate(
     const place = `mutation.webhook.admission.k8s.io/round_${rounds?.isSecond ? 1 : 0}_index_${index}`
     if (verdict) attributes.context.annotate?.(place, JSON.stringify({ configuration, webhook: webhook.name, mutated: isMutated }))
     else attributes.context.annotate?.(`failed-open.${place}`, webhook.name)
+    if (Array.isArray(changes) && changes.length > 0 && attributes.context.annotate) {
+      const told = { configuration, webhook: webhook.name, patch: changes, patchType: 'JSONPatch' }
+      attributes.context.annotate(place.replace('mutation', 'patch'), JSON.stringify(told), 'Request')
+    }
     if (isMutated) {
       next = { ...next, object: patched }
       remember()
