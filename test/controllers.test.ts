@@ -111,10 +111,7 @@ const POD_IP = /\b10\.0\.\d+\.\d+\b/g
 /** Names of pods and slices end by chance; the hash of a template is over what Go's structures print, which proa has none of. */
 const HASH = /\bhello-[0-9a-z]{8,10}\b/g
 const SUFFIX = /\b(hello-(?:<hash>-)?|kube-api-access-)[a-z0-9]{5}\b/g
-/**
- * Who writes is named differently, and when; the certificate is each server's own. Upstream times by an annotation how long a change
- * of endpoints takes to reach the nodes; proa does not.
- */
+/** Who writes is named differently, and when; the certificate is each server's own. */
 const LEFT_OUT = new Set([
   'managedFields',
   'resourceVersion',

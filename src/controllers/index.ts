@@ -11,8 +11,8 @@ import { createDaemonSetController } from './daemonset/controller.ts'
 import { deploymentController } from './deployment/controller.ts'
 import { createDeviceTaintEviction } from './device-taint-eviction/controller.ts'
 import { disruptionController } from './disruption/controller.ts'
-import { endpointsController } from './endpoints/controller.ts'
-import { endpointSliceController } from './endpointslice/controller.ts'
+import { createEndpointsController } from './endpoints/controller.ts'
+import { createEndpointSliceController } from './endpointslice/controller.ts'
 import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts'
 import { ephemeralVolumeController } from './ephemeral-volume/controller.ts'
 import { createGarbageCollector } from './garbage-collector/controller.ts'
@@ -83,8 +83,8 @@ export const builtInControllers = ({
   createDaemonSetController(),
   statefulSetController,
   createJobController(),
-  endpointSliceController,
-  endpointsController,
+  createEndpointSliceController(),
+  createEndpointsController(),
   endpointSliceMirroringController,
   createNodeIpamController(podCidr, nodeCidrPrefix),
   createNodeLifecycleController(),

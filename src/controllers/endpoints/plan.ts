@@ -2,6 +2,7 @@
 import type { EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Pod, Service } from '../../api/generated/core/v1.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import { addressesOf, canBeEndpoint, familiesOf, hostnameOf, isHeadless, targetPortOf } from '../endpointslice/service-pods.ts'
+import { withTriggerTime } from '../endpointslice/trigger-times.ts'
 import { isPodReady } from '../pods/pod-state.ts'
 
 const HEADLESS_LABEL = 'service.kubernetes.io/headless'
@@ -9,24 +10,33 @@ const MANAGED_BY_LABEL = 'endpoints.kubernetes.io/managed-by'
 const OVER_CAPACITY = 'endpoints.kubernetes.io/over-capacity'
 const MAX_ADDRESSES = 1000
 
-/** The object as it should be; undefined when `current` is that already. */
-export function planEndpoints(service: Service, pods: readonly Pod[], current: Endpoints | undefined): Endpoints | undefined {
+/** The object as it should be; undefined when `current` is that already. `changedAt`: when what changed happened. */
+export function planEndpoints(
+  service: Service,
+  pods: readonly Pod[],
+  current: Endpoints | undefined,
+  changedAt?: string,
+): Endpoints | undefined {
   const { subsets, isTruncated } = truncate(subsetsOf(service, pods))
   const { [HEADLESS_LABEL]: _headless, ...own } = service.metadata?.labels ?? {}
   const labels = { ...own, ...(isHeadless(service) ? { [HEADLESS_LABEL]: '' } : {}), [MANAGED_BY_LABEL]: 'endpoint-controller' }
-  const { [OVER_CAPACITY]: _overCapacity, ...others } = current?.metadata?.annotations ?? {}
+  const before = withTriggerTime(current?.metadata?.annotations, undefined)
+  const { [OVER_CAPACITY]: _overCapacity, ...others } = before
   const annotations = isTruncated ? { ...others, [OVER_CAPACITY]: 'truncated' } : others
   const isSame =
-    current &&
-    deepEqual(current.subsets ?? [], subsets) &&
-    deepEqual(current.metadata?.labels, labels) &&
-    deepEqual(current.metadata?.annotations ?? {}, annotations)
+    current && deepEqual(current.subsets ?? [], subsets) && deepEqual(current.metadata?.labels, labels) && deepEqual(before, annotations)
   if (isSame) return undefined
   return {
     ...current,
     apiVersion: 'v1',
     kind: 'Endpoints',
-    metadata: { ...current?.metadata, namespace: service.metadata!.namespace!, name: service.metadata!.name!, labels, annotations },
+    metadata: {
+      ...current?.metadata,
+      namespace: service.metadata!.namespace!,
+      name: service.metadata!.name!,
+      labels,
+      annotations: withTriggerTime(annotations, changedAt),
+    },
     subsets,
   }
 }
