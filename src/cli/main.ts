@@ -136,6 +136,27 @@ program
   .copyInheritedSettings(program)
   .action(async (options) => (await import('./agent.ts')).leave(options))
 
+const snapshot = program.command('snapshot').description('a whole cluster as one file').copyInheritedSettings(program)
+const snapshotCommand = (usage: string, description: string): Command =>
+  snapshot.command(usage).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)
+snapshotCommand('save <file>', 'save a cluster, running or not: its state and its keys').action(async (file: string, options) =>
+  (await import('./snapshot.ts')).save(file, options),
+)
+snapshotCommand('restore <file>', 'make the cluster again, under this name').action(async (file: string, options) =>
+  (await import('./snapshot.ts')).restore(file, options),
+)
+
+const store = program.command('store').description('where a cluster keeps its state').copyInheritedSettings(program)
+const migrateCommand = store
+  .command('migrate')
+  .description('move the state of a cluster that is down to another store')
+  .addOption(nameOption())
+  .addOption(dataOption())
+  .addOption(new Option('--to <kind>', 'the other store').choices(['etcd', 'sqlite']).makeOptionMandatory())
+  .copyInheritedSettings(program)
+for (const { name, kind, help } of apiServerFlags) if (name.startsWith('etcd-')) migrateCommand.option(`--${name} <${kind}>`, help)
+migrateCommand.action(async (options) => (await import('./snapshot.ts')).migrate(options))
+
 const token = program.command('token').description('bootstrap tokens, by which machines join').copyInheritedSettings(program)
 const tokenCommand = (name: string, description: string): Command =>
   token.command(name).description(description).addOption(nameOption()).addOption(dataOption()).copyInheritedSettings(program)

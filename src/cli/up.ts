@@ -35,7 +35,7 @@ export const upOptionsOf = (flags: UpFlags): UpOptions => ({
   apiServer: apiServerSettings(flags),
 })
 
-function apiServerSettings(flags: UpFlags): ApiServerSettings {
+export function apiServerSettings(flags: UpFlags): ApiServerSettings {
   const settings: Record<string, string> = {}
   for (const { name, kind } of apiServerFlags) {
     const value = flags[name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())]
