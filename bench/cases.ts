@@ -59,7 +59,12 @@ async function memoryAtRest(target: Target): Promise<number> {
 const thousands = (value: number): string => value.toLocaleString('en')
 
 /** Requests of one kind by 64 clients, each asking again when it is answered; upstream has its API server alone then. */
-function requests(job: 'creates' | 'gets' | 'applies' | 'reviews', title: string, name: string = job): Case {
+function requests(
+  job: 'creates' | 'gets' | 'applies' | 'reviews',
+  title: string,
+  name: string = job,
+  more: Pick<JobOptions<'creates'>, 'subject'> = {},
+): Case {
   return {
     name,
     title: () => `${title}, 64 connections`,
@@ -68,7 +73,7 @@ function requests(job: 'creates' | 'gets' | 'applies' | 'reviews', title: string
     runs: 3,
     measure: (start, isFull, note) =>
       onFreshServer(start, {}, async (target) => {
-        const { perSecond, p50Ms, p99Ms, errors } = await load(target, job, { connections: 64, seconds: isFull ? 15 : 5 })
+        const { perSecond, p50Ms, p99Ms, errors } = await load(target, job, { connections: 64, seconds: isFull ? 15 : 5, ...more })
         note(`p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms${errors > 0 ? `, ${errors} errors` : ''}`)
         return perSecond
       }),
@@ -206,6 +211,9 @@ export const cases: readonly Case[] = [
   requests('gets', 'GETs of 1 kB'),
   requests('applies', 'server-side applies of 1 kB'),
   requests('reviews', 'SubjectAccessReviews among 5,000 bindings', 'authorize'),
+  requests('creates', 'creates of 1 kB of a custom kind', 'custom', { subject: 'custom' }),
+  requests('creates', 'creates of 1 kB past a validating webhook', 'webhook', { subject: 'webhook' }),
+  requests('creates', 'creates of 1 kB past a policy of three rules', 'policy', { subject: 'policy' }),
   lists('list', 'LIST of 10,000 pods'),
   lists('list-gzip', 'LIST of 10,000 pods, compressed', { isCompressed: true }),
   lists('list-selector', 'LIST of 10 of 10,000 pods by a label', { query: '?labelSelector=part%3Dp-7' }),

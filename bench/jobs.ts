@@ -4,6 +4,7 @@ import { clusterJobs } from './cluster-jobs.ts'
 import { containerJobs } from './containers.ts'
 import type { Connection } from './connection.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
+import { PAYLOAD, subjects } from './extensions.ts'
 import { scheduling } from './scheduling.ts'
 import { measureWatches, type WatchResult } from './watching.ts'
 
@@ -15,8 +16,6 @@ export interface Throughput {
 }
 
 const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
-/** Length of the value that makes a ConfigMap of about 1 kB. */
-const PAYLOAD = 'x'.repeat(750)
 
 const mapOf = (name: string): string =>
   JSON.stringify({
@@ -62,16 +61,22 @@ export interface SaturateOptions {
   readonly seconds: number
 }
 
-async function creates(endpoint: Endpoint, { connections: count, seconds }: SaturateOptions): Promise<Throughput> {
+/** Creates of whatever stands behind, or in the way of, the path. */
+async function creates(
+  endpoint: Endpoint,
+  { connections: count, seconds, subject = 'plain' }: SaturateOptions & { readonly subject?: keyof typeof subjects },
+): Promise<Throughput> {
   const connections = await openMany(endpoint, count)
   await makeNamespace(connections[0]!, NAMESPACE)
+  const { path, body, close } = await subjects[subject](connections[0]!)
   let serial = 0
   const run = Date.now().toString(36)
   const result = await saturate(connections, 1000, seconds * 1000, async (connection) => {
-    const answer = await connection.request('POST', MAPS, mapOf(`c-${run}-${serial++}`))
+    const answer = await connection.request('POST', path, JSON.stringify(body(`c-${run}-${serial++}`)))
     return answer.status === 201
   })
   for (const connection of connections) connection.close()
+  close?.()
   return result
 }
 
