@@ -53,7 +53,7 @@ export const folders: Readonly<Record<string, Folder>> = {
   },
   client: { purpose: 'typed client, informers, work queue, direct transport', imports: ['base', 'api'] },
   'client/http': { purpose: 'the HTTPS transport and kubeconfig', imports: ['base', 'api', 'client'], packages: ['yaml'], isAdapter: true },
-  controllers: { purpose: 'a folder a control loop', imports: ['base', 'api', 'client'] },
+  controllers: { purpose: 'a folder a control loop', imports: ['base', 'api', 'cel', 'client'] },
   scheduler: { purpose: 'queue, snapshot, framework, plugins', imports: ['base', 'api', 'cel', 'client'] },
   node: { purpose: 'the node agent over the interfaces it declares; simulated runtime', imports: ['base', 'api', 'client'] },
   'node/http': { purpose: "the node's own HTTPS API", imports: ['base', 'api', 'client', 'node', 'streaming'], isAdapter: true },

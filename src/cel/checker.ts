@@ -205,8 +205,12 @@ class Checker {
     switch (type.kind) {
       case 'map':
         return type.params[1]!
-      case 'object':
-        return this.#environment.types.fieldOf(type.name, field) ?? this.#report(at, `undefined field '${field}'`)
+      case 'object': {
+        const found = this.#environment.types.fieldOf(type.name, field)
+        if (found) return found
+        const isKnown = this.#environment.types.hasType(type.name)
+        return this.#report(at, isKnown ? `undefined field '${field}'` : `unexpected failed resolution of '${type.name}'`)
+      }
       case 'param':
         // What nothing is known of is taken to be anything.
         this.known.set(type.name, DYN)

@@ -22,6 +22,7 @@ import { createNamespaceController } from './namespace/controller.ts'
 import { createNodeIpamController } from './node-ipam/controller.ts'
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts'
 import { createNodeTtlController } from './node-ttl/controller.ts'
+import { policyStatusController } from './policy-status/controller.ts'
 import { createPodGarbageCollector } from './pod-gc/controller.ts'
 import { replicaSetController, replicationController } from './replicaset/controller.ts'
 import { resourceClaimController } from './resource-claim/controller.ts'
@@ -99,6 +100,7 @@ export const builtInControllers = ({
   cronJobController,
   ttlAfterFinishedController,
   clusterRoleAggregationController,
+  policyStatusController,
   ephemeralVolumeController,
   tokenCleanerController,
   csrApprovingController,

@@ -43,7 +43,8 @@ function durationOf(settings: Settings, setting: Setting): number {
   const given = settings[setting] ?? 0
   if (given === -1) return 0
   if (given === 0) return defaultMs
-  if (given < 0 || given * unitMs > maxMs) throw new ConfigurationError(`valid value is between ${range}, got ${goDuration(given * unitMs)}`)
+  if (given < 0 || given * unitMs > maxMs)
+    throw new ConfigurationError(`valid value is between ${range}, got ${goDuration(given * unitMs)}`)
   return given * unitMs
 }
 

@@ -11,8 +11,8 @@ import { deepEqual } from '../../base/deep-equal.ts'
 import { forbidden, invalid, required } from '../resources/rules.ts'
 import { compileRule, type CompiledRule } from './rule-compilation.ts'
 import { validateRules } from './rule-validation.ts'
-import { declareType, typedBy, type Typed } from './schema-types.ts'
-import { additionalSchemaOf, isEmbedded, itemsOf, someSchema } from './structural.ts'
+import { additionalSchemaOf, declareType, isEmbedded, itemsOf, type Typed, typedBy } from '../../cel/json-schema.ts'
+import { someSchema } from './structural.ts'
 import type { ValidationRules } from './validation-rules.ts'
 
 /** What all rules of one object may cost together (apiserver pkg/apis/cel: RuntimeCELCostBudget). */

@@ -1,6 +1,6 @@
 /** Paths by which definitions point at fields of their own schema: selectable fields and the fields that rules speak of. */
 import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
-import { additionalSchemaOf } from './structural.ts'
+import { additionalSchemaOf } from '../../cel/json-schema.ts'
 
 export type FoundField =
   | { readonly schema: JSONSchemaProps | undefined; readonly names: readonly string[] }

@@ -5,7 +5,8 @@
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import type { Dialect, OpenApiObject } from '../openapi/schema-writer.ts'
-import { additionalSchemaOf, isEmbedded, isPreserving, itemsOf, someSchema } from './structural.ts'
+import { additionalSchemaOf, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
+import { isPreserving, someSchema } from './structural.ts'
 import { unsupportedKeyword, validateStructural } from './structural-validation.ts'
 
 export interface PublishedSchema {

@@ -3,7 +3,7 @@ import { compile, type Program } from '../../cel/compile.ts'
 import { BOOL, isSameType, optionalOf, STRING, type Type } from '../../cel/types.ts'
 import type { JSONSchemaProps, ValidationRule } from '../../api/generated/apiextensions/v1.ts'
 import { fieldAt } from './field-path.ts'
-import type { DeclaredType } from './schema-types.ts'
+import type { DeclaredType } from '../../cel/json-schema.ts'
 
 export interface CompiledRule {
   readonly rule: ValidationRule

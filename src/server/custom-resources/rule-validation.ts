@@ -9,8 +9,7 @@ import type { Program } from '../../cel/compile.ts'
 import { MOST } from '../../cel/ranges.ts'
 import { forbidden, invalid } from '../resources/rules.ts'
 import { compileRule, type CompiledRule, type RuleFault } from './rule-compilation.ts'
-import { declareType } from './schema-types.ts'
-import { additionalSchemaOf, isEmbedded, itemsOf } from './structural.ts'
+import { additionalSchemaOf, declareType, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
 
 /** What one expression may cost, and all of a schema together (StaticEstimatedCostLimit, StaticEstimatedCRDCostLimit). */
 const RULE_LIMIT = 10_000_000

@@ -6,7 +6,7 @@ import type { JSONSchemaProps, ValidationRule } from '../../api/generated/apiext
 import { forbidden, invalid, notSupported, required, type FieldErrors } from '../resources/rules.ts'
 import { isMetaField } from './coerce.ts'
 import { fieldAt } from './field-path.ts'
-import { additionalSchemaOf, isEmbedded, itemsOf } from './structural.ts'
+import { additionalSchemaOf, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
 
 /** What holds for a schema by where it stands. */
 interface Place {

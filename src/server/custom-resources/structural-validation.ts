@@ -7,7 +7,8 @@ import type { FieldError } from '../../api/status.ts'
 import { deepEqual } from '../../base/deep-equal.ts'
 import { forbidden, invalid, required, type FieldErrors } from '../resources/rules.ts'
 import { compilePattern } from './patterns.ts'
-import { additionalSchemaOf, isEmbedded, isPreserving, itemsOf } from './structural.ts'
+import { additionalSchemaOf, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
+import { isPreserving } from './structural.ts'
 
 type Level = 'root' | 'item' | 'field'
 

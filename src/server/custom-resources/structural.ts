@@ -5,6 +5,7 @@
  */
 import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
 import type { Json } from '../../api/object.ts'
+import { additionalSchemaOf, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
 import { fillDefaults } from './defaulting.ts'
 import { createValueCheck, type ValueCheck } from './value-check.ts'
 
@@ -30,17 +31,7 @@ export interface Structural {
   readonly check: ValueCheck
 }
 
-/** `items` may be a schema or, where it is not structural, a list of them. */
-export const itemsOf = (props: JSONSchemaProps): JSONSchemaProps | undefined =>
-  props.items && !Array.isArray(props.items) ? (props.items as JSONSchemaProps) : undefined
-
-export const additionalSchemaOf = (props: JSONSchemaProps): JSONSchemaProps | undefined =>
-  typeof props.additionalProperties === 'object' && props.additionalProperties !== null
-    ? (props.additionalProperties as JSONSchemaProps)
-    : undefined
-
 export const isPreserving = (props: JSONSchemaProps): boolean => props['x-kubernetes-preserve-unknown-fields'] === true
-export const isEmbedded = (props: JSONSchemaProps): boolean => props['x-kubernetes-embedded-resource'] === true
 
 /** Schemas are immutable: the one that a write was judged by is the one that is served. */
 const known = new WeakMap<JSONSchemaProps, Structural>()

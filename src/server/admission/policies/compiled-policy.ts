@@ -16,7 +16,7 @@ import {
   type Expression,
   type Subject,
 } from './evaluation.ts'
-import { compileExpression, type ExpressionOptions } from './expressions.ts'
+import { compileExpression, type ExpressionOptions } from '../../../cel/admission-expressions.ts'
 import { compileCondition, CONDITIONS_BUDGET } from './webhook-conditions.ts'
 
 /** What all expressions of a policy may cost for one binding (apiserver/pkg/apis/cel: RuntimeCELCostBudget). */

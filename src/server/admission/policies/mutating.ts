@@ -25,7 +25,7 @@ import { applyConfiguration } from './apply-configuration.ts'
 import { boundPolicies, matchOf } from './bound.ts'
 import { POLICY_BUDGET } from './compiled-policy.ts'
 import { activationOf, Budget, holds, run, Variables, type Expression } from './evaluation.ts'
-import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from './expressions.ts'
+import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from '../../../cel/admission-expressions.ts'
 import { collectParams } from './params.ts'
 import { compileCondition, CONDITIONS_BUDGET } from './webhook-conditions.ts'
 

@@ -4,7 +4,7 @@ import type { Authorizer } from '../../authorization/authorizer.ts'
 import type { ConditionCheck } from '../webhooks/call.ts'
 import type { Webhook } from '../webhooks/match.ts'
 import { activationOf, Budget, holds, type Expression } from './evaluation.ts'
-import { compileExpression } from './expressions.ts'
+import { compileExpression } from '../../../cel/admission-expressions.ts'
 
 /** What all conditions of one webhook or policy may cost (apiserver/pkg/apis/cel: RuntimeCELCostBudgetMatchConditions). */
 export const CONDITIONS_BUDGET = 2_500_000

@@ -2,7 +2,7 @@
 import type { AuditAnnotation, MatchCondition, Mutation, Validation, Variable } from '../../../api/generated/admissionregistration/v1.ts'
 import { qualifiedNameFaults } from '../../../api/names.ts'
 import { BOOL, DYN, NULL, STRING, type Type } from '../../../cel/types.ts'
-import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from '../../admission/policies/expressions.ts'
+import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from '../../../cel/admission-expressions.ts'
 import { checkFormat, checkOneOf, duplicate, invalid, required, tooMany, type FieldErrors } from '../rules.ts'
 
 const MAX_MATCH_CONDITIONS = 64

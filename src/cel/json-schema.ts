@@ -2,14 +2,24 @@
  * Schemas as CEL sees them (apiserver pkg/cel/common): the types that rules are checked against, and values typed by their schema,
  * so that a date is a timestamp and a whole number in a field of numbers is a double. What no schema describes rules cannot see.
  */
-import { CelMap, EvaluationError, fromJson, utf8, type Value } from '../../cel/values.ts'
-import { BOOL, BYTES, DOUBLE, DURATION, DYN, INT, listOf, mapOf, objectOf, STRING, TIMESTAMP, type Type } from '../../cel/types.ts'
-import type { TypeProvider } from '../../cel/checker.ts'
-import type { Sizes } from '../../cel/estimate.ts'
-import { parseDuration, parseTimestamp } from '../../cel/library/time-text.ts'
-import type { JSONSchemaProps } from '../../api/generated/apiextensions/v1.ts'
-import type { Json } from '../../api/object.ts'
-import { additionalSchemaOf, isEmbedded, itemsOf } from './structural.ts'
+import { CelMap, EvaluationError, fromJson, utf8, type Value } from './values.ts'
+import { BOOL, BYTES, DOUBLE, DURATION, DYN, INT, listOf, mapOf, objectOf, STRING, TIMESTAMP, type Type } from './types.ts'
+import type { TypeProvider } from './checker.ts'
+import type { Sizes } from './estimate.ts'
+import { parseDuration, parseTimestamp } from './library/time-text.ts'
+import type { JSONSchemaProps } from '../api/generated/apiextensions/v1.ts'
+import type { Json } from '../api/object.ts'
+
+/** `items` may be a schema or, where it is not structural, a list of them. */
+export const itemsOf = (props: JSONSchemaProps): JSONSchemaProps | undefined =>
+  props.items && !Array.isArray(props.items) ? (props.items as JSONSchemaProps) : undefined
+
+export const additionalSchemaOf = (props: JSONSchemaProps): JSONSchemaProps | undefined =>
+  typeof props.additionalProperties === 'object' && props.additionalProperties !== null
+    ? (props.additionalProperties as JSONSchemaProps)
+    : undefined
+
+export const isEmbedded = (props: JSONSchemaProps): boolean => props['x-kubernetes-embedded-resource'] === true
 
 const RESERVED: ReadonlySet<string> = new Set(
   'true false null in as break const continue else for function if import let loop package namespace return var void while'.split(' '),
@@ -46,13 +56,13 @@ export interface DeclaredType {
 }
 
 /** Undefined when no value of the schema can be seen by a rule. */
-export function declareType(props: JSONSchemaProps, isResource: boolean): DeclaredType | undefined {
+export function declareType(props: JSONSchemaProps, isResource: boolean, name = 'selfType'): DeclaredType | undefined {
   const objects = new Map<string, Fields>()
-  const declared = declare(props, isResource, 'selfType', objects)
+  const declared = declare(props, isResource, name, objects)
   if (!declared) return undefined
   return {
     type: declared.type,
-    provider: { fieldOf: (name, field) => objects.get(name)?.get(field)?.type, hasType: (name) => objects.has(name) },
+    provider: { fieldOf: (type, field) => objects.get(type)?.get(field)?.type, hasType: (type) => objects.has(type) },
     sizes: ([, ...steps]) => steps.reduce<Declared | undefined>((at, step) => at && stepInto(at, step), declared)?.maxSize,
     maxCount: Math.floor(MAX_REQUEST_BYTES / (declared.minBytes + 1)),
   }

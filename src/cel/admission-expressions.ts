@@ -2,12 +2,12 @@
  * The expressions of admission: which variables they have, what those have for fields, and what they must make
  * (upstream: apiserver/pkg/admission/plugin/cel/compile.go). Validation of policies and webhooks and the plugins compile alike.
  */
-import { compile, type Program } from '../../../cel/compile.ts'
-import { rewriting } from '../../../cel/cost.ts'
-import { overload } from '../../../cel/function.ts'
-import { AUTHORIZER, RESOURCE_CHECK } from '../../../cel/library/authz.ts'
-import type { TypeProvider } from '../../../cel/checker.ts'
-import { DYN, formatType, isSameType, listOf, objectOf, parseType, type Type } from '../../../cel/types.ts'
+import { compile, type Program } from './compile.ts'
+import { rewriting } from './cost.ts'
+import { overload } from './function.ts'
+import { AUTHORIZER, RESOURCE_CHECK } from './library/authz.ts'
+import type { TypeProvider } from './checker.ts'
+import { DYN, formatType, isSameType, listOf, objectOf, parseType, type Type } from './types.ts'
 
 const REQUEST = 'kubernetes.AdmissionRequest'
 const NAMESPACE = 'kubernetes.Namespace'
@@ -87,14 +87,49 @@ export interface ExpressionOptions {
   readonly returns?: readonly Type[]
 }
 
+/** What the objects of requests, and the parameters, are found to be; unknown types are dyn. */
+export interface KnownTypes {
+  readonly object: Type
+  readonly params: Type
+  readonly types: TypeProvider
+}
+
+const REQUEST_VARIABLES = { namespaceObject: objectOf(NAMESPACE), request: objectOf(REQUEST) }
+
+/** What is wrong with an expression about objects of a known type, or the type of what it makes (upstream: typechecking.go). */
+export function checkExpression(
+  source: string,
+  known: KnownTypes,
+  { hasParams = false, variables }: ExpressionOptions,
+): { readonly errors: string } | { readonly type: Type } {
+  const declared: Record<string, Type> = {
+    object: known.object,
+    oldObject: known.object,
+    ...REQUEST_VARIABLES,
+    ...(hasParams ? { params: known.params } : {}),
+    authorizer: objectOf(AUTHORIZER),
+    variables: objectOf(VARIABLES),
+  }
+  const types: TypeProvider = {
+    fieldOf: (typeName, field) =>
+      (typeName === VARIABLES ? variables?.get(field) : declaredField(typeName, field)) ?? known.types.fieldOf(typeName, field),
+    hasType: (typeName) => typeName === VARIABLES || Object.hasOwn(FIELDS, typeName) || known.types.hasType(typeName),
+  }
+  return compile(source, declared, types)
+}
+
+function declaredField(typeName: string, field: string): Type | undefined {
+  const fields = FIELDS[typeName]
+  return fields && Object.hasOwn(fields, field) ? parseType(fields[field]!) : undefined
+}
+
 /** The program, or what is wrong as upstream says it. */
 export function compileExpression(source: string, options: ExpressionOptions): Program | string {
   const { hasParams = false, hasAuthorizer = false, hasPatchTypes = false, variables, returns } = options
   const declared: Record<string, Type> = {
     object: DYN,
     oldObject: DYN,
-    namespaceObject: objectOf(NAMESPACE),
-    request: objectOf(REQUEST),
+    ...REQUEST_VARIABLES,
     ...(hasParams ? { params: DYN } : {}),
     ...(hasAuthorizer ? { authorizer: objectOf(AUTHORIZER), 'authorizer.requestResource': objectOf(RESOURCE_CHECK) } : {}),
     ...(variables ? { variables: objectOf(VARIABLES) } : {}),
@@ -103,10 +138,9 @@ export function compileExpression(source: string, options: ExpressionOptions): P
     fieldOf(typeName, field) {
       if (typeName === VARIABLES) return variables?.get(field)
       if (hasPatchTypes && isObjectType(typeName)) return DYN
-      const fields = FIELDS[typeName]
-      return fields && Object.hasOwn(fields, field) ? parseType(fields[field]!) : undefined
+      return declaredField(typeName, field)
     },
-    hasType: (typeName) => (isPatchType(typeName) ? hasPatchTypes : Object.hasOwn(FIELDS, typeName)),
+    hasType: (typeName) => typeName === VARIABLES || (isPatchType(typeName) ? hasPatchTypes : Object.hasOwn(FIELDS, typeName)),
   }
   const compiled = compile(source, declared, types, hasPatchTypes ? { functions: PATCH_FUNCTIONS } : {})
   if ('errors' in compiled) return `${compiled.isConstant ? 'instantiation' : 'compilation'} failed: ${compiled.errors}`
