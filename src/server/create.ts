@@ -1,7 +1,7 @@
 /** POST to a collection: names, and one more try with another name when a generated one is taken. */
 import type { ApiResponse } from '../api/exchange.ts'
 import type { KubeObject } from '../api/object.ts'
-import { alreadyExists, ApiError, failure, qualifiedResource, plainFailure, type StatusReason } from '../api/status.ts'
+import { alreadyExists, ApiError, failure, qualifiedResource, type StatusReason } from '../api/status.ts'
 import { decodeBody } from './body.ts'
 import type { Core, ResourceCall } from './core.ts'
 import { settle } from './custom-resources/conversion.ts'
@@ -17,11 +17,9 @@ export async function create(core: Core, call: ResourceCall): Promise<ApiRespons
   const { served, info } = call
   const options = writeOptions('CreateOptions', call.request.query)
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
-  // Upstream's storage refuses it, and so not a dry run.
-  if (/[1-9]/.test(body.metadata?.resourceVersion ?? '') && !isDryRun(options))
-    throw plainFailure('resourceVersion should not be set on objects to be created')
   const object = inNamespace(wipeSystemFields(served.toStored(body)), served.stored.isNamespaced ? info.namespace : '')
-  const stored = await createObject(core, call, object, { options, isDryRun: isDryRun(options) })
+  const isRevised = /[1-9]/.test(body.metadata?.resourceVersion ?? '')
+  const stored = await createObject(core, call, object, { options, isDryRun: isDryRun(options), ...(isRevised ? { isRevised } : {}) })
   return { type: 'object', status: 201, stored: await settle(() => stored.in(served.view)) }
 }
 
@@ -30,6 +28,8 @@ export interface CreateOptions {
   readonly isDryRun: boolean
   /** The object tells who owns its fields: it was applied. */
   readonly isApplied?: true
+  /** The client gave a resourceVersion. */
+  readonly isRevised?: true
 }
 
 /** Creates an object that is already in the stored version and in its namespace. */
@@ -37,7 +37,7 @@ export async function createObject(
   core: Core,
   call: ResourceCall,
   object: KubeObject,
-  { options, isDryRun: dry, isApplied }: CreateOptions,
+  { options, isDryRun: dry, isApplied, isRevised }: CreateOptions,
 ): Promise<Revision> {
   const { served } = call
   const { group, resource } = served.info
@@ -59,6 +59,7 @@ export async function createObject(
       isDryRun: dry,
       options,
       ...(isApplied ? { isOwned: true } : {}),
+      ...(isRevised ? { isRevised } : {}),
     }
     const outcome = await store(core, write, filled)
     if (outcome.type === 'stored') return outcome.revision

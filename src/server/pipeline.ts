@@ -39,6 +39,8 @@ export interface Write {
   readonly isInternal?: true
   /** The object tells who owns its fields after the write: it was applied, or its scale was. */
   readonly isOwned?: true
+  /** A create whose object came with a resourceVersion: storage refuses it, so a dry run does not. */
+  readonly isRevised?: true
   /** Admission sees these in place of the stored objects, for subresources of another kind (Binding, Scale). */
   readonly admitted?: { readonly object: KubeObject; readonly oldObject: KubeObject | undefined }
 }
@@ -325,6 +327,7 @@ async function commit(core: Core, write: Write, object: KubeObject): Promise<Out
     throw plainFailure('etcdserver: request is too large')
   }
   if (write.isDryRun) return dryRun(write, key, bytes, value)
+  if (write.isRevised) throw plainFailure('resourceVersion should not be set on objects to be created')
   const beside = companionChanges(core, stored, write.old?.object, value)
   return put(core, stored, { key, bytes, value, expected: write.old?.revision ?? 0, beside })
 }
