@@ -97,6 +97,29 @@ function lists(name: string, title: string, options: Partial<JobOptions<'list'>>
   }
 }
 
+/** How many times longer the slowest hundredth of a modest client's requests takes while another is greedy. */
+const fairness: Case = {
+  name: 'fairness',
+  title: () => 'p99 of a client beside a greedy one, against alone',
+  unit: 'times',
+  better: 'less',
+  runs: 3,
+  measure: (start, isFull, note) =>
+    onFreshServer(start, {}, async (target) => {
+      const tokens = await load(target, 'fairnessClients', {})
+      const seconds = isFull ? 15 : 5
+      const modest = () => load(target, 'fairness', { client: 'modest', token: tokens.modest, seconds })
+      const quiet = await modest()
+      const [beside, greedy] = await Promise.all([
+        modest(),
+        load(target, 'fairness', { client: 'greedy', token: tokens.greedy, seconds: seconds + 2 }),
+      ])
+      const told = (of: typeof quiet) => `${of.p99Ms.toFixed(1)} ms (${Math.round(of.perSecond)}/s)`
+      note(`p99 ${told(quiet)} alone, ${told(beside)} beside; the greedy one ${told(greedy)}, ${greedy.errors} turned away`)
+      return beside.p99Ms / quiet.p99Ms
+    }),
+}
+
 function watch(watchers: number): Case {
   return {
     name: `watch-${watchers}`,
@@ -214,6 +237,7 @@ export const cases: readonly Case[] = [
   requests('creates', 'creates of 1 kB of a custom kind', 'custom', { subject: 'custom' }),
   requests('creates', 'creates of 1 kB past a validating webhook', 'webhook', { subject: 'webhook' }),
   requests('creates', 'creates of 1 kB past a policy of three rules', 'policy', { subject: 'policy' }),
+  fairness,
   lists('list', 'LIST of 10,000 pods'),
   lists('list-gzip', 'LIST of 10,000 pods, compressed', { isCompressed: true }),
   lists('list-selector', 'LIST of 10 of 10,000 pods by a label', { query: '?labelSelector=part%3Dp-7' }),

@@ -5,15 +5,10 @@ import { containerJobs } from './containers.ts'
 import type { Connection } from './connection.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import { PAYLOAD, subjects } from './extensions.ts'
+import { fairness, fairnessClients } from './fairness.ts'
+import { saturate, type Throughput } from './saturate.ts'
 import { scheduling } from './scheduling.ts'
 import { measureWatches, type WatchResult } from './watching.ts'
-
-export interface Throughput {
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly errors: number
-}
 
 const MAPS = `/api/v1/namespaces/${NAMESPACE}/configmaps`
 
@@ -24,37 +19,6 @@ const mapOf = (name: string): string =>
     metadata: { name, namespace: NAMESPACE, labels: { app: 'bench' } },
     data: { value: PAYLOAD },
   })
-
-function percentile(sorted: Float64Array, share: number): number {
-  return sorted.length === 0 ? 0 : sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
-}
-
-/** Each connection asks again as soon as it is answered; what ends inside the window counts. */
-async function saturate(
-  connections: readonly Connection[],
-  warmUpMs: number,
-  windowMs: number,
-  ask: (connection: Connection) => Promise<boolean>,
-): Promise<Throughput> {
-  const start = performance.now() + warmUpMs
-  const end = start + windowMs
-  const latencies: number[] = []
-  let errors = 0
-  await Promise.all(
-    connections.map(async (connection) => {
-      for (let now = performance.now(); now < end;) {
-        const asked = now
-        const isRight = await ask(connection)
-        now = performance.now()
-        if (now < start || now >= end) continue
-        if (isRight) latencies.push(now - asked)
-        else errors++
-      }
-    }),
-  )
-  const sorted = Float64Array.from(latencies).toSorted()
-  return { perSecond: (latencies.length * 1000) / windowMs, p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99), errors }
-}
 
 export interface SaturateOptions {
   readonly connections: number
@@ -216,7 +180,19 @@ const watches = (
   options: { readonly watchers: number; readonly writers: number; readonly objects: number },
 ): Promise<WatchResult> => measureWatches(endpoint, { ...options, path: MAPS, body: (index) => mapOf(`w-${index}`) })
 
-export const jobs = { creates, gets, applies, reviews, list, watches, scheduling, ...clusterJobs, ...containerJobs } as const
+export const jobs = {
+  creates,
+  gets,
+  applies,
+  reviews,
+  list,
+  watches,
+  scheduling,
+  fairness,
+  fairnessClients,
+  ...clusterJobs,
+  ...containerJobs,
+} as const
 export type JobName = keyof typeof jobs
 export type JobOptions<N extends JobName> = Parameters<(typeof jobs)[N]>[1]
 export type JobResult<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>

@@ -6,7 +6,16 @@ import { gunzipSync } from 'node:zlib'
 import { encodeProtobuf } from '../../api/protobuf-encode.ts'
 import type { StoredObject } from '../../api/exchange.ts'
 import { Computed, Revision, serialise } from '../revision.ts'
-import { jsonText, piecesText, protobufText, writeBlocks, writeCompressed, type Blocks, type ListAnswer } from './list-writer.ts'
+import {
+  BlockTurns,
+  jsonText,
+  piecesText,
+  protobufText,
+  writeBlocks,
+  writeCompressed,
+  type Blocks,
+  type ListAnswer,
+} from './list-writer.ts'
 import type { WireResponse } from './request.ts'
 
 const configMap = (index: number, sizeBytes: number): StoredObject => {
@@ -94,7 +103,7 @@ test('a long list is written whole, plain and compressed, and others get their t
     const timer = setInterval(() => turns++, 0)
     const { blocks } = jsonText(list)
     const finished = new Promise((resolve) => response.once('finish', resolve))
-    await write(response as unknown as WireResponse, blocks.next().value!, blocks)
+    await write(new BlockTurns(), response as unknown as WireResponse, blocks.next().value!, blocks)
     await finished
     clearInterval(timer)
     const bytes = Buffer.concat(response.chunks)
@@ -109,9 +118,34 @@ test('a client that goes away ends the writing', async () => {
     const response = new Slow()
     const list = listOf(shapes['many']!.map((size, index) => configMap(index, size)))
     const { blocks } = jsonText(list)
-    const writing = write(response as unknown as WireResponse, blocks.next().value!, blocks)
+    const writing = write(new BlockTurns(), response as unknown as WireResponse, blocks.next().value!, blocks)
     setImmediate(() => response.destroy())
     await writing
     assert.ok(response.destroyed)
   }
+})
+
+test('of many lists, few blocks are written in one turn of the event loop, in the order of asking', async () => {
+  const turns = new BlockTurns()
+  const order: string[] = []
+  const list = async (name: string): Promise<void> => {
+    for (let block = 0; block < 3; block++) {
+      await turns.take()
+      order.push(`${name}${block}`)
+    }
+  }
+  const counts: number[] = []
+  const lists = Promise.all(['a', 'b', 'c', 'd', 'e', 'f'].map(list))
+  let isDone = false
+  void lists.then(() => (isDone = true))
+  for (let seen = 0; !isDone; seen = order.length) {
+    await new Promise((resolve) => setImmediate(resolve))
+    counts.push(order.length - seen)
+  }
+  // The first look sees the turn in which it all began, too.
+  assert.ok(counts[0]! <= 8 && Math.max(...counts.slice(1)) <= 4, counts.join())
+  assert.equal(order.length, 18)
+  // Nobody is two blocks ahead of another that wants one.
+  const at = (name: string) => order.indexOf(name)
+  for (const name of ['b', 'c', 'd', 'e', 'f']) assert.ok(at(`${name}0`) < at('a2') && at(`${name}1`) < order.length)
 })

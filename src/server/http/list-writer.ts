@@ -11,6 +11,39 @@ import type { WireResponse } from './request.ts'
 const BLOCK_BYTES = 128 * 1024
 /** How long objects are encoded before others get a turn of the event loop. */
 const SLICE_MS = 10
+/** Blocks of all lists that are written within one turn of the event loop, half a millisecond's work. */
+const BLOCKS_A_TURN = 4
+
+/**
+ * Whose block is written next, of all lists of a server: encrypting is work, too, and a client may have a hundred long lists under way. What
+ * finds no place in this turn of the event loop goes in one of the next, in the order of asking; short answers wait for none of it.
+ */
+export class BlockTurns {
+  #left = BLOCKS_A_TURN
+  #isBegun = false
+  readonly #waiting: (() => void)[] = []
+
+  /** Undefined: at once. */
+  take(): Promise<void> | undefined {
+    if (!this.#isBegun) this.#begin()
+    if (this.#left > 0) {
+      this.#left--
+      return undefined
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  #begin(): void {
+    this.#isBegun = true
+    setImmediate(() => {
+      this.#isBegun = false
+      const next = this.#waiting.splice(0, BLOCKS_A_TURN)
+      this.#left = BLOCKS_A_TURN - next.length
+      if (next.length > 0) this.#begin()
+      for (const resolve of next) resolve()
+    })
+  }
+}
 
 export type ListAnswer = Extract<ApiResponse, { type: 'list' }>
 
@@ -124,17 +157,17 @@ export async function protobufText({ apiVersion, kind, metadata, items }: ListAn
 }
 
 /** Writes blocks until the last, or until the client has gone. */
-export async function writeBlocks(response: WireResponse, first: Block, rest: Blocks): Promise<void> {
-  await eachBlock(first, rest, (bytes) => written(response, bytes))
+export async function writeBlocks(turns: BlockTurns, response: WireResponse, first: Block, rest: Blocks): Promise<void> {
+  await eachBlock(turns, first, rest, (bytes) => written(response, bytes))
   if (!response.destroyed) response.end()
 }
 
 /** The same, compressed at the level that upstream has; the work is done by another thread. */
-export async function writeCompressed(response: WireResponse, first: Block, rest: Blocks): Promise<void> {
+export async function writeCompressed(turns: BlockTurns, response: WireResponse, first: Block, rest: Blocks): Promise<void> {
   const zip = createGzip({ level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 })
   const gone = new Promise<false>((resolve) => response.once('close', () => resolve(false)))
   zip.pipe(response)
-  await eachBlock(first, rest, (bytes) => {
+  await eachBlock(turns, first, rest, (bytes) => {
     const taken = new Promise<boolean>((resolve) => zip.write(bytes, (error) => resolve(!error)))
     return Promise.race([taken, gone])
   })
@@ -142,9 +175,11 @@ export async function writeCompressed(response: WireResponse, first: Block, rest
   else zip.end()
 }
 
-async function eachBlock(first: Block, rest: Blocks, write: (bytes: Buffer) => Promise<boolean>): Promise<void> {
+async function eachBlock(turns: BlockTurns, first: Block, rest: Blocks, write: (bytes: Buffer) => Promise<boolean>): Promise<void> {
   let block: Block | undefined = first
   while (block) {
+    const turn = turns.take()
+    if (turn) await turn
     if (!(await write(block.bytes)) || block.isLast) return
     block = rest.next().value
   }

@@ -5,7 +5,16 @@ import type { ApiResponse, HeaderList, StoredObject } from '../../api/exchange.t
 import { hasProtobuf } from '../../api/protobuf-layout.ts'
 import { MEDIA_TYPES, type Accepted } from '../negotiation.ts'
 import { encodeAs } from './encodings.ts'
-import { jsonText, piecesText, protobufText, writeBlocks, writeCompressed, type ListAnswer, type ListText } from './list-writer.ts'
+import {
+  jsonText,
+  piecesText,
+  protobufText,
+  writeBlocks,
+  writeCompressed,
+  type BlockTurns,
+  type ListAnswer,
+  type ListText,
+} from './list-writer.ts'
 import type { WireRequest, WireResponse } from './request.ts'
 import { drained, writeEvents, type WatchWriter } from './watch-writer.ts'
 
@@ -40,8 +49,9 @@ export interface Exchange {
   readonly response: WireResponse
   readonly accepted: Accepted
   readonly auditId: string
-  /** Of the server: writes all its watches. */
+  /** Of the server: writes all its watches, and whose block of a list is next. */
   readonly watches: WatchWriter
+  readonly blocks: BlockTurns
 }
 
 export async function respond(exchange: Exchange, answer: ApiResponse): Promise<void> {
@@ -109,7 +119,7 @@ async function sendText(exchange: Exchange, contentType: string, { sizeBytes, bl
   // Told its length, the response hands each block on as it is, and not as the middle of a chunk, which would be another copy.
   const body: Headers = isZipped ? GZIP_HEADERS : sizeBytes === undefined ? {} : { 'Content-Length': sizeBytes }
   writeHead(response, 200, { ...headers, 'Content-Type': contentType, ...body })
-  return isZipped ? writeCompressed(response, first, blocks) : writeBlocks(response, first, blocks)
+  return (isZipped ? writeCompressed : writeBlocks)(exchange.blocks, response, first, blocks)
 }
 
 const isCompressed = ({ request }: Exchange, size: number): boolean =>

@@ -16,6 +16,7 @@ import { MEDIA_TYPES, negotiate, notAcceptable, type Accepted } from '../negotia
 import { Computed } from '../revision.ts'
 import { isProxyPath } from '../subresources/proxy.ts'
 import { createCredentialsReader, type CredentialsReader } from './credentials.ts'
+import { BlockTurns } from './list-writer.ts'
 import { HttpRequest, readBody, type WireRequest, type WireResponse } from './request.ts'
 import { commonHeaders, respond } from './respond.ts'
 import { joinTunnel } from './tunnel.ts'
@@ -90,6 +91,7 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
   server.maxConnections = MAX_CONNECTIONS
   const sockets = new Set<Socket>()
   const watches = new WatchWriter()
+  const blocks = new BlockTurns()
   let isClosing = false
 
   server.on('secureConnection', (socket) => {
@@ -104,7 +106,7 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
 
   server.on('request', (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
     if (isClosing && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
-    answer({ runtime, api, watches, credentials }, request, response).catch((error: unknown) => {
+    answer({ runtime, api, watches, blocks, credentials }, request, response).catch((error: unknown) => {
       runtime.log.error('an answer could not be written', { error: error instanceof Error ? error.stack : String(error) })
       response.destroy()
     })
@@ -187,10 +189,11 @@ interface Serving {
   readonly runtime: Runtime
   readonly api: ApiServer
   readonly watches: WatchWriter
+  readonly blocks: BlockTurns
 }
 
 async function answer(
-  { runtime, api, watches, credentials: reader }: Serving,
+  { runtime, api, watches, blocks, credentials: reader }: Serving,
   request: WireRequest,
   response: WireResponse,
 ): Promise<void> {
@@ -198,7 +201,7 @@ async function answer(
   const onGone = (callback: () => void) => void response.once('close', callback)
   const accepted = negotiate(request.headers.accept) ?? JSON_ONLY
   const shown = HUMAN_AGENTS.test(request.headers['user-agent'] ?? '') ? { ...accepted, isPretty: true } : accepted
-  const exchange = { request, response, accepted: shown, auditId, watches }
+  const exchange = { request, response, accepted: shown, auditId, watches, blocks }
   let asked: { readonly request: HttpRequest; readonly credentials: Credentials; readonly isPassedOn: boolean }
   try {
     const credentials = reader.of(request)
