@@ -16,7 +16,12 @@ export interface LoneServer {
 export async function startLoneServer(log: Log = silentLog): Promise<LoneServer> {
   const runtime = { clock: systemClock, random: systemRandom, log }
   const lifecycle = createLifecycle()
-  const options = { store: createMemoryStore(), tokenSigner: temporaryTokenSigner(), serviceCidr: '10.96.0.0/16' }
+  const options = {
+    store: createMemoryStore(),
+    tokenSigner: temporaryTokenSigner(),
+    serviceCidr: '10.96.0.0/16',
+    debug: { flags: { profiling: 'true' }, setVerbosity: () => {} },
+  }
   const api = await startApiPlane(runtime, lifecycle, options)
   const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server, () => createAuthority(runtime.clock, 'kubernetes'))
   return { kubeconfig, stop: () => lifecycle.stop() }

@@ -20,9 +20,11 @@ export type LogSink = (level: LogLevel, message: string, fields: LogFields) => v
 
 const ORDER: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
-export function createLog(sink: LogSink, minimum: LogLevel = 'info', fields: LogFields = {}): Log {
+/** `minimum` may be asked anew for each line. */
+export function createLog(sink: LogSink, minimum: LogLevel | (() => LogLevel) = 'info', fields: LogFields = {}): Log {
+  const least = typeof minimum === 'function' ? minimum : () => minimum
   const write = (level: LogLevel) => (message: string, extra?: LogFields) => {
-    if (ORDER.indexOf(level) >= ORDER.indexOf(minimum)) sink(level, message, extra ? { ...fields, ...extra } : fields)
+    if (ORDER.indexOf(level) >= ORDER.indexOf(least())) sink(level, message, extra ? { ...fields, ...extra } : fields)
   }
   return {
     debug: write('debug'),

@@ -20,6 +20,7 @@ import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { recordOf } from './cluster-record.ts'
 import { dataDirectory, ensureDataDirectory, type ClusterRecord, type DataDirectory, readRecord } from './data-directory.ts'
 import { API_INDEX, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
+import { readDebugSetup, type DebugSetup } from './debug.ts'
 import { encryptStore, readEncryptionSetup, refuseEncrypted, type EncryptionSetup } from './encryption.ts'
 import { openEtcd } from './etcd.ts'
 import * as identities from './identities.ts'
@@ -40,6 +41,9 @@ import { isUserError, UserError } from './user-error.ts'
 
 const OWN_TOKENS = { issuer: SERVICE_ACCOUNT_ISSUER, audiences: [SERVICE_ACCOUNT_ISSUER] } as const
 
+/** From here on klog's levels are for following single objects. */
+const DEBUG_VERBOSITY = 4
+
 type Report = (report: ServerReport) => void
 
 /** Time since the process began, with what Node itself needed. */
@@ -52,12 +56,14 @@ export async function runForeground(options: UpOptions): Promise<void> {
   process.once('SIGINT', () => end.resolve('SIGINT'))
   // The one that launched us may go at any time.
   process.on('disconnect', () => {})
-  const runtime: Runtime = { clock: systemClock, random: systemRandom, log: createLog(printLine, options.logLevel) }
+  let level = options.logLevel
+  const setVerbosity = (verbosity: number): void => void (level = verbosity >= DEBUG_VERBOSITY ? 'debug' : options.logLevel)
+  const runtime: Runtime = { clock: systemClock, random: systemRandom, log: createLog(printLine, () => level ?? 'info') }
   const directory = dataDirectory(options.dataRoot)
   const lifecycle = createLifecycle()
   try {
     // A signal counts from the first moment, also while nodes are still coming.
-    const beginning = begin(runtime, lifecycle, directory, options, report)
+    const beginning = begin(runtime, lifecycle, directory, options, report, setVerbosity)
     const signal = await Promise.race([end.promise, lifecycle.failed, beginning.then(async () => end.promise)])
     runtime.log.info('stopping', { signal })
     await lifecycle.stop()
@@ -84,7 +90,14 @@ function printReport(report: ServerReport): void {
 }
 
 /** Starts everything in order; resolves when the nodes are Ready. */
-async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDirectory, options: UpOptions, report: Report): Promise<void> {
+async function begin(
+  runtime: Runtime,
+  lifecycle: Lifecycle,
+  directory: DataDirectory,
+  options: UpOptions,
+  report: Report,
+  setVerbosity: (verbosity: number) => void,
+): Promise<void> {
   ensureDataDirectory(directory)
   const other = runningServer(directory)
   if (other !== undefined) throw new UserError(`cluster "${options.name}" is already up (process ${other})`)
@@ -95,6 +108,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
   const audit = readAuditSetup(options.apiServer ?? {})
   const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
+  const debug = { ...readDebugSetup(options.apiServer ?? {}), setVerbosity }
   const { record, port } = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
@@ -108,7 +122,7 @@ async function begin(runtime: Runtime, lifecycle: Lifecycle, directory: DataDire
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, server: options.server },
+      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, debug, server: options.server },
       prepared,
       report,
     )
@@ -127,6 +141,7 @@ interface Configured {
   readonly audit: AuditSetup | undefined
   readonly encryption: EncryptionSetup | undefined
   readonly access: AccessSetup
+  readonly debug: DebugSetup
   readonly server: UpOptions['server']
 }
 
@@ -135,7 +150,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, port, scheduler, audit, encryption, access, server }: Configured,
+  { logLevel, port, scheduler, audit, encryption, access, debug, server }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -172,6 +187,7 @@ async function beginWith(
     serviceCidr: record.serviceCidr,
     serverAddress: `${address}:${record.port}`,
     access,
+    debug,
     ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
     // Others may serve the same etcd: the controllers and the scheduler of one of them work at a time.

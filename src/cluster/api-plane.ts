@@ -30,6 +30,7 @@ import { kubeletAddress } from '../server/subresources/proxy-target.ts'
 import type { Store } from '../store/store.ts'
 import { startAccess, type AccessSetup } from './access.ts'
 import { startAudit, type AuditSetup } from './audit.ts'
+import { debugPaths, type DebugSetup } from './debug.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
 import { servedPaths } from './served-paths.ts'
@@ -51,6 +52,8 @@ export interface ApiPlaneOptions {
   readonly audit?: AuditSetup
   /** Absent: whatever the server asks is reached directly. */
   readonly egress?: Egress
+  /** Absent: profiles can be taken, and nothing is told of flags. */
+  readonly debug?: DebugSetup
   /** Paths besides those of every server. */
   readonly paths?: readonly PathHandler[]
 }
@@ -128,7 +131,11 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
       ),
     nodeConnector,
     roads: { outgoing, ...(kubeletTls ? { kubeletTls } : {}), ...(aggregatorTls ? { aggregatorTls } : {}) },
-    paths: (registry) => [...servedPaths(infos, registry, options.serverAddress ?? ''), ...(options.paths ?? [])],
+    paths: (registry) => [
+      ...servedPaths(infos, registry, options.serverAddress ?? ''),
+      ...debugPaths(runtime, options.debug),
+      ...(options.paths ?? []),
+    ],
     tokenSigner: options.tokenSigner,
     ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),

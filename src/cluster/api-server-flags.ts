@@ -60,6 +60,7 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'etcd-keyfile', kind: 'file', help: 'the key of that certificate' },
   { name: 'encryption-provider-config', kind: 'file', help: 'how objects are encrypted at rest (EncryptionConfiguration)' },
   { name: 'encryption-provider-config-automatic-reload', kind: 'switch', help: 'follow that file: keys are rotated without a restart' },
+  { name: 'profiling', kind: 'text', help: 'false: no profiles and no flags under /debug (default: true)' },
 ]
 
 /** Values by the name of the flag; those of files are absolute paths. */

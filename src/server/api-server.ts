@@ -31,6 +31,7 @@ import { createRbacAuthorizer } from './authorization/rbac.ts'
 import { ensureBootstrapRoles } from './authorization/ensure-bootstrap-roles.ts'
 import { builtinRules } from './builtin-rules.ts'
 import type { Call, Core } from './core.ts'
+import { createFlowDumps } from './debug/flow-dumps.ts'
 import { celRules } from './custom-resources/cel-rules.ts'
 import { createConversionWebhook } from './custom-resources/conversion-webhook.ts'
 import { createDefinitions } from './custom-resources/definitions.ts'
@@ -155,7 +156,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
-  const paths = [serverPaths(health), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
+  const paths = [serverPaths(health), createFlowDumps(flowControl.levels), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
   const audit = options.audit && new Audit(runtime, options.audit)
   let inFlight = 0
   const turns = createTurns(runtime.clock)

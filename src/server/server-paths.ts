@@ -42,6 +42,26 @@ const jsonAnswer = (value: object): ApiResponse => ({ type: 'object', status: 20
 /** Of paths that nobody has: plain text, as Go's server writes it. */
 export const pageNotFound = (): ApiResponse => textAnswer('404 page not found\n', 404)
 
+/** Written indented, as Go's server writes it. */
+const jsonText = (value: object): ApiResponse => textAnswer(JSON.stringify(value, null, 2), 200, 'application/json')
+
+const HEALTH = ['healthz', 'livez', 'readyz']
+
+/** What is to be found here: groups and their versions, checks of health, documents. */
+function listedPaths(core: Core, health: Health): readonly string[] {
+  const groups = [...core.registry.served()].flatMap(({ info: { group, version } }) =>
+    group === '' ? ['/api', `/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`],
+  )
+  const behind = core.aggregated
+    .groups()
+    .flatMap(({ metadata: { name }, versions }) => [`/apis/${name}`, ...versions.map(({ version }) => `/apis/${name}/${version}`)])
+  const healths = HEALTH.flatMap((path) => [`/${path}`, ...checks(core, health, path).map(({ name }) => `/${path}/${name}`)])
+  return [...new Set([...groups, ...behind, ...healths, ...DOCUMENTS, ...(core.tokens ? ISSUER_PATHS : [])])].toSorted()
+}
+
+const DOCUMENTS = ['/apis', '/apis/', '/flagz', '/metrics', '/openapi/v2', '/openapi/v3', '/openapi/v3/', '/statusz', '/version']
+const ISSUER_PATHS = ['/.well-known/openid-configuration', '/openid/v1/jwks']
+
 interface Check {
   readonly name: string
   isFine(): boolean
@@ -56,6 +76,9 @@ export function serverPaths(health: Health): PathHandler {
     if (info.path === '/version' && request.method !== 'GET') throw noRoute()
     if (request.method !== 'GET' && request.method !== 'HEAD') return undefined
     switch (info.path.replace(/\/$/, '')) {
+      case '':
+      case '/index.html':
+        return jsonText({ paths: listedPaths(core, health) })
       case '/version':
         return jsonAnswer(VERSION)
       case '/metrics':

@@ -151,6 +151,9 @@ const AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDisco
 const STORED_AS_BETA: readonly string[] = ['admissionregistration.k8s.io', 'apiextensions.k8s.io']
 const HASHES = [0, 1].map((index) => `body.resources[${index}].storageVersionHash`)
 
+/** Upstream chooses by chance what stands between names and values. */
+const textOf = (accept: string): readonly string[] => (/text|^$|^\*/.test(accept) ? ['body'] : [])
+
 const itself: readonly Scenario[] = [
   {
     name: 'discovery',
@@ -220,6 +223,58 @@ const itself: readonly Scenario[] = [
     ],
   },
   {
+    name: 'the index',
+    steps: ['/', '/index.html'].map((path) => ({ path, except: ['body.paths'] })),
+  },
+  {
+    name: 'status and flags',
+    steps: [
+      '',
+      'text/plain',
+      '*/*',
+      'application/json',
+      'application/yaml, text/plain',
+      'text/*',
+      ...['v1beta1', 'v1alpha1', 'v1'].map((version) => `application/json;v=${version};g=config.k8s.io;as=Statusz`),
+      'application/yaml;v=v1beta1;g=config.k8s.io;as=Statusz',
+      'application/json;v=v1beta1;g=config.k8s.io;as=Flagz',
+    ].flatMap((accept) => [
+      {
+        path: '/statusz',
+        accept,
+        except: ['body[0]', 'body.uptimeSeconds', 'body.startTime', 'body.goVersion', 'body.binaryVersion', ...textOf(accept)],
+      },
+      { path: '/flagz', accept, except: ['body.flags', ...textOf(accept)] },
+    ]),
+  },
+  {
+    name: 'debugging',
+    steps: [
+      '/debug',
+      '/debug/',
+      '/debug/pprof',
+      '/debug/pprof/bogus',
+      '/debug/pprof/cmdline',
+      '/debug/pprof/heap?seconds=x',
+      '/debug/flags',
+      '/debug/flags/',
+      '/debug/flags/v',
+      '/debug/api_priority_and_fairness/dump_bogus',
+    ]
+      .map((path): Step => ({ path }))
+      .concat([
+        { path: '/debug/pprof/', except: ['body'] },
+        { path: '/debug/pprof/heap?seconds=1', accept: 'application/octet-stream', except: ['body', 'headers.content-disposition'] },
+        { path: '/debug/pprof/profile?seconds=1', except: ['body'] },
+        { method: 'PUT', path: '/debug/flags/v', body: '2' },
+        { method: 'PUT', path: '/debug/flags/v', body: 'much' },
+        ...['/debug/pprof/', '/debug/pprof/heap', '/debug/flags/v', '/statusz', '/flagz', '/metrics', '/'].map((path): Step => ({
+          path,
+          headers: { 'Impersonate-User': 'nobody' },
+        })),
+      ]),
+  },
+  {
     name: 'OpenAPI',
     steps: [
       { path: '/openapi' },
@@ -256,4 +311,27 @@ test('metrics have the names, types and labels that dashboards read', { skip: no
   for (const name of METRICS) assert.equal(type(got, name), type(expected, name), name)
   const labels = (text: string) => /^apiserver_request_total\{(.*configmaps.*)\}/m.exec(text)?.[1]?.replaceAll(/="[^"]*"/g, '')
   assert.equal(labels(got), labels(expected))
+})
+
+test('flow control shows its levels, queues and requests in the columns of upstream', { skip: noUpstream() }, async () => {
+  const { upstream, proa } = await startServers()
+  for (const dump of ['dump_priority_levels', 'dump_queues', 'dump_requests', 'dump_requests?includeRequestDetails=1']) {
+    const read = async (server: Server) => (await server.ask({ path: `/debug/api_priority_and_fairness/${dump}` })).body.toString()
+    const [expected, got] = [await read(upstream), await read(proa)]
+    const columns = (text: string) => text.split('\n', 1)[0]!.split(/, +/)
+    assert.deepEqual(columns(got), columns(expected), dump)
+    // Levels and queues are the same ones, in an order that upstream leaves to chance.
+    const rows = (text: string) =>
+      text
+        .split('\n')
+        .slice(1)
+        .map((line) =>
+          line
+            .split(/, +/)
+            .slice(0, dump === 'dump_queues' ? 2 : 1)
+            .join(),
+        )
+        .toSorted()
+    assert.deepEqual(rows(got), rows(expected), dump)
+  }
 })

@@ -12,7 +12,7 @@ import { allocate } from './allocation.ts'
 import { mandatoryLevels, mandatorySchemas, suggestedLevels, suggestedSchemas } from './bootstrap.ts'
 import { DroppedRequests } from './dropped-requests.ts'
 import { Levels, type Flow } from './levels.ts'
-import { Seat } from './queue-set.ts'
+import { Seat, type Asked } from './queue-set.ts'
 import { deal, flowHash } from './shuffle-sharding.ts'
 import { estimateWork, ONE_SEAT } from './work-estimate.ts'
 
@@ -163,7 +163,15 @@ function only(levels: Levels, configuration: PriorityLevelConfiguration): Flow {
 
 const patient = () => ({ signal: new AbortController().signal, maxWaitMs: 15_000 })
 const take = (clock: Clock, flow: Flow, name: string, waiting = patient) =>
-  flow.level.queues.start(clock.monotonic(), ONE_SEAT, flow.shard(name, ''), flow.counters, waiting)
+  flow.level.queues.start(
+    clock.monotonic(),
+    { work: ONE_SEAT, shard: flow.shard(name, ''), counters: flow.counters, asked: askedBy(name) },
+    waiting,
+  )
+const askedBy = (name: string): Asked => ({
+  user: { name, groups: [] },
+  info: infoOf('GET', '/api/v1/pods'),
+})
 
 test('without queues, who finds no seat is turned away; with queues, when its queue is full', async () => {
   const clock = createVirtualClock()

@@ -17,6 +17,8 @@ const CONCURRENCY = 600
 const MAX_WAIT_MS = 15_000
 /** Streams are not limited: they last as long as their clients want. */
 const LONG_RUNNING: ReadonlySet<string> = new Set(['attach', 'exec', 'proxy', 'log', 'portforward'])
+/** As long as their askers want. */
+const PROFILES = '/debug/pprof/'
 /** Sizes of a resource's objects are looked at this often, and so many of them. */
 const SAMPLE_PERIOD_MS = 10_000
 const SAMPLED = 16
@@ -41,7 +43,7 @@ export class FlowControl {
 
   /** A seat, at once or after a while; undefined: the request is not limited. */
   admit(request: ApiRequest, info: RequestInfo, user: UserInfo): Admitted | Promise<Admitted> | undefined {
-    if (info.isResource && info.subresource !== '' && LONG_RUNNING.has(info.subresource)) return undefined
+    if (info.isResource ? info.subresource !== '' && LONG_RUNNING.has(info.subresource) : info.path.startsWith(PROFILES)) return undefined
     const nowMs = this.#runtime.clock.monotonic()
     this.levels.adjust(nowMs)
     const flow = this.levels.flowOf(info, user)
@@ -50,10 +52,14 @@ export class FlowControl {
       info.verb === 'get'
         ? ONE_SEAT
         : estimateWork(info, request.query, (group, resource) => this.#stockOf(group, resource, info), level.maxSeats)
-    const outcome = level.queues.start(nowMs, work, flow.shard(user.name, info.namespace), counters, () => ({
-      signal: request.signal,
-      maxWaitMs: MAX_WAIT_MS,
-    }))
+    const outcome = level.queues.start(
+      nowMs,
+      { work, shard: flow.shard(user.name, info.namespace), counters, asked: { user, info } },
+      () => ({
+        signal: request.signal,
+        maxWaitMs: MAX_WAIT_MS,
+      }),
+    )
     if (typeof outcome === 'string') return this.#refuse(flow)
     if (outcome instanceof Promise) return outcome.then((seat) => (seat ? { isServed: true, seat, flow } : this.#refuse(flow)))
     return { isServed: true, seat: outcome, flow }

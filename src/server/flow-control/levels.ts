@@ -105,7 +105,10 @@ export class Flow {
     let shard = this.#shards.get(key)
     if (!shard) {
       if (this.#shards.size >= MAX_FLOWS) this.#shards.clear()
-      this.#shards.set(key, (shard = { hash: flowHash(this.name, key), hand: [], queuing: undefined }))
+      this.#shards.set(
+        key,
+        (shard = { schema: this.name, distinguisher: key, hash: flowHash(this.name, key), hand: [], queuing: undefined }),
+      )
     }
     return shard
   }

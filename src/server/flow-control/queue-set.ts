@@ -3,7 +3,9 @@
  * seats while it is served; when too few are free it waits, and the queue whose oldest request would be finished first in virtual
  * time goes next. Virtual time (R) is seats × milliseconds that each busy queue could have had so far.
  */
+import type { UserInfo } from '../../api/exchange.ts'
 import type { Clock } from '../../base/clock.ts'
+import type { RequestInfo } from '../request-info.ts'
 import type { FlowCounters, RejectReason } from './flow-counters.ts'
 import type { SeatDemand } from './seat-demand.ts'
 import { deal } from './shuffle-sharding.ts'
@@ -20,12 +22,21 @@ export interface Queuing {
 const SERVICE_MS = 3
 /** One flow's hand of queues, dealt anew when their number changes. */
 export interface Shard {
+  /** Of its schema, and what sets it apart from the schema's other flows. */
+  readonly schema: string
+  readonly distinguisher: string
   readonly hash: bigint
   hand: readonly number[]
   queuing: Queuing | undefined
 }
 
-interface Queue {
+/** Who asks for what: shown to those who look into the queues. */
+export interface Asked {
+  readonly user: UserInfo
+  readonly info: RequestInfo
+}
+
+export interface Queue {
   readonly waiting: Seat[]
   executing: number
   seatsInUse: number
@@ -37,10 +48,19 @@ interface Queue {
 
 const emptyQueue = (): Queue => ({ waiting: [], executing: 0, seatsInUse: 0, seatsWaiting: 0, workWaiting: 0, nextDispatchR: 0 })
 
+export interface SeatRequest {
+  readonly work: Work
+  readonly shard: Shard
+  readonly counters: FlowCounters
+  readonly asked: Asked
+}
+
 /** The place of one request: in a queue first, perhaps, then served. `release` is called once, when it is answered. */
 export class Seat {
   readonly work: Work
   readonly counters: FlowCounters
+  readonly shard: Shard
+  readonly asked: Asked
   readonly set: QueueSet
   readonly width: number
   readonly totalWork: number
@@ -53,11 +73,14 @@ export class Seat {
   resumedIn = -1
   decide: ((isServed: boolean) => void) | undefined
 
-  constructor(set: QueueSet, queue: Queue | undefined, work: Work, counters: FlowCounters, nowMs: number, nowR: number) {
+  constructor(set: QueueSet, queue: Queue | undefined, request: SeatRequest, nowMs: number, nowR: number) {
+    const { work, counters, shard, asked } = request
     this.set = set
     this.queue = queue
     this.work = work
     this.counters = counters
+    this.shard = shard
+    this.asked = asked
     this.width = Math.max(work.initialSeats, work.finalSeats)
     this.totalWork = work.initialSeats * SERVICE_MS + work.finalSeats * work.additionalMs
     this.arrivalMs = nowMs
@@ -89,6 +112,7 @@ export class QueueSet {
   #requestsWaiting = 0
   #seatsInUse = 0
   #executing = 0
+  readonly #served = new Set<Seat>()
   #enqueues = 0
   #robin = -1
 
@@ -101,6 +125,15 @@ export class QueueSet {
 
   get isIdle(): boolean {
     return this.#executing === 0 && this.#requestsWaiting === 0
+  }
+
+  get queues(): readonly Queue[] {
+    return this.#queues
+  }
+
+  /** Those that have their seats and are not answered yet. */
+  get served(): Iterable<Seat> {
+    return this.#served
   }
 
   get currentR(): number {
@@ -126,17 +159,12 @@ export class QueueSet {
   }
 
   /** A seat at once, later (undefined: it waited in vain), or why there is none. */
-  start(
-    nowMs: number,
-    work: Work,
-    shard: Shard,
-    counters: FlowCounters,
-    waiting: () => Waiting,
-  ): Seat | Promise<Seat | undefined> | RejectReason {
+  start(nowMs: number, request: SeatRequest, waiting: () => Waiting): Seat | Promise<Seat | undefined> | RejectReason {
     this.#syncTime(nowMs)
+    const { counters, shard } = request
     const queuing = this.#queuing
     if (!queuing) {
-      const seat = new Seat(this, undefined, work, counters, nowMs, this.#currentR)
+      const seat = new Seat(this, undefined, request, nowMs, this.#currentR)
       if (!this.#hasRoom(seat.width)) return this.#reject(counters, 'concurrency-limit')
       this.#execute(seat, nowMs)
       return seat
@@ -146,7 +174,7 @@ export class QueueSet {
     if (queue.waiting.length >= queuing.queueLengthLimit && (!isOpen || this.#seatsInUse >= this.#limit))
       return this.#reject(counters, 'queue-full')
     if (queue.executing === 0 && queue.waiting.length === 0) queue.nextDispatchR = this.#currentR
-    const seat = new Seat(this, queue, work, counters, nowMs, this.#currentR)
+    const seat = new Seat(this, queue, request, nowMs, this.#currentR)
     // The usual case: nobody waits, and there is room.
     if (this.#requestsWaiting === 0 && isOpen && this.#hasRoom(seat.width)) {
       this.#activate(queue)
@@ -233,6 +261,7 @@ export class QueueSet {
   #execute(seat: Seat, nowMs: number): void {
     const { queue, width, counters } = seat
     seat.startMs = nowMs
+    this.#served.add(seat)
     this.#executing++
     this.#seatsInUse += width
     counters.dispatched++
@@ -304,6 +333,7 @@ export class QueueSet {
     this.#syncTime(nowMs)
     const { queue, work, counters, startMs } = seat
     const servedMs = nowMs - startMs
+    this.#served.delete(seat)
     this.#executing--
     counters.executing--
     counters.served[seat.isWatch ? 'watch' : 'regular'].observe(servedMs / 1000)

@@ -168,11 +168,15 @@ const isIdle = (socket: Socket): boolean => {
 
 /** Documents with forms of their own choose among them where they are made; so do programs behind a proxy. */
 const isAcceptable = ({ headers, url = '' }: WireRequest): boolean =>
+  SERVER_PATH.test(url) ||
   negotiate(headers.accept) !== undefined ||
   isProxyPath(url) ||
   url.startsWith('/openapi') ||
   RESOURCE_PATH.test(url) ||
   (/^\/apis?\/?(\?|$)/.test(url) && wantsAggregated(headers.accept))
+
+/** What has one form alone, whatever is asked for, or chooses itself. */
+const SERVER_PATH = /^\/(?:debug|metrics|statusz|flagz|healthz|livez|readyz|openid|\.well-known)(?:[/?]|$)/
 
 /** The router knows what a resource can be shown as. */
 const RESOURCE_PATH = /^\/(?:api\/[^/?]+|apis\/[^/?]+\/[^/?]+)\/[^/?]/
