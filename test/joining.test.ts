@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { helloImageArchive } from '../examples/hello/image.ts'
-import type { Pod } from '../src/api/generated/core/v1.ts'
+import type { Node, Pod } from '../src/api/generated/core/v1.ts'
 import { dataDirectory } from '../src/cluster/data-directory.ts'
 import { loadImageArchive } from '../src/cluster/images.ts'
 import { joinedFiles, readJoined } from '../src/cluster/join/joined-record.ts'
@@ -69,6 +69,28 @@ async function makeMachines(t: Undone): Promise<void> {
   await within('router', 'nft', rules.join('; '))
 }
 
+/** Two machines on one segment: the server and a. */
+async function makePair(t: Undone): Promise<void> {
+  t.after(async () => {
+    for (const name of ['server', 'a']) await command('ip', ['netns', 'delete', `${tag}-${name}`])
+  })
+  for (const name of ['server', 'a']) await must('ip', 'netns', 'add', `${tag}-${name}`)
+  await must('ip', '-n', `${tag}-server`, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `${tag}-a`)
+  for (const [name, own, other] of [
+    ['server', 1, 2],
+    ['a', 2, 1],
+  ] as const) {
+    const commands = [
+      `address add 10.78.1.${own}/24 dev eth0`,
+      'link set lo up',
+      'link set eth0 up',
+      `route add default via 10.78.1.${other}`,
+    ]
+    for (const words of commands) await within(name, 'ip', ...words.split(' '))
+  }
+  await eventually('the link runs', async () => (await within('server', 'ip', 'link', 'show', 'dev', 'eth0')).includes('state UP'))
+}
+
 interface Started {
   readonly process: ChildProcess
   readonly output: () => string
@@ -105,22 +127,31 @@ const stateOf = async (machine: Machine): Promise<string> => {
   return texts.join('\n').replaceAll(/valid_lft.*|@if\d+|^\d+: /gm, '')
 }
 
-test('machines join, reach one another, and leave', { skip: noContainers() || noKubectl() }, async (t) => {
-  const undone = new Undone(t)
-  const data = mkdtempSync(join(tmpdir(), 'proa-joining-'))
-  undone.after(() => rmSync(data, { recursive: true, force: true }))
-  await makeMachines(undone)
-  const serverDir = join(data, 'server')
-  const place = [`--data-dir=${serverDir}`, `--name=${tag}`]
-  const before = { a: await stateOf('a'), b: await stateOf('b') }
-  const server = start(undone, 'server', ['server', '--no-node', '--port=6443', ...place])
+interface JoinableCluster {
+  readonly directory: string
+  readonly url: string
+  readonly token: string
+  readonly hash: string
+  tryKubectl(...args: string[]): Promise<CommandResult>
+  kubectl(...args: string[]): Promise<string>
+}
+
+/** A server on its machine, taken down with the test, and a token to join it with. */
+async function startServer(undone: Undone, data: string, ...flags: readonly string[]): Promise<JoinableCluster> {
+  const directory = join(data, 'server')
+  const place = [`--data-dir=${directory}`, `--name=${tag}`]
+  const server = start(undone, 'server', ['server', '--port=6443', ...flags, ...place])
   undone.after(() => proaOn('server', 'down', '--delete', ...place))
   await eventually(
     'the server is up',
     () => server.output().includes('API server ready') || (server.process.exitCode !== null && assert.fail(server.output())),
   )
+  const created = await proaOn('server', 'token', 'create', '--ttl=10m', ...place)
+  assert.equal(created.code, 0, created.stderr)
+  const [, url, token, hash] = /--server (\S+) --token (\S+) --ca-hash (\S+)/.exec(created.stdout) ?? []
+  assert.ok(url && token && hash)
   const tryKubectl = (...args: string[]): Promise<CommandResult> => {
-    const env = { KUBECONFIG: join(serverDir, 'kubeconfig'), HOME: data }
+    const env = { KUBECONFIG: join(directory, 'kubeconfig'), HOME: data }
     return command('nsenter', [`--net=${netns('server')}`, '--', kubectlProgram(), ...args], { env })
   }
   const kubectl = async (...args: string[]): Promise<string> => {
@@ -128,12 +159,49 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
     assert.equal(code, 0, `kubectl ${args.join(' ')}: ${stderr}${stdout}`)
     return stdout
   }
-  const agentDir = (machine: Machine): string => join(data, machine)
-  const agentArgs = (machine: Machine): readonly string[] => ['agent', `--data-dir=${agentDir(machine)}`, `--node-name=${machine}`]
-  const created = await proaOn('server', 'token', 'create', '--ttl=10m', ...place)
-  assert.equal(created.code, 0, created.stderr)
-  const [, url, token, hash] = /--server (\S+) --token (\S+) --ca-hash (\S+)/.exec(created.stdout) ?? []
-  assert.ok(url && token && hash)
+  return { directory, url, token, hash, tryKubectl, kubectl }
+}
+
+const agentDir = (data: string, machine: Machine): string => join(data, machine)
+const agentArgs = (data: string, machine: Machine): readonly string[] => [
+  'agent',
+  `--data-dir=${agentDir(data, machine)}`,
+  `--node-name=${machine}`,
+]
+
+/** Joins; whatever happens in between, nothing is left. */
+function startAgent(undone: Undone, data: string, machine: Machine, { url, hash, token }: JoinableCluster): Started {
+  undone.after(async () => {
+    const directory = `--data-dir=${agentDir(data, machine)}`
+    if (existsSync(agentDir(data, machine))) await proaOn(machine, 'leave', '--force', '--timeout=1s', directory)
+  })
+  return start(undone, machine, [...agentArgs(data, machine), '--server', url, '--ca-hash', hash], { PROA_TOKEN: token })
+}
+
+const isTrue = (type: string, conditions: readonly { readonly type: string; readonly status: string }[] | undefined): boolean =>
+  conditions?.some((condition) => condition.type === type && condition.status === 'True') ?? false
+
+async function nodesReady({ kubectl }: JoinableCluster, count: number, agents: Iterable<Started>): Promise<boolean> {
+  for (const agent of agents) assert.equal(agent.process.exitCode, null, agent.output())
+  const { items } = JSON.parse(await kubectl('get', 'nodes', '-o', 'json')) as { readonly items: readonly Node[] }
+  return items.filter(({ status }) => isTrue('Ready', status?.conditions)).length === count
+}
+
+async function readyPods({ kubectl }: JoinableCluster): Promise<readonly Pod[]> {
+  const { items } = JSON.parse(await kubectl('get', 'pods', '-l', 'app=web', '-o', 'json')) as { readonly items: readonly Pod[] }
+  const ready = items.filter(({ status }) => isTrue('Ready', status?.conditions))
+  return ready.toSorted((one, other) => (one.spec!.nodeName! < other.spec!.nodeName! ? -1 : 1))
+}
+const nameOf = ({ metadata }: Pod): string => metadata!.name!
+
+test('machines join, reach one another, and leave', { skip: noContainers() || noKubectl() }, async (t) => {
+  const undone = new Undone(t)
+  const data = mkdtempSync(join(tmpdir(), 'proa-joining-'))
+  undone.after(() => rmSync(data, { recursive: true, force: true }))
+  await makeMachines(undone)
+  const before = { a: await stateOf('a'), b: await stateOf('b') }
+  const cluster = await startServer(undone, data, '--no-node')
+  const { url, token, hash, kubectl, tryKubectl } = cluster
   assert.equal(url, `https://${addressOf('server')}:6443`)
 
   await t.test('who cannot join is told why', async () => {
@@ -153,49 +221,24 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
     }
   })
 
-  const joinArgs = ['--server', url, '--ca-hash', hash]
-  const agents = new Map(
-    (['a', 'b'] as const).map((machine) => [machine, start(undone, machine, [...agentArgs(machine), ...joinArgs], { PROA_TOKEN: token })]),
-  )
-  // Whatever happens in between, nothing is left.
-  for (const machine of ['a', 'b'] as const)
-    undone.after(
-      async () =>
-        existsSync(agentDir(machine)) &&
-        void (await proaOn(machine, 'leave', '--force', '--timeout=1s', `--data-dir=${agentDir(machine)}`)),
-    )
-  const isReady = async (): Promise<boolean> => {
-    for (const agent of agents.values()) assert.equal(agent.process.exitCode, null, agent.output())
-    const { items } = JSON.parse(await kubectl('get', 'nodes', '-o', 'json'))
-    return (
-      items.filter(({ status }: { status: { conditions?: { type: string; status: string }[] } }) =>
-        status.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
-      ).length === 2
-    )
-  }
-  await eventually('both nodes are Ready', isReady, 40_000)
+  const agents = new Map((['a', 'b'] as const).map((machine) => [machine, startAgent(undone, data, machine, cluster)]))
+  await eventually('both nodes are Ready', () => nodesReady(cluster, 2, agents.values()), 40_000)
   const archive = await helloImageArchive()
-  await Promise.all((['a', 'b'] as const).map((machine) => loadImageArchive(dataDirectory(agentDir(machine)), archive)))
+  await Promise.all((['a', 'b'] as const).map((machine) => loadImageArchive(dataDirectory(agentDir(data, machine)), archive)))
   await kubectl('apply', '-f', join(root, 'test/testdata/web-on-every-node.yaml'))
-  const webPods = async (): Promise<readonly Pod[]> => {
-    const { items } = JSON.parse(await kubectl('get', 'pods', '-l', 'app=web', '-o', 'json')) as { readonly items: readonly Pod[] }
-    const ready = items.filter(({ status }) => status?.containerStatuses?.[0]?.ready)
-    return ready.toSorted((one, other) => (one.spec!.nodeName! < other.spec!.nodeName! ? -1 : 1))
-  }
   const pods = await eventually('a pod runs on each node', async () => {
-    const found = await webPods()
+    const found = await readyPods(cluster)
     return found.length === 2 && found
   })
-  const nameOf = ({ metadata }: Pod): string => metadata!.name!
   const places = await Promise.all(pods.map(podPlace))
 
   await t.test('keys are the node’s alone, and no token is kept', async () => {
     for (const machine of ['a', 'b'] as const) {
-      const files = joinedFiles(agentDir(machine))
+      const files = joinedFiles(agentDir(data, machine))
       for (const path of [files.client, files.serving]) assert.equal(statSync(path).mode & 0o777, 0o600)
       assert.ok(readPemFile(files.client))
-      for (const name of readdirSync(agentDir(machine))) {
-        const path = join(agentDir(machine), name)
+      for (const name of readdirSync(agentDir(data, machine))) {
+        const path = join(agentDir(data, machine), name)
         if (statSync(path).isFile()) assert.doesNotMatch(readFileSync(path, 'utf8'), new RegExp(token.slice(7)))
       }
       assert.doesNotMatch(agents.get(machine)!.output(), new RegExp(token.slice(7)))
@@ -244,7 +287,7 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
       )
       assert.match(lookup, new RegExp(`Address: ${clusterIp}`))
       const script = "fetch('https://10.96.0.1/version').then((answer) => answer.json()).then(({ minor }) => console.log(minor))"
-      const env = { NODE_EXTRA_CA_CERTS: join(dataDirectory(serverDir).pki, 'ca.crt') }
+      const env = { NODE_EXTRA_CA_CERTS: join(dataDirectory(cluster.directory).pki, 'ca.crt') }
       const version = await command('nsenter', [`--net=${place.netns}`, '--', process.execPath, '-e', script], { env })
       assert.equal(version.stdout, '36\n', version.stderr)
     }
@@ -254,11 +297,22 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
 
   await t.test('an agent goes on without a token, and one of its name is refused', async () => {
     await agents.get('a')!.end()
-    const again = start(undone, 'a', agentArgs('a'))
+    const again = start(undone, 'a', agentArgs(data, 'a'))
     agents.set('a', again)
     await eventually('it goes on', () => again.output().includes('watches its pods'))
     assert.equal(await kubectl('exec', nameOf(pods[0]!), '--', 'hostname'), `${nameOf(pods[0]!)}\n`)
-    const { code, stderr } = await proaOn('b', 'agent', `--data-dir=${join(data, 'other')}`, '--node-name=a', ...joinArgs, '--token', token)
+    const { code, stderr } = await proaOn(
+      'b',
+      'agent',
+      `--data-dir=${join(data, 'other')}`,
+      '--node-name=a',
+      '--server',
+      url,
+      '--ca-hash',
+      hash,
+      '--token',
+      token,
+    )
     assert.equal(code, 1)
     assert.match(stderr, /has a live node a already/)
   })
@@ -284,15 +338,61 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
 
   await t.test('leaving restores the machine', async () => {
     for (const machine of ['b', 'a'] as const) {
-      const { id } = readJoined(joinedFiles(agentDir(machine)))!
+      const { id } = readJoined(joinedFiles(agentDir(data, machine)))!
       // One leaves in order, one after a crash.
       if (machine === 'a') agents.get(machine)!.process.kill('SIGKILL')
-      const left = await proaOn(machine, 'leave', '--timeout=20s', `--data-dir=${agentDir(machine)}`)
+      const left = await proaOn(machine, 'leave', '--timeout=20s', `--data-dir=${agentDir(data, machine)}`)
       assert.equal(left.code, 0, left.stderr)
       assert.equal(await stateOf(machine), before[machine])
-      assert.deepEqual(leftovers(id, agentDir(machine)), [])
-      assert.equal(existsSync(agentDir(machine)), false)
+      assert.deepEqual(leftovers(id, agentDir(data, machine)), [])
+      assert.equal(existsSync(agentDir(data, machine)), false)
     }
     assert.equal(await kubectl('get', 'nodes', '-o', 'name'), '')
+  })
+})
+
+test('a server that is a node itself, with another machine on its segment', { skip: noContainers() || noKubectl() }, async (t) => {
+  const undone = new Undone(t)
+  const data = mkdtempSync(join(tmpdir(), 'proa-joining-'))
+  undone.after(() => rmSync(data, { recursive: true, force: true }))
+  await makePair(undone)
+  const cluster = await startServer(undone, data)
+  const { kubectl } = cluster
+  const agent = startAgent(undone, data, 'a', cluster)
+  await eventually('both nodes are Ready', () => nodesReady(cluster, 2, [agent]), 40_000)
+  const archive = await helloImageArchive()
+  for (const directory of [cluster.directory, agentDir(data, 'a')]) await loadImageArchive(dataDirectory(directory), archive)
+  await kubectl('apply', '-f', join(root, 'test/testdata/web-on-every-node.yaml'))
+  const pods = await eventually('a pod runs on each node', async () => {
+    const found = await readyPods(cluster)
+    return found.length === 2 && found
+  })
+
+  await t.test('pods reach one another on the straight way', async () => {
+    assert.match(await within('a', 'ip', 'route', 'show', 'proto', '112'), /10\.244\.0\.0\/24 via 10\.78\.1\.1 dev eth0/)
+    for (const place of await Promise.all(pods.map(podPlace)))
+      for (const other of pods) assert.match(await ask(place, other.status!.podIP!, 8080), new RegExp(`from pod ${nameOf(other)}`))
+    for (const pod of pods) assert.equal(await kubectl('exec', nameOf(pod), '--', 'hostname'), `${nameOf(pod)}\n`)
+  })
+
+  await t.test('who leaves waits for disruption budgets, then its pods go elsewhere', async () => {
+    const files = joinedFiles(agentDir(data, 'a'))
+    await kubectl('create', 'deployment', 'kept', '--image=proa.local/hello:1')
+    await kubectl('patch', 'deployment', 'kept', '-p', '{"spec":{"template":{"spec":{"nodeName":"a","terminationGracePeriodSeconds":1}}}}')
+    await kubectl('create', 'poddisruptionbudget', 'kept', '--selector=app=kept', '--min-available=1')
+    await kubectl('rollout', 'status', 'deployment', 'kept', '--timeout=30s')
+    const refused = await proaOn('a', 'leave', '--timeout=1s', `--data-dir=${files.root}`)
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /default\/kept-.*disruption budget/)
+    assert.equal(agent.process.exitCode, null)
+    assert.match(await kubectl('get', 'node', 'a'), /SchedulingDisabled/)
+    await kubectl('patch', 'deployment', 'kept', '-p', '{"spec":{"template":{"spec":{"nodeName":null}}}}')
+    await kubectl('delete', 'poddisruptionbudget', 'kept')
+    const { id } = readJoined(files)!
+    const left = await proaOn('a', 'leave', '--timeout=20s', `--data-dir=${files.root}`)
+    assert.equal(left.code, 0, left.stderr)
+    assert.deepEqual(leftovers(id, files.root), [])
+    await kubectl('rollout', 'status', 'deployment', 'kept', '--timeout=30s')
+    await eventually('no route leads to who left', async () => (await within('server', 'ip', 'route', 'show', 'proto', '112')) === '')
   })
 })
