@@ -2,6 +2,7 @@
  * What a machine that joins finds in the cluster: the ConfigMap cluster-info that anybody may read and tokens sign, what nodes must know,
  * and the rights of bootstrap tokens and nodes, by kubeadm's names (cmd/kubeadm/app/phases/bootstraptoken).
  */
+import type { Node } from '../../api/generated/core/v1.ts'
 import type { RoleBinding } from '../../api/generated/rbac/v1.ts'
 import type { Client } from '../../client/client.ts'
 import { formatKubeconfig } from '../../client/http/index.ts'
@@ -23,6 +24,9 @@ export const NODE_FACTS_KEY = 'cluster.json'
 /** Where agents hold their tunnels: the path ends in the name of the node. */
 export const TUNNEL_PATH = '/proa/tunnels/'
 export const SERVING_APPROVER = 'kubelet-serving-approver'
+
+export const isNodeReady = ({ status }: Node): boolean =>
+  status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false
 
 const GROUP = 'rbac.authorization.k8s.io'
 

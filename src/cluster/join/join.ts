@@ -2,8 +2,8 @@
  * A machine becomes a node: with a bootstrap token it learns the cluster's authority, gets a certificate as the node that it is to be, and
  * with that what nodes must know. Afterwards the token is worth nothing to it: it may end, and is kept nowhere.
  */
+import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
-import type { Node } from '../../api/generated/core/v1.ts'
 import { isApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
 import { createClient } from '../../client/create-client.ts'
@@ -16,7 +16,7 @@ import { nodeClientRequest, writePemFile } from '../pki.ts'
 import { UserError } from '../user-error.ts'
 import { parseToken } from './bootstrap-token.ts'
 import { discoverAuthority, serverUrl, unreachable } from './discovery.ts'
-import { NODE_FACTS, NODE_FACTS_KEY, type SharedFacts } from './join-objects.ts'
+import { isNodeReady, NODE_FACTS, NODE_FACTS_KEY, type SharedFacts } from './join-objects.ts'
 import { writeJoined, type JoinedFiles, type JoinedRecord } from './joined-record.ts'
 
 export interface JoinOptions {
@@ -34,6 +34,8 @@ const NODE_NAME = /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/
 /** Resolves when the machine is known to the cluster as a node; it is on disk then. Rejects with a UserError that says what to do. */
 export async function joinCluster(runtime: Runtime, files: JoinedFiles, options: JoinOptions, signal: AbortSignal): Promise<JoinedRecord> {
   const token = parseToken(options.token)
+  if (options.nodeIp !== undefined && !isIPv4(options.nodeIp))
+    throw new UserError(`--node-ip must be an IPv4 address, not ${JSON.stringify(options.nodeIp)}`)
   const nodeName = options.nodeName ?? hostname().toLowerCase()
   if (!NODE_NAME.test(nodeName)) throw new UserError(`${JSON.stringify(nodeName)} is no name for a node: --node-name gives another`)
   const server = serverUrl(options.server).origin
@@ -63,16 +65,13 @@ export async function joinCluster(runtime: Runtime, files: JoinedFiles, options:
   return record
 }
 
-const isReady = ({ status }: Node): boolean =>
-  status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false
-
 /** Two machines of one name would fight over one Node. One that is not Ready may be this machine before it lost its disk. */
 async function checkName(client: Client, nodeName: string): Promise<void> {
   const node = await client.get('v1/Node', { name: nodeName }).catch((error: unknown) => {
     if (isApiError(error, 'NotFound')) return undefined
     throw error
   })
-  if (node && isReady(node))
+  if (node && isNodeReady(node))
     throw new UserError(
       `the cluster has a live node ${nodeName} already: --node-name gives this machine another name; if it is this machine's former self, kubectl delete node ${nodeName}`,
     )

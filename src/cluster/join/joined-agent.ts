@@ -217,9 +217,16 @@ async function ensureServing(
 
 /** The address by which the server is reached; while it is not reached, the one before. */
 async function ownAddress(runtime: Runtime, record: JoinedRecord, signal: AbortSignal): Promise<string> {
-  if (record.nodeIp !== undefined) return record.nodeIp
+  if (record.nodeIp !== undefined) {
+    if (!isOwnAddress(record.nodeIp)) throw new UserError(`--node-ip ${record.nodeIp} is no address of this machine`)
+    return record.nodeIp
+  }
   for (let retryMs = RETRY_MS; ; retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)) {
     const address = await localAddress(record.server)
+    if (address?.includes(':'))
+      throw new UserError(
+        `this machine reaches the server by IPv6 (${address}), but nodes need IPv4 among them: --node-ip tells an address`,
+      )
     if (address !== undefined) return address
     if (record.address !== undefined && isOwnAddress(record.address)) return record.address
     runtime.log.warn('the server is not reached, so this machine does not know its address', { server: record.server })

@@ -24,7 +24,7 @@ import { createIfMissing, ensureEndpointSlice, ensureNodeRotation } from '../sys
 import { createEgress, type EgressMode } from '../tunnel/egress.ts'
 import { createTunnels } from '../tunnel/tunnels.ts'
 import { ensureToken, NODE_TOKEN_GROUP, parseToken, USAGES } from './bootstrap-token.ts'
-import { ensureJoinObjects, SERVING_APPROVER, type SharedFacts } from './join-objects.ts'
+import { ensureJoinObjects, isNodeReady, SERVING_APPROVER, type SharedFacts } from './join-objects.ts'
 
 export interface JoiningOptions {
   /** The URL by which other machines reach the API. */
@@ -91,9 +91,6 @@ export function createRoads(runtime: Runtime, lifecycle: Lifecycle, mode: Egress
   return { ofServer: { egress, paths: [tunnels.path] }, follow: (nodes) => egress.follow(nodes) }
 }
 
-const isReady = ({ status }: Node): boolean =>
-  status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false
-
 /** Each joined node has a DNS server on its bridge's address; it answers as long as the node is Ready. */
 async function followDns(
   runtime: Runtime,
@@ -113,7 +110,7 @@ async function followDns(
       if (signal.aborted) return
       wake = Promise.withResolvers()
       const listeners = [...nodes.cache.values()]
-        .filter((node) => node.metadata?.name !== ownNode && node.spec?.podCIDR && isReady(node))
+        .filter((node) => node.metadata?.name !== ownNode && node.spec?.podCIDR && isNodeReady(node))
         .slice(0, MAX_DNS_SERVERS)
         .map(({ metadata, spec }) => ({
           address: gatewayOf(spec!.podCIDR!).split('/')[0]!,

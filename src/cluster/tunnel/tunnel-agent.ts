@@ -61,7 +61,7 @@ function open({ nodeName, connection }: TunnelAgentOptions, signal: AbortSignal)
     const asked = request({
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port || 443,
-      path: `${TUNNEL_PATH}${encodeURIComponent(nodeName)}`,
+      path: `${TUNNEL_PATH}${nodeName}`,
       headers: { connection: 'Upgrade', upgrade: TUNNEL_PROTOCOL, 'user-agent': 'kubelet' },
       agent: false,
       ca,

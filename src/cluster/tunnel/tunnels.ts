@@ -75,7 +75,8 @@ export function createTunnels(runtime: Runtime): Tunnels {
   return {
     path(_core, { info, user, request }) {
       if (info.isResource || !info.path.startsWith(TUNNEL_PATH)) return undefined
-      const node = decodeURIComponent(info.path.slice(TUNNEL_PATH.length))
+      // Names of nodes need no escaping.
+      const node = info.path.slice(TUNNEL_PATH.length)
       if (nodeIdentity(user) !== node || node === '')
         throw failure('Forbidden', `${user.name} may not hold the tunnel of node ${JSON.stringify(node)}`)
       if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== TUNNEL_PROTOCOL)
