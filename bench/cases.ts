@@ -51,8 +51,13 @@ async function onFreshServer(start: Start, options: StartOptions, measure: (targ
 /** Time for the server to come to rest before its memory is read. */
 const REST_MS = 5_000
 
+/** Three heartbeats of the nodes. */
+const WATCHED_REST_MS = 30_000
+
+const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
 async function memoryAtRest(target: Target): Promise<number> {
-  await new Promise((resolve) => setTimeout(resolve, REST_MS))
+  await rest(REST_MS)
   return target.memoryMb()
 }
 
@@ -278,6 +283,26 @@ export const cases: readonly Case[] = [
     runs: 1,
     measure: (start, isFull) =>
       onFreshServer(start, { nodes: 100 }, (target) => load(target, 'rolling', { nodes: 100, deployments: isFull ? 500 : 50 })),
+  },
+  {
+    name: 'fleet',
+    title: (isFull) => (isFull ? '10,000 Deployments of 5 pods on 1,000 nodes' : '300 Deployments of 5 pods on 30 nodes'),
+    unit: 'pods/s',
+    better: 'more',
+    runs: 1,
+    target: 100,
+    measure: (start, isFull, note) => {
+      const [nodes, deployments] = isFull ? [1_000, 10_000] : [30, 300]
+      return onFreshServer(start, { nodes }, async (target) => {
+        const seconds = await load(target, 'fleet', { nodes, deployments })
+        await rest(REST_MS)
+        const [memoryMb, before] = [target.memoryMb(), target.cpuSeconds()]
+        await rest(WATCHED_REST_MS)
+        const share = (target.cpuSeconds() - before) / (WATCHED_REST_MS / 1000)
+        note(`${Math.round(seconds)} s; then ${Math.round(memoryMb)} MB, and at rest ${(share * 100).toFixed(1)}% of a core`)
+        return (deployments * 5) / seconds
+      })
+    },
   },
   {
     name: 'namespace',

@@ -23,7 +23,13 @@ interface StatusList {
 type Item = StatusList['items'][number]
 
 /** Lists until `count` objects are as wanted. */
-async function untilCounted(connection: Connection, path: string, count: number, isRight: (item: Item) => boolean): Promise<void> {
+async function untilCounted(
+  connection: Connection,
+  path: string,
+  count: number,
+  isRight: (item: Item) => boolean,
+  everyMs = 250,
+): Promise<void> {
   let right = 0
   await until(
     async () => {
@@ -31,7 +37,7 @@ async function untilCounted(connection: Connection, path: string, count: number,
       return right >= count
     },
     () => `${right} of ${count} at ${path} were as wanted`,
-    { timeoutSeconds: TIMEOUT_SECONDS, everyMs: 250 },
+    { timeoutSeconds: TIMEOUT_SECONDS, everyMs },
   )
 }
 
@@ -71,6 +77,22 @@ async function deployment(endpoint: Endpoint, { nodes, replicas }: { readonly no
   await expect(connection!, [201], 'POST', DEPLOYMENTS, deploymentOf('large', replicas))
   await untilCounted(connection!, DEPLOYMENTS, 1, isRolledOut)
   connection!.close()
+  return (performance.now() - start) / 1000
+}
+
+/** So many Deployments of five pods each, all made at once: seconds until the last is as it is wanted. */
+async function fleet(
+  endpoint: Endpoint,
+  { nodes, deployments }: { readonly nodes: number; readonly deployments: number },
+): Promise<number> {
+  const connections = await openMany(endpoint, 16)
+  const first = connections[0]!
+  await untilNodesReady(first, nodes)
+  await makeNamespace(first, NAMESPACE)
+  const start = performance.now()
+  await eachOf(connections, deployments, (connection, i) => expect(connection, [201], 'POST', DEPLOYMENTS, deploymentOf(`d-${i}`, 5)))
+  await untilCounted(first, DEPLOYMENTS, deployments, isRolledOut, deployments)
+  for (const connection of connections) connection.close()
   return (performance.now() - start) / 1000
 }
 
@@ -135,4 +157,4 @@ async function namespaceDeletion(endpoint: Endpoint, { objects }: { readonly obj
   return (performance.now() - start) / 1000
 }
 
-export const clusterJobs = { deployment, rolling, namespaceDeletion, fill } as const
+export const clusterJobs = { deployment, fleet, rolling, namespaceDeletion, fill } as const

@@ -56,7 +56,8 @@ function targetText({ better, unit, proa, target }: Result): string {
 
 export function renderLine(result: Result): string {
   const { title, unit, proa, upstream } = result
-  if (result.target !== undefined) return `${title.padEnd(60)} ${middle(proa, unit).padStart(12)}   ${targetText(result)}`
+  if (result.target !== undefined)
+    return `${title.padEnd(60)} ${middle(proa, unit).padStart(12)}   ${targetText(result)}${proa.note ? `   ${proa.note}` : ''}`
   const comparison = upstream ? `   upstream ${middle(upstream, unit).padStart(12)}   ${ratioText(ratioOf(result)).padEnd(24)}` : ''
   return `${title.padEnd(50)} ${middle(proa, unit).padStart(12)}${comparison}${proa.note ? `   ${proa.note}` : ''}`.trimEnd()
 }

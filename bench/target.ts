@@ -11,6 +11,8 @@ export interface Target {
   readonly startMs: number
   /** Resident memory of all its processes. */
   memoryMb(): number
+  /** What they have used of the processor. */
+  cpuSeconds(): number
   stop(): Promise<void>
 }
 
@@ -30,11 +32,11 @@ export type Start = (options?: StartOptions) => Promise<Target>
 const root = join(import.meta.dirname, '..')
 
 /** Makes a target of a new group of processes; when that fails, the group ends. */
-export async function startGroup(begin: (group: Group) => Promise<Omit<Target, 'memoryMb' | 'stop'>>): Promise<Target> {
+export async function startGroup(begin: (group: Group) => Promise<Omit<Target, 'memoryMb' | 'cpuSeconds' | 'stop'>>): Promise<Target> {
   checkInterrupted()
   const group = new Group()
   try {
-    return { ...(await begin(group)), memoryMb: () => group.memoryMb(), stop: group.stop }
+    return { ...(await begin(group)), memoryMb: () => group.memoryMb(), cpuSeconds: () => group.cpuSeconds(), stop: group.stop }
   } catch (error) {
     await group.stop()
     throw error

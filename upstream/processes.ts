@@ -47,6 +47,13 @@ export async function freePort(): Promise<number> {
 }
 
 /** "VmRSS" of a process and, for those that spawn others, of its children. */
+/** Both times of proc(5)'s stat, in ticks of a hundredth: the fields after the name, which may hold anything. */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
 function residentMb(pid: number): number {
   const own = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
@@ -111,5 +118,10 @@ export class Group {
 
   memoryMb(): number {
     return this.#programs.reduce((sum, { child }) => sum + residentMb(child.pid!), 0)
+  }
+
+  /** Of the processor, since they were started. */
+  cpuSeconds(): number {
+    return this.#programs.reduce((sum, { child }) => sum + cpuSeconds(child.pid!), 0)
   }
 }

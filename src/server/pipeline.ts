@@ -365,7 +365,9 @@ interface Put {
 /** Writes a value, expecting the key at a revision (0: not there). */
 export async function put(core: Core, stored: StoredKind, { key, bytes, value, expected, beside = [] }: Put): Promise<Outcome> {
   const own = stored.prefix + key
-  const outcome = await core.store.commit([{ key: own, value: bytes, decoded: value, expected }, ...beside])
+  // Of events there are more than of all else, and hardly one is ever read: they are kept as bytes alone.
+  const isKept = stored.resource !== 'events'
+  const outcome = await core.store.commit([{ key: own, value: bytes, expected, ...(isKept ? { decoded: value } : {}) }, ...beside])
   if ('conflict' in outcome) {
     // Somebody took what lives with the object.
     if (outcome.conflict !== own) throw modifiedConflict(stored.group, stored.resource, value.metadata?.name ?? '')
@@ -375,6 +377,6 @@ export async function put(core: Core, stored: StoredKind, { key, bytes, value, e
   }
   await core.caches.caughtUp(outcome.revision)
   const cached = stored.cache.get(key)
-  const revision = cached?.revision === outcome.revision ? cached : new Revision(key, outcome.revision, bytes, value)
+  const revision = isKept && cached?.revision === outcome.revision ? cached : new Revision(key, outcome.revision, bytes, value)
   return { type: 'stored', revision }
 }
