@@ -42,7 +42,7 @@ export const builtInTypes: TypeProvider = {
   hasType: (typeName) => typeName === NO_FIELDS || isBuiltIn(typeName),
   fieldOf(typeName, field) {
     const schema = builtInSchemas.schemaOf(typeName.split(WITHIN).at(-1)!)
-    for (const [name, found] of schema?.fields ?? []) if (escapeName(name) === field) return typeOf(found, typeName)
+    for (const [name, found] of schema?.fields ?? []) if (name === field || escapeName(name) === field) return typeOf(found, typeName)
     return undefined
   },
 }

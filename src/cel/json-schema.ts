@@ -62,11 +62,15 @@ export function declareType(props: JSONSchemaProps, isResource: boolean, name = 
   if (!declared) return undefined
   return {
     type: declared.type,
-    provider: { fieldOf: (type, field) => objects.get(type)?.get(field)?.type, hasType: (type) => objects.has(type) },
+    provider: { fieldOf: (type, field) => fieldNamed(objects.get(type), field)?.type, hasType: (type) => objects.has(type) },
     sizes: ([, ...steps]) => steps.reduce<Declared | undefined>((at, step) => at && stepInto(at, step), declared)?.maxSize,
     maxCount: Math.floor(MAX_REQUEST_BYTES / (declared.minBytes + 1)),
   }
 }
+
+/** By its escaped name; a keyword that is no syntax of its own here (`namespace`) stands for itself, too. */
+const fieldNamed = <T>(fields: ReadonlyMap<string, T> | undefined, field: string): T | undefined =>
+  fields?.get(field) ?? (RESERVED.has(field) ? fields?.get(`__${field}__`) : undefined)
 
 /** What a request may hold (apiserver pkg/apis/cel: MaxRequestSizeBytes), which bounds what has no bound of its own. */
 const MAX_REQUEST_BYTES = 3 * 1024 * 1024
@@ -214,7 +218,7 @@ function typedObject(props: JSONSchemaProps): Typed {
   }
   return (json) =>
     new TypedObject(json as JsonObject, (key) => {
-      const field = fields.get(key)
+      const field = fieldNamed(fields, key)
       return field && { name: field.name, typed: field.typed() }
     })
 }

@@ -38,10 +38,10 @@ const told = (errors: readonly { readonly field: string; readonly detail: string
   errors.map(({ field, detail }) => `${field}: ${detail}`)
 const errorsOf = (over: Partial<CustomResourceDefinitionSpec>) => told(validateDefinition(definitionOf(over), checks))
 const versionErrors = (over: Partial<CustomResourceDefinitionVersion>) =>
-  errorsOf({ versions: [versionOf(over)] }).map((error) => error.replace('spec.versions[0].', ''))
+  errorsOf({ versions: [versionOf(over)] }).map((error) => error.replace(/^spec\.(?:versions\[0\]\.)?/, ''))
 const schemaErrors = (spec: JSONSchemaProps) =>
   versionErrors({ schema: { openAPIV3Schema: ofSpec(spec) } }).map((error) =>
-    error.replace('schema.openAPIV3Schema.properties[spec]', 'spec'),
+    error.replace('validation.openAPIV3Schema.properties[spec]', 'spec'),
   )
 
 test('a right definition has no fault', () => assert.deepEqual(errorsOf({}), []))
@@ -109,10 +109,10 @@ test('schemas are structural', () => {
   // Upstream looks for fields that are narrowed but not declared at the root alone.
   const narrowed: JSONSchemaProps = { type: 'object', anyOf: [{ properties: { b: { minLength: 1 } } }] }
   assert.deepEqual(versionErrors({ schema: { openAPIV3Schema: narrowed } }), [
-    'schema.openAPIV3Schema.properties[b]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.anyOf[0].properties[b]',
+    'validation.openAPIV3Schema.properties[b]: Required value: because it is defined in spec.validation.openAPIV3Schema.anyOf[0].properties[b]',
   ])
   assert.deepEqual(versionErrors({ schema: { openAPIV3Schema: { type: 'object', additionalProperties: text } } }), [
-    'schema.openAPIV3Schema.additionalProperties: Forbidden: must not be used at the root',
+    'validation.openAPIV3Schema.additionalProperties: Forbidden: must not be used at the root',
   ])
 })
 
@@ -184,13 +184,13 @@ test('defaults are pruned and right', () => {
   for (const [spec, expected] of cases) {
     const [error = ''] = schemaErrors(spec)
     assert.equal(
-      error.replace('schema.openAPIV3Schema.properties[spec].default in body', ' in body'),
-      expected.replace('schema.openAPIV3Schema.properties[spec].default in body', ' in body'),
+      error.replace(/(?:schema|validation).openAPIV3Schema.properties\[spec\].default in body/, ' in body'),
+      expected.replace(/(?:schema|validation).openAPIV3Schema.properties\[spec\].default in body/, ' in body'),
     )
   }
   assert.deepEqual(
     versionErrors({ schema: { openAPIV3Schema: { type: 'object', properties: { apiVersion: { ...text, default: 'v1' } } } } }),
-    ['schema.openAPIV3Schema.properties[apiVersion].default: Forbidden: must not be set in top-level apiVersion'],
+    ['validation.openAPIV3Schema.properties[apiVersion].default: Forbidden: must not be set in top-level apiVersion'],
   )
 })
 

@@ -7,6 +7,7 @@ import type {
   CustomResourceDefinitionNames,
   CustomResourceDefinitionSpec,
   CustomResourceDefinitionVersion,
+  JSONSchemaProps,
 } from '../../api/generated/apiextensions/v1.ts'
 import { dns1035LabelFaults, dns1123SubdomainFaults } from '../../api/names.ts'
 import type { FieldError } from '../../api/status.ts'
@@ -130,11 +131,21 @@ function validateSpec(
     versions.some(({ schema }) => someSchema(schema?.openAPIV3Schema, (props) => props.default !== undefined))
   )
     errors.push(invalid('spec.preserveUnknownFields', true, 'must be false in order to use defaults in the schema'))
-  versions.forEach((version, index) => {
-    const before = old?.spec.versions.find(({ name }) => name === version.name)
+  const { common, rest } = commonParts(versions)
+  const before = (name: string) => old?.spec.versions.find((version) => version.name === name)
+  rest.forEach((version, index) => {
     const faults = dns1035LabelFaults(version.name ?? '')
     if (faults.length > 0) errors.push(invalid(`spec.versions[${index}].name`, version.name ?? '', faults.join(',')))
-    validateVersion(version, before, spec, `spec.versions[${index}]`, checks, errors)
+    for (const fault of deprecationFaults(version))
+      errors.push(invalid(`spec.versions[${index}].deprecationWarning`, version.deprecationWarning, fault))
+    const hasStatus = versions[index]!.subresources?.status !== undefined
+    validateParts(
+      version,
+      { before: before(version.name), hasStatus, at: `spec.versions[${index}]`, schemaAt: 'schema' },
+      spec,
+      checks,
+      errors,
+    )
   })
   if (new Set(versions.map(({ name }) => name)).size !== versions.length)
     errors.push(invalid('spec.versions', versions, 'must contain unique version names'))
@@ -148,6 +159,9 @@ function validateSpec(
   for (const name of ['plural', 'singular', 'kind', 'listKind'] as const)
     if (!spec.names?.[name]) errors.push(required(`spec.names.${name}`))
   if (spec.names) validateNames(spec.names, 'spec.names', errors)
+  const hasStatus = versions.some(({ subresources }) => subresources?.status !== undefined)
+  const was = versions[0] && before(versions[0].name)
+  if (common) validateParts(common, { before: was, hasStatus, at: 'spec', schemaAt: 'validation' }, spec, checks, errors)
   validateConversion(spec, old, errors)
 }
 
@@ -182,22 +196,46 @@ export function validateNames(names: CustomResourceDefinitionNames, path: string
   names.categories?.forEach((name, index) => wanted(`categories[${index}]`, name))
 }
 
-function validateVersion(
-  version: CustomResourceDefinitionVersion,
-  old: CustomResourceDefinitionVersion | undefined,
+/** What all versions have alike is told of the definition, as upstream keeps it inside; the rest of each version by itself. */
+const PARTS = ['schema', 'subresources', 'additionalPrinterColumns', 'selectableFields'] as const
+type Parts = Pick<CustomResourceDefinitionVersion, (typeof PARTS)[number]>
+
+function commonParts(versions: readonly CustomResourceDefinitionVersion[]): {
+  readonly common: Parts | undefined
+  readonly rest: readonly CustomResourceDefinitionVersion[]
+} {
+  const [first, ...others] = versions
+  if (!first) return { common: undefined, rest: versions }
+  const alike = PARTS.filter((part) => others.every((other) => deepEqual(other[part], first[part])))
+  const own = <T extends object>(object: T, wanted: (key: string) => boolean): T =>
+    Object.fromEntries(Object.entries(object).filter(([key]) => wanted(key))) as T
+  const isAlike = (key: string): boolean => (alike as readonly string[]).includes(key)
+  return { common: own<Parts>(first, isAlike), rest: versions.map((version) => own(version, (key) => !isAlike(key))) }
+}
+
+interface PartsPlace {
+  /** The version as it was. */
+  readonly before: CustomResourceDefinitionVersion | undefined
+  readonly hasStatus: boolean
+  readonly at: string
+  readonly schemaAt: 'schema' | 'validation'
+}
+
+function validateParts(
+  parts: Parts,
+  { before, hasStatus, at, schemaAt }: PartsPlace,
   spec: CustomResourceDefinitionSpec,
-  path: string,
   checks: DefinitionChecks,
   errors: FieldErrors,
 ): void {
-  for (const fault of deprecationFaults(version)) errors.push(invalid(`${path}.deprecationWarning`, version.deprecationWarning, fault))
   // What was accepted once is not judged again while it stays as it was.
-  const hasSameStatus = Boolean(old?.subresources?.status) === Boolean(version.subresources?.status)
-  const isKnown = old !== undefined && hasSameStatus && deepEqual(old.schema, version.schema)
-  if (version.schema?.openAPIV3Schema && !isKnown) validateVersionSchema(version, spec, `${path}.schema.openAPIV3Schema`, checks, errors)
-  validateSubresources(version.subresources, `${path}.subresources`, errors)
-  validateColumns(version.additionalPrinterColumns ?? [], `${path}.additionalPrinterColumns`, errors)
-  validateSelectableFields(version, old, `${path}.selectableFields`, errors)
+  const isKnown = before !== undefined && Boolean(before.subresources?.status) === hasStatus && deepEqual(before.schema, parts.schema)
+  const schema = parts.schema?.openAPIV3Schema
+  if (schema && !isKnown) validateVersionSchema(schema, hasStatus, spec, `${at}.${schemaAt}.openAPIV3Schema`, checks, errors)
+  validateSubresources(parts.subresources, `${at}.subresources`, errors)
+  validateColumns(parts.additionalPrinterColumns ?? [], `${at}.additionalPrinterColumns`, errors)
+  const isWhole = schemaAt === 'validation'
+  validateSelectableFields(parts, before, `${at}.selectableFields`, isWhole, errors)
 }
 
 function deprecationFaults({ deprecated, deprecationWarning }: CustomResourceDefinitionVersion): readonly string[] {
@@ -227,15 +265,15 @@ const goField = (keyword: string): string =>
       : keyword.charAt(0).toUpperCase() + keyword.slice(1)
 
 function validateVersionSchema(
-  version: CustomResourceDefinitionVersion,
+  schema: JSONSchemaProps,
+  hasStatus: boolean,
   spec: CustomResourceDefinitionSpec,
   path: string,
   { rules }: DefinitionChecks,
   errors: FieldErrors,
 ): void {
-  const schema = version.schema!.openAPIV3Schema!
   const own: FieldErrors = []
-  if (version.subresources?.status) {
+  if (hasStatus) {
     if (schema.type !== 'object' && schema.type !== undefined)
       own.push(
         invalid(

@@ -7,6 +7,7 @@ import type { JSONSchemaProps, ValidationRule } from '../../api/generated/apiext
 import type { FieldError } from '../../api/status.ts'
 import type { Program } from '../../cel/compile.ts'
 import { MOST } from '../../cel/ranges.ts'
+import { escaped } from '../resources/internal-form.ts'
 import { forbidden, invalid } from '../resources/rules.ts'
 import { compileRule, type CompiledRule, type RuleFault } from './rule-compilation.ts'
 import { additionalSchemaOf, declareType, isEmbedded, itemsOf } from '../../cel/json-schema.ts'
@@ -129,21 +130,24 @@ function ruleErrors(
   at: string,
   uncorrelated: string | undefined,
 ): readonly FieldError[] {
+  const unused =
+    rule.optionalOldSelf === undefined
+      ? []
+      : [invalid(`${at}.optionalOldSelf`, rule.optionalOldSelf, 'may not be set if oldSelf is not used in rule')]
   if (!('program' in compiled)) {
     const value = internalForm(rule)
-    if (compiled.rule !== undefined) return [invalidUnsorted(`${at}.rule`, value, compiled.rule)]
+    // What does not compile uses nothing.
+    if (compiled.rule !== undefined) return [invalidUnsorted(`${at}.rule`, value, compiled.rule), ...unused]
     return [invalidUnsorted(`${at}.messageExpression`, value, compiled.message ?? '')]
   }
   if (compiled.usesOld && uncorrelated !== undefined)
     return [invalid(`${at}.rule`, rule.rule, `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`)]
-  if (!compiled.usesOld && rule.optionalOldSelf !== undefined)
-    return [invalid(`${at}.optionalOldSelf`, rule.optionalOldSelf, 'may not be set if oldSelf is not used in rule')]
-  return []
+  return compiled.usesOld ? [] : unused
 }
 
 /** The fields of Go's structs come in their own order. */
 const invalidUnsorted = (field: string, value: object, detail: string): FieldError => ({
   type: 'FieldValueInvalid',
   field,
-  detail: `Invalid value: ${JSON.stringify(value)}: ${detail}`,
+  detail: `Invalid value: ${escaped(JSON.stringify(value))}: ${detail}`,
 })

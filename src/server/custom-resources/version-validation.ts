@@ -52,15 +52,17 @@ const MAX_SELECTABLE_FIELDS = 8
 const SELECTABLE_TYPES: ReadonlySet<string> = new Set(['string', 'boolean', 'integer'])
 
 export function validateSelectableFields(
-  { selectableFields = [], schema }: CustomResourceDefinitionVersion,
+  { selectableFields = [], schema }: Pick<CustomResourceDefinitionVersion, 'selectableFields' | 'schema'>,
   old: CustomResourceDefinitionVersion | undefined,
   path: string,
+  isWhole: boolean,
   errors: FieldErrors,
 ): void {
   if (selectableFields.length === 0) return
   const root = schema?.openAPIV3Schema
   if (!root) {
-    errors.push(invalid(path, '', 'may only be set when `version.schema.openAPIV3Schema` is not included'))
+    const why = isWhole ? 'when validations.schema is included' : 'when `version.schema.openAPIV3Schema` is not included'
+    errors.push(invalid(path, '', `may only be set ${why}`))
     return
   }
   const known = new Set<string>()

@@ -132,7 +132,8 @@ function formOf(value: unknown, typeName: string, purpose: Purpose): unknown {
   return (value as readonly Value[]).map((item) => message(item, typeName.slice(1), purpose))
 }
 
-const escaped = (json: string): string => json.replaceAll('<', '\\u003c').replaceAll('>', '\\u003e').replaceAll('&', '\\u0026')
+/** As Go writes JSON. */
+export const escaped = (json: string): string => json.replaceAll('<', '\\u003c').replaceAll('>', '\\u003e').replaceAll('&', '\\u0026')
 
 /** For a field error about a value of this type: "core/v1.PodSpec", or "[core/v1.Volume" for a list of them. */
 export const internalForm = (value: unknown, typeName: string): string => escaped(JSON.stringify(formOf(value, typeName, 'given')))
