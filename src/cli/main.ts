@@ -44,7 +44,12 @@ const command = (name: string, description: string): Command =>
 
 /** Under upstream's names; `proa up --help` tells of them. */
 const withApiServerFlags = (target: Command): Command => {
-  for (const { name, kind, help } of apiServerFlags) target.option(kind === 'switch' ? `--${name}` : `--${name} <${kind}>`, help)
+  for (const { name, kind, help } of apiServerFlags) {
+    const option = new Option(kind === 'switch' ? `--${name}` : `--${name} <${kind}>`, help)
+    target.addOption(
+      kind === 'pairs' ? option.argParser((value, before: readonly string[] | undefined) => [...(before ?? []), value]) : option,
+    )
+  }
   return target
 }
 

@@ -40,9 +40,22 @@ export function apiServerSettings(flags: UpFlags): ApiServerSettings {
   for (const { name, kind } of apiServerFlags) {
     const value = flags[name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())]
     if (value === true) settings[name] = 'true'
+    else if (Array.isArray(value)) settings[name] = (value as readonly string[]).map(pairOfPaths).join('\n')
     else if (typeof value === 'string') settings[name] = kind === 'file' && value !== '-' ? resolve(value) : value
   }
   return settings
+}
+
+/** "cert,key:names" with the paths absolute. */
+const pairOfPaths = (text: string): string => {
+  const [files = '', ...names] = text.split(':')
+  return [
+    files
+      .split(',')
+      .map((path) => resolve(path.trim()))
+      .join(','),
+    ...names,
+  ].join(':')
 }
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`

@@ -35,6 +35,7 @@ import { firstAddress, nodeLayouts, serverAddress } from './node-layout.ts'
 import { ensureFrontProxy, ensureKubeletClient, ensurePki, livePair, serverHosts } from './pki.ts'
 import { serve } from './serve.ts'
 import type { PreparedNode } from './real-node.ts'
+import { readTlsSettings, type TlsSettings } from './tls-settings.ts'
 import { removePidFile, runningServer, writePidFile } from './process.ts'
 import { ensureApiService, ensureAuthenticationConfig } from './system-objects.ts'
 import { isUserError, UserError } from './user-error.ts'
@@ -109,6 +110,7 @@ async function begin(
   const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
   const debug = { ...readDebugSetup(options.apiServer ?? {}), setVerbosity }
+  const tls = readTlsSettings(options.apiServer ?? {})
   const { record, port } = await recordOf(directory, options)
   const prepared =
     record.runtime === 'containerd'
@@ -122,7 +124,7 @@ async function begin(
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, debug, server: options.server },
+      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, debug, tls, server: options.server },
       prepared,
       report,
     )
@@ -142,6 +144,7 @@ interface Configured {
   readonly encryption: EncryptionSetup | undefined
   readonly access: AccessSetup
   readonly debug: DebugSetup
+  readonly tls: TlsSettings
   readonly server: UpOptions['server']
 }
 
@@ -150,7 +153,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, port, scheduler, audit, encryption, access, debug, server }: Configured,
+  { logLevel, port, scheduler, audit, encryption, access, debug, tls, server }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -215,6 +218,7 @@ async function beginWith(
     port,
     kubeconfig: directory.kubeconfig,
     keys: { pki, frontProxyCa: frontProxy.authorityCert },
+    tls,
     async renew() {
       const next = await ensurePki(runtime.clock, directory.pki, hosts)
       const { authorityCert, client } = await ensureFrontProxy(runtime.clock, directory.pki)

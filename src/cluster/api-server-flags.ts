@@ -7,7 +7,8 @@ import { UserError } from './user-error.ts'
 
 export interface ApiServerFlag {
   readonly name: string
-  readonly kind: 'file' | 'text' | 'number' | 'duration' | 'switch'
+  /** `pairs`: two files and what they are for, given again and again. */
+  readonly kind: 'file' | 'text' | 'number' | 'duration' | 'switch' | 'pairs'
   readonly help: string
 }
 
@@ -44,6 +45,9 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'authorization-webhook-version', kind: 'text', help: 'of its SubjectAccessReviews: v1 or v1beta1 (default)' },
   { name: 'authorization-webhook-cache-authorized-ttl', kind: 'duration', help: 'how long its yes counts (default: 5m)' },
   { name: 'authorization-webhook-cache-unauthorized-ttl', kind: 'duration', help: 'how long its no counts (default: 30s)' },
+  { name: 'tls-sni-cert-key', kind: 'pairs', help: 'cert,key[:name,...]: shown to who asks for these names; may be given several times' },
+  { name: 'tls-min-version', kind: 'text', help: 'VersionTLS12 (default) or VersionTLS13' },
+  { name: 'tls-cipher-suites', kind: 'text', help: 'of TLS 1.2, joined by commas; by their IANA names' },
   { name: 'audit-policy-file', kind: 'file', help: 'what the audit log tells of (audit.k8s.io/v1 Policy)' },
   { name: 'audit-log-path', kind: 'file', help: 'the audit log, a line of JSON an event; - is standard output' },
   { name: 'audit-log-maxsize', kind: 'number', help: 'megabytes after which the log is put aside (default: 100)' },
@@ -63,7 +67,7 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'profiling', kind: 'text', help: 'false: no profiles and no flags under /debug (default: true)' },
 ]
 
-/** Values by the name of the flag; those of files are absolute paths. */
+/** Values by the name of the flag; those of files are absolute paths, several values are lines. */
 export type ApiServerSettings = Readonly<Partial<Record<string, string>>>
 
 /** A number from a setting. */

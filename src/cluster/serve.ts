@@ -4,6 +4,7 @@
  */
 import { chmodSync } from 'node:fs'
 import { every } from '../base/clock.ts'
+import { deepEqual } from '../base/deep-equal.ts'
 import type { Runtime } from '../base/runtime.ts'
 import { createKubeconfig, writeKubeconfig } from '../client/http/index.ts'
 import type { ApiServer } from '../server/api-server.ts'
@@ -11,6 +12,7 @@ import { createHttpsServer } from '../server/http/server.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
 import type { HeldPort } from './machine.ts'
 import type { Pki } from './pki.ts'
+import type { TlsSettings } from './tls-settings.ts'
 
 export interface ServerKeys {
   readonly pki: Pki
@@ -24,6 +26,8 @@ export interface ServeOptions {
   /** Where the administrator's kubeconfig is written. */
   readonly kubeconfig: string
   readonly keys: ServerKeys
+  /** Of the flags. */
+  readonly tls?: TlsSettings
   /** The keys as they are now, made anew where they end soon. */
   renew(): Promise<ServerKeys>
 }
@@ -31,18 +35,27 @@ export interface ServeOptions {
 /** How often the keys are looked at, as upstream looks at its files. */
 const FOLLOW_MS = 60_000
 
-const httpsKeysOf = ({ pki, frontProxyCa }: ServerKeys) => ({ ...pki.server, clientCa: pki.authority.cert, frontProxyCa })
+const httpsKeysOf = ({ pki, frontProxyCa }: ServerKeys, tls: TlsSettings | undefined) => ({
+  ...pki.server,
+  clientCa: pki.authority.cert,
+  frontProxyCa,
+  ...tls?.keys(),
+})
 
 export async function serve(runtime: Runtime, lifecycle: Lifecycle, api: ApiServer, options: ServeOptions): Promise<void> {
+  const { tls } = options
   let keys = options.keys
-  const https = await createHttpsServer(runtime, api, { port: options.port.socket, ...httpsKeysOf(keys) })
+  let shown = httpsKeysOf(keys, tls)
+  const https = await createHttpsServer(runtime, api, { port: options.port.socket, ...shown, ...tls?.limits })
   lifecycle.start({ name: 'HTTPS server', run: (signal) => until(signal, () => https.close()) })
   writeAdministrator(options, keys)
   const look = async (): Promise<void> => {
     try {
       const next = await options.renew()
-      if (JSON.stringify(httpsKeysOf(next)) !== JSON.stringify(httpsKeysOf(keys))) {
-        https.setKeys(httpsKeysOf(next))
+      const now = httpsKeysOf(next, tls)
+      if (!deepEqual(now, shown)) {
+        https.setKeys(now)
+        shown = now
         runtime.log.info('the server shows another certificate from now on')
       }
       if (next.pki.admin.cert !== keys.pki.admin.cert) writeAdministrator(options, next)

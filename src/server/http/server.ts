@@ -1,11 +1,12 @@
 /**
  * The HTTPS side of the API server: sockets, TLS, limits and upgrades around `ApiServer.handle`. HTTP/1.1 and HTTP/2 on one port.
  */
-import { randomUUID } from 'node:crypto'
+import { randomUUID, X509Certificate } from 'node:crypto'
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { SecureVersion } from 'node:tls'
 import type { ApiResponse } from '../../api/exchange.ts'
 import { isApiError, type ApiError } from '../../api/status.ts'
 import type { Runtime } from '../../base/runtime.ts'
@@ -38,10 +39,16 @@ export interface HttpsServerOptions {
   readonly clientCa?: string
   /** PEM of the authorities whose client certificates let a proxy tell who somebody is. */
   readonly frontProxyCa?: string
+  /** Shown to who asks for one of the names ("*.example.com" among them); without names, for those of the certificate. */
+  readonly byName?: readonly { readonly names: readonly string[]; readonly cert: string; readonly key: string }[]
+  /** Default: TLS 1.2. */
+  readonly minVersion?: SecureVersion
+  /** As OpenSSL lists them. */
+  readonly ciphers?: string
 }
 
 /** What may change while the server runs. */
-export type HttpsKeys = Pick<HttpsServerOptions, 'key' | 'cert' | 'clientCa' | 'frontProxyCa'>
+export type HttpsKeys = Pick<HttpsServerOptions, 'key' | 'cert' | 'clientCa' | 'frontProxyCa' | 'byName'>
 
 export interface HttpsServer {
   readonly port: number
@@ -74,12 +81,14 @@ const HUMAN_AGENTS = /^(curl|Wget|Mozilla)\//
 
 export async function createHttpsServer(runtime: Runtime, api: ApiServer, options: HttpsServerOptions): Promise<HttpsServer> {
   const credentials = createCredentialsReader(options)
+  const { minVersion = 'TLSv1.2', ciphers } = options
+  const limits = { minVersion, ...(ciphers === undefined ? {} : { ciphers }) }
   const server = createSecureServer({
     allowHTTP1: true,
     ...secureContextOf(options),
+    ...limits,
     requestCert: true,
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: 1024 * 1024 },
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -89,6 +98,13 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
     noDelay: true,
   } as Parameters<typeof createSecureServer>[0])
   server.maxConnections = MAX_CONNECTIONS
+  // Of several for a name the last one added counts.
+  const addNames = (keys: HttpsKeys): void => {
+    for (const { names, cert, key } of keys.byName ?? [])
+      for (const name of names.length > 0 ? names : namesOf(cert))
+        server.addContext(name, { ...secureContextOf({ ...keys, cert, key }), ...limits })
+  }
+  addNames(options)
   const sockets = new Set<Socket>()
   const watches = new WatchWriter()
   const blocks = new BlockTurns()
@@ -134,7 +150,8 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
   return {
     port: (server.address() as AddressInfo).port,
     setKeys(keys) {
-      server.setSecureContext(secureContextOf(keys))
+      server.setSecureContext({ ...secureContextOf(keys), ...limits })
+      addNames(keys)
       credentials.setAuthorities(keys)
     },
     async close() {
@@ -187,6 +204,10 @@ const secureContextOf = ({ key, cert, clientCa, frontProxyCa }: HttpsKeys) => ({
   cert,
   ca: [clientCa, frontProxyCa].filter((pem) => pem !== undefined),
 })
+
+/** The DNS names of a certificate. */
+const namesOf = (cert: string): readonly string[] =>
+  Array.from((new X509Certificate(cert).subjectAltName ?? '').matchAll(/DNS:([^,\s]+)/g), ([, name]) => name!)
 
 interface Serving {
   readonly credentials: CredentialsReader
