@@ -65,8 +65,8 @@ export const folders: Readonly<Record<string, Folder>> = {
   },
   'node/host': {
     purpose: 'files, mounts, cgroups of Linux',
-    imports: ['base', 'api', 'node'],
-    packages: ['@grpc/grpc-js'],
+    imports: ['base', 'api', 'grpc', 'node'],
+    packages: ['@grpc/grpc-js', '@grpc/proto-loader'],
     isAdapter: true,
   },
   network: {

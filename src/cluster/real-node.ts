@@ -43,6 +43,9 @@ export const podNetworkHost = (layout: NodeLayout): PodNetworkHost => ({
 })
 
 /** What all nodes of a cluster are told alike. */
+/** Where upstream's kubelet has it, and device plugins mount it. */
+const DEVICE_PLUGIN_DIRECTORY = '/var/lib/kubelet/device-plugins'
+
 export interface ClusterFacts {
   readonly id: string
   readonly podCidr: string
@@ -133,6 +136,8 @@ export async function startRealNode(
     services: sources.services,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
     kubeletPort: kubelet.port,
+    // Plugins look for it there; of several nodes on a machine the first has them.
+    ...(layout.netns === undefined ? { devicePluginDirectory: DEVICE_PLUGIN_DIRECTORY } : {}),
   })
   lifecycle.start({
     name: 'node agent',

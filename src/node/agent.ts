@@ -16,6 +16,8 @@ import { nodeConfiguration, type KubeletConfiguration } from './configuration.ts
 import type { ContainerRuntime } from './container-runtime.ts'
 import { createCounters, type Counters } from './counters.ts'
 import { createCpuManager } from './cpu-manager.ts'
+import { createDeviceManager } from './devices/device-manager.ts'
+import { followPlugins } from './devices/follow-plugins.ts'
 import { createCpuSharing, type CpuSharing } from './cpu-sharing.ts'
 import { createCredentialPlugins, type CredentialPluginsOptions } from './credential-plugins.ts'
 import { parseResolvConf } from './dns.ts'
@@ -51,6 +53,8 @@ export interface NodeAgentOptions {
   readonly clusterDomain?: string
   /** Pods' volumes and files: <dataDirectory>/pods/<uid>. */
   readonly dataDirectory: string
+  /** Where device plugins register; none may when it is not given. */
+  readonly devicePluginDirectory?: string
   /** Default: <dataDirectory>/logs. */
   readonly logsDirectory?: string
   /** Before "/kubepods" in the names of cgroups: tells apart several nodes on one machine. Default: none. */
@@ -122,6 +126,7 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       events,
       facts,
       cpuManager: createCpuManager(configuration, facts.cpuCount),
+      devices: createDeviceManager(runtime.clock),
       runtimeName: (await containers.version()).name,
       nodeName: options.nodeName,
       configuration,
@@ -171,7 +176,9 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
     if (rejection) return { rejection, victims: [] }
     try {
       node.cpuManager?.allocate(pod)
+      node.devices.allocate(pod)
     } catch (error) {
+      node.cpuManager?.release(pod.metadata?.uid ?? '')
       return { rejection: allocationFailed(error), victims: [] }
     }
     const leaving = [...workers.values()].filter((worker) => victims.includes(worker.pod))
@@ -281,6 +288,9 @@ export function createNodeAgent(runtime: Runtime, options: NodeAgentOptions): No
       registration.run(signal),
       retry('runtime events', () => followRuntime(signal), signal),
     )
+    const { devicePluginDirectory } = options
+    if (devicePluginDirectory !== undefined)
+      running.push(retry('device plugins', () => followPlugins(context, registration, devicePluginDirectory, signal), signal))
     const upkeep = createUpkeep(context, workers, (conditions) => {
       pressure = conditions
       registration.setPressure(conditions)

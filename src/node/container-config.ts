@@ -2,6 +2,7 @@
 import type { Container, EphemeralContainer, Pod } from '../api/generated/core/v1.ts'
 import type { ContainerConfig, Image, Mount } from './container-runtime.ts'
 import { CPUS_ANNOTATION } from './cpu-manager.ts'
+import { DEVICES_ANNOTATION } from './devices/device-manager.ts'
 import type { DownwardContext } from './downward.ts'
 import { hostsFile } from './dns.ts'
 import { ConfigurationError, environmentOf } from './environment.ts'
@@ -66,6 +67,8 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
   const target = (container as EphemeralContainer).targetContainerName
   const targetContainerId = target ? input.containerId(target) : undefined
   if (target && !targetContainerId) throw new ConfigurationError(`unable to find target container ${target}`)
+  const devices = await node.devices.grant(pod.metadata?.uid ?? '', container.name)
+  for (const mount of devices?.grant.mounts ?? []) mounts.push({ ...mount, propagation: 'PRIVATE' })
   const cpus = node.cpuManager?.cpusOf(pod.metadata?.uid ?? '', container.name)
   return {
     metadata: { name: container.name, attempt: restartCount },
@@ -73,12 +76,15 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
     command: expandAll(container.command),
     args: expandAll(container.args),
     workingDir: container.workingDir ?? '',
-    env: Object.entries(env).map(([key, value]) => ({ key, value })),
+    env: Object.entries({ ...env, ...devices?.grant.env }).map(([key, value]) => ({ key, value })),
     mounts,
+    ...(devices ? { devices: devices.grant.devices, cdiDevices: devices.grant.cdiDevices } : {}),
     labels: containerLabels(pod, container),
     annotations: {
       ...containerAnnotations(pod, container, restartCount, messageFile),
       ...(cpus?.isExclusive ? { [CPUS_ANNOTATION]: cpus.cpus } : {}),
+      ...devices?.grant.annotations,
+      ...(devices ? { [DEVICES_ANNOTATION]: devices.annotation } : {}),
     },
     logPath: `${container.name}/${restartCount}.log`,
     stdin: container.stdin ?? false,

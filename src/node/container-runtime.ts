@@ -81,6 +81,9 @@ export interface ContainerConfig {
   readonly workingDir: string
   readonly env: readonly { readonly key: string; readonly value: string }[]
   readonly mounts: readonly Mount[]
+  readonly devices?: readonly { readonly containerPath: string; readonly hostPath: string; readonly permissions: string }[]
+  /** Qualified names of the Container Device Interface. */
+  readonly cdiDevices?: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
   /** Relative to the sandbox's logDirectory. */

@@ -4,6 +4,7 @@
  */
 import type { Pod } from '../api/generated/core/v1.ts'
 import { CPUS_ANNOTATION } from './cpu-manager.ts'
+import { DEVICES_ANNOTATION } from './devices/device-manager.ts'
 import { POD_UID_LABEL } from './identity.ts'
 import type { NodeContext } from './node-context.ts'
 import { allocatable } from './node-status.ts'
@@ -11,7 +12,7 @@ import type { PodWorker } from './pod-worker.ts'
 import { createQosCgroups } from './qos-cgroups.ts'
 
 export interface CpuSharing {
-  /** CPUs that an earlier agent gave stay with their containers. */
+  /** CPUs and devices that an earlier agent gave stay with their containers. */
   adopt(): Promise<void>
   /** Looks at the pods anew. */
   refresh(): void
@@ -20,7 +21,7 @@ export interface CpuSharing {
 }
 
 export function createCpuSharing(node: NodeContext, workers: ReadonlyMap<string, PodWorker>, activePods: () => readonly Pod[]): CpuSharing {
-  const { containers, cpuManager, facts, configuration } = node
+  const { containers, cpuManager, devices, facts, configuration } = node
   // What evictions keep free is not kept from the cgroup.
   const { cpuMilli, memoryBytes } = allocatable({ facts, configuration: { ...configuration, evictionHard: {} } })
   const qosCgroups = createQosCgroups(node, { cpuMilli, memoryLimitBytes: memoryBytes })
@@ -66,15 +67,17 @@ export function createCpuSharing(node: NodeContext, workers: ReadonlyMap<string,
   cpuManager?.onStarted(refresh)
   return {
     async adopt() {
-      if (!cpuManager) return
       for (const { labels, annotations, metadata, state } of await containers.listContainers()) {
-        const cpus = annotations[CPUS_ANNOTATION]
-        if (cpus && state !== 'EXITED') cpuManager.adopt(labels[POD_UID_LABEL] ?? '', metadata.name, cpus)
+        const { [CPUS_ANNOTATION]: cpus, [DEVICES_ANNOTATION]: ids } = annotations
+        if (cpus && state !== 'EXITED') cpuManager?.adopt(labels[POD_UID_LABEL] ?? '', metadata.name, cpus)
+        // They stay with the container when it runs again.
+        if (ids) devices.adopt(labels[POD_UID_LABEL] ?? '', metadata.name, ids)
       }
     },
     refresh,
     release(podUid) {
       cpuManager?.release(podUid)
+      devices.release(podUid)
       refresh()
     },
   }

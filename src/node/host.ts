@@ -2,7 +2,9 @@
  * What the node agent asks of the machine it runs on: files, mounts, logs, facts. `host/` does it on Linux, `simulated/` in
  * memory. Paths are absolute.
  */
+import type { Log } from '../base/log.ts'
 import type { InterfaceUsage } from './container-runtime.ts'
+import type { DevicePluginEvents } from './devices/device-manager.ts'
 
 export interface MachineFacts {
   readonly hostname: string
@@ -50,6 +52,8 @@ export interface ProjectedFile {
 }
 
 export interface Host {
+  /** Lets device plugins register below the directory until the signal aborts; hosts that have none leave it out. */
+  servePlugins?(directory: string, events: DevicePluginEvents, log: Log, signal: AbortSignal): Promise<void>
   facts(): Promise<MachineFacts>
   /** Machines that measure nothing leave it out. */
   machineUsage?(): Promise<MachineUsage>

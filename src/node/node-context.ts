@@ -8,6 +8,7 @@ import type { ContainerRuntime } from './container-runtime.ts'
 import type { Counters } from './counters.ts'
 import type { CpuManager } from './cpu-manager.ts'
 import type { CredentialPlugins } from './credential-plugins.ts'
+import type { DeviceManager } from './devices/device-manager.ts'
 import type { DnsConfig } from './dns.ts'
 import type { ObjectFollower } from './followed-objects.ts'
 import type { Host, MachineFacts } from './host.ts'
@@ -30,6 +31,7 @@ export interface NodeContext {
   readonly counters: Counters
   /** When containers may have CPUs of their own. */
   readonly cpuManager: CpuManager | undefined
+  readonly devices: DeviceManager
   readonly hostIPs: readonly string[]
   readonly clusterDns: readonly string[]
   readonly clusterDomain: string

@@ -12,6 +12,7 @@ import type { EventRecorder } from '../client/events.ts'
 import { createInformer } from '../client/informer.ts'
 import type { NodeConfiguration } from './configuration.ts'
 import type { ContainerRuntime, Image } from './container-runtime.ts'
+import type { DeviceCount } from './devices/device-manager.ts'
 import type { Pressure } from './eviction/thresholds.ts'
 import type { MachineFacts } from './host.ts'
 import { nodeLabels, nodeObject, nodeStatus, nodeStatusPatch } from './node-status.ts'
@@ -46,6 +47,8 @@ export interface NodeRegistration {
   readonly podCidr: Promise<string>
   /** The pressure that the node tells from now on; written at once. */
   setPressure(conditions: readonly Pressure[]): void
+  /** The same for what device plugins offer. */
+  setDevices(counts: Readonly<Record<string, DeviceCount>>): void
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -64,6 +67,7 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
   let lease: Lease | undefined
   let writtenAtMs = -Infinity
   let pressure: readonly Pressure[] = []
+  let devices: Readonly<Record<string, DeviceCount>> = {}
   const told = new Map<string, string>()
   let refresh = () => {}
   const runtimeVersion = containers.version().then(({ name, version }) => `${name}://${version}`)
@@ -97,6 +101,7 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
         images,
         problems: found,
         pressure,
+        devices,
         configuration: options.configuration,
         now: timestamp(clock),
       },
@@ -194,6 +199,10 @@ export function createNodeRegistration(runtime: Runtime, options: NodeRegistrati
     podCidr: podCidr.promise,
     setPressure(conditions) {
       pressure = conditions
+      refresh()
+    },
+    setDevices(counts) {
+      devices = counts
       refresh()
     },
     async run(signal) {

@@ -3,6 +3,7 @@ import type { ContainerImage, Node, NodeAddress, NodeCondition, NodeStatus, Tain
 import { quantityOfMilli } from '../api/quantity.ts'
 import { cpuSet, type NodeConfiguration } from './configuration.ts'
 import type { Image } from './container-runtime.ts'
+import type { DeviceCount } from './devices/device-manager.ts'
 import { quantityAt, type Pressure } from './eviction/thresholds.ts'
 import type { MachineFacts } from './host.ts'
 import { bytesOf, milliOf } from './quantities.ts'
@@ -18,6 +19,8 @@ export interface NodeStatusInput {
   /** What is not ready; empty when the node is. */
   readonly problems: readonly string[]
   readonly pressure: readonly Pressure[]
+  /** What device plugins offer, by resource. */
+  readonly devices: Readonly<Record<string, DeviceCount>>
   readonly kubeletPort: number | undefined
   /** The time now, as metav1.Time. */
   readonly now: string
@@ -60,15 +63,19 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
   const { facts, configuration } = input
   const fixed = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(configuration.maxPods) }
   const room = allocatable(input)
+  const devices = (field: keyof DeviceCount) =>
+    Object.fromEntries(Object.entries(input.devices).map(([name, count]) => [name, String(count[field])]))
   return {
     capacity: {
       ...fixed,
+      ...devices('capacity'),
       cpu: String(facts.cpuCount),
       memory: kibibytes(facts.memoryBytes),
       'ephemeral-storage': kibibytes(facts.ephemeralStorageBytes),
     },
     allocatable: {
       ...fixed,
+      ...devices('allocatable'),
       cpu: quantityOfMilli(room.cpuMilli),
       memory: kibibytes(room.memoryBytes),
       'ephemeral-storage': String(room.ephemeralStorageBytes),

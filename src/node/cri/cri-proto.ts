@@ -102,10 +102,12 @@ message LinuxContainerSecurityContext {
 }
 message LinuxContainerConfig { LinuxContainerResources resources = 1; LinuxContainerSecurityContext security_context = 2 }
 message ContainerMetadata { string name = 1; uint32 attempt = 2 }
+message Device { string container_path = 1; string host_path = 2; string permissions = 3 }
+message CDIDevice { string name = 1 }
 message ContainerConfig {
   ContainerMetadata metadata = 1; ImageSpec image = 2; repeated string command = 3; repeated string args = 4; string working_dir = 5
-  repeated KeyValue envs = 6; repeated Mount mounts = 7; map<string,string> labels = 9; map<string,string> annotations = 10
-  string log_path = 11; bool stdin = 12; bool stdin_once = 13; bool tty = 14; LinuxContainerConfig linux = 15
+  repeated KeyValue envs = 6; repeated Mount mounts = 7; repeated Device devices = 8; map<string,string> labels = 9; map<string,string> annotations = 10
+  string log_path = 11; bool stdin = 12; bool stdin_once = 13; bool tty = 14; LinuxContainerConfig linux = 15; repeated CDIDevice CDI_devices = 17
 }
 message CreateContainerRequest { string pod_sandbox_id = 1; ContainerConfig config = 2; PodSandboxConfig sandbox_config = 3 }
 message UpdateContainerResourcesRequest { string container_id = 1; LinuxContainerResources linux = 2 }

@@ -72,6 +72,12 @@ export function containerMessage(config: ContainerConfig): Message {
       propagation: `PROPAGATION_${mount.propagation}`,
       ...(mount.image ? { image: { image: mount.image.id }, image_sub_path: mount.image.subPath } : {}),
     })),
+    devices: (config.devices ?? []).map((device) => ({
+      container_path: device.containerPath,
+      host_path: device.hostPath,
+      permissions: device.permissions,
+    })),
+    CDI_devices: (config.cdiDevices ?? []).map((name) => ({ name })),
     labels: config.labels,
     annotations: config.annotations,
     log_path: config.logPath,

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import type { Host } from '../host.ts'
+import { serveDevicePlugins } from './device-plugins.ts'
 import { readLog } from './log-reader.ts'
 import { machineFacts } from './machine-facts.ts'
 import { machineUsage, treeUsage } from './machine-usage.ts'
@@ -80,6 +81,7 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
       return machineFacts(dataDirectory)
     },
     machineUsage: () => machineUsage(dataDirectory),
+    servePlugins: serveDevicePlugins,
     treeUsage,
     async makeDirectory(path, mode) {
       const made = await mkdir(path, { recursive: true, mode: 0o755 })
