@@ -55,7 +55,7 @@ export function truncating(runtime: Runtime, sink: RunningSink, maxEventBytes: n
       if (sizeOf(event) > maxEventBytes) {
         const { requestObject: _request, responseObject: _response, ...rest } = event
         const annotations = { ...(event['annotations'] as object | undefined), [TRUNCATED]: 'true' }
-        next = { ...rest, annotations } as AuditEvent
+        next = { ...rest, annotations }
         if (event.level === 'Metadata' || sizeOf(next) > maxEventBytes) {
           lost++
           tell(runtime, sink.name, 'event is too large even after truncating')
