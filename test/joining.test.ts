@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -315,6 +315,40 @@ test('machines join, reach one another, and leave', { skip: noContainers() || no
     )
     assert.equal(code, 1)
     assert.match(stderr, /has a live node a already/)
+  })
+
+  await t.test('a volume of the default class is made on the node, and removed', async () => {
+    const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'kept' } }
+    const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } }
+    const user: Pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'keeper' },
+      spec: {
+        nodeSelector: { 'kubernetes.io/hostname': 'b' },
+        securityContext: { runAsUser: 1000 },
+        terminationGracePeriodSeconds: 0,
+        containers: [
+          {
+            name: 'c',
+            image: 'proa.local/hello:1',
+            command: ['sh', '-c', 'echo kept > /data/file && sleep 3600'],
+            volumeMounts: [{ name: 'v', mountPath: '/data' }],
+          },
+        ],
+        volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'kept' } }],
+      },
+    }
+    writeFileSync(join(data, 'volume.json'), [{ ...claim, spec }, user].map((object) => JSON.stringify(object)).join('\n'))
+    await kubectl('apply', '-f', join(data, 'volume.json'))
+    const volumes = join(agentDir(data, 'b'), 'volumes')
+    const file = await eventually('the pod has written', () => {
+      const made = existsSync(volumes) ? readdirSync(volumes)[0] : undefined
+      return made !== undefined && existsSync(join(volumes, made, 'file')) && join(volumes, made, 'file')
+    })
+    assert.equal(readFileSync(file, 'utf8'), 'kept\n')
+    await kubectl('delete', 'pod/keeper', 'pvc/kept')
+    await eventually('the directory is gone', () => readdirSync(volumes).length === 0)
   })
 
   await t.test('another address: routes follow', async () => {

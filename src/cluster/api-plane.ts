@@ -20,6 +20,7 @@ import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
 import { createOutgoing, type Egress } from '../server/http/outgoing.ts'
 import { createRemoteNode } from '../server/http/remote-node.ts'
+import { exchangeText } from '../server/outgoing-text.ts'
 import type { OutgoingTls } from '../server/outgoing.ts'
 import { createReviewClient } from '../server/review-client.ts'
 import type { PathHandler } from '../server/router.ts'
@@ -60,6 +61,8 @@ export interface ApiPlaneOptions {
 
 /** How long the server may take over an object that an admission plugin makes. */
 const CREATE_TIMEOUT_MS = 10_000
+/** And a node over what it is asked to do. */
+const ASK_TIMEOUT_MS = 30_000
 
 const IMAGE_REVIEW_TIMEOUT_MS = 30_000
 
@@ -79,6 +82,8 @@ export interface ApiPlane {
   client(user: UserInfo): Client
   /** Tells the API server of a node in this process, for logs, exec, attach and port-forward; all others are reached by their HTTPS API. */
   connectNode(name: string, service: NodeService): void
+  /** Asks the API of a node in another process; rejects unless it did what it was asked. */
+  askNode(name: string, method: 'PUT' | 'DELETE', path: string): Promise<void>
 }
 
 /** What Prometheus' client libraries tell of every process. */
@@ -148,5 +153,14 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
   await ensureNamespaces(client(identities.administrator))
   await removeWideNodeRights(client(identities.administrator))
   await ensureServiceCidr(client(identities.administrator), options.serviceCidr, runtime.clock)
-  return { server, client, connectNode: (name, service) => void nodes.set(name, service) }
+  async function askNode(name: string, method: 'PUT' | 'DELETE', path: string): Promise<void> {
+    const node = server.core.reader.get('v1/Node', undefined, name)
+    const address = node && kubeletAddress(node)
+    if (!address || !kubeletTls) throw new Error(`node ${name} has no API`)
+    const { ca, cert, key } = kubeletTls
+    const connection = { server: `https://${address.host}:${address.port}${path}`, ca, cert, key }
+    const { status } = await exchangeText(runtime.clock, outgoing, connection, { method, timeoutMs: ASK_TIMEOUT_MS })
+    if (status !== 200) throw new Error(`node ${name} answered ${method} ${path} with ${status}`)
+  }
+  return { server, client, askNode, connectNode: (name, service) => void nodes.set(name, service) }
 }

@@ -12,6 +12,7 @@ import { createKubeletServer, type KubeletServer, type KubeletServerOptions } fr
 import { CLUSTER_DOMAIN } from './defaults.ts'
 import { KUBELET_CLIENT } from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
+import { nodeVolumes } from './local-storage.ts'
 import { keepPemFile } from './node-certificates.ts'
 import { nodeServerRequest, readPemFile } from './pki.ts'
 import type { NodeSources, RealNodeOptions } from './real-node.ts'
@@ -45,6 +46,7 @@ export async function startKubelet(
     client,
     logsDirectory,
     nodeName: layout.name,
+    volumes: nodeVolumes(host, layout.directory),
     configuration: {
       kind: 'KubeletConfiguration',
       apiVersion: 'kubelet.config.k8s.io/v1beta1',

@@ -29,7 +29,7 @@ export async function exchangeText(
   clock: Clock,
   outgoing: Outgoing,
   connection: Connection,
-  { method, body, timeoutMs }: { readonly method: 'GET' | 'POST'; readonly body?: string; readonly timeoutMs: number },
+  { method, body, timeoutMs }: { readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'; readonly body?: string; readonly timeoutMs: number },
 ): Promise<TextAnswer> {
   const { server, ca, cert, key, insecureSkipTlsVerify } = connection
   const url = new URL(server)

@@ -17,6 +17,7 @@ import { createHttpTransport, type HttpTransport, type HttpTransportOptions } fr
 import { askForCertificate } from '../../node/certificate-rotation.ts'
 import { isWithin } from '../../network/addresses.ts'
 import { startAgent } from '../agent.ts'
+import { volumesAnnotation } from '../local-storage.ts'
 import { createLifecycle, type Lifecycle } from '../lifecycle.ts'
 import { printLine } from '../log-lines.ts'
 import { missingPrograms, isOwnAddress } from '../machine.ts'
@@ -140,7 +141,7 @@ async function startNode(
     use: connection.setClientPair,
   })
   const address = await ownAddress(runtime, before, signal)
-  const podCidr = await registered(runtime, client, { ...before, address }, signal)
+  const podCidr = await registered(runtime, client, files.root, { ...before, address }, signal)
   const record: JoinedRecord = { ...before, address, podCidr }
   await clearOld(runtime, files, before, record)
   writeJoined(files, record)
@@ -256,17 +257,18 @@ async function hasMoved({ nodeIp, address, server }: JoinedRecord): Promise<bool
 }
 
 /** Registers the node with its address and waits for its range; without the server, what was before counts. */
-async function registered(runtime: Runtime, client: Client, record: JoinedRecord, signal: AbortSignal): Promise<string> {
+async function registered(runtime: Runtime, client: Client, directory: string, record: JoinedRecord, signal: AbortSignal): Promise<string> {
   const { nodeName: name, address = '' } = record
   const addresses = [
     { type: 'InternalIP', address },
     { type: 'Hostname', address: name },
   ]
+  const metadata = { annotations: volumesAnnotation(directory) }
   for (let retryMs = RETRY_MS / 4; ; retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)) {
     try {
-      await client.create('v1/Node', { metadata: { name }, status: { addresses } }).catch((error: unknown) => {
+      await client.create('v1/Node', { metadata: { name, ...metadata }, status: { addresses } }).catch((error: unknown) => {
         if (!isApiError(error, 'AlreadyExists')) throw error
-        return client.patch('v1/Node', { name }, 'strategic', { status: { addresses } }, { subresource: 'status' })
+        return client.patch('v1/Node', { name }, 'strategic', { metadata, status: { addresses } }, { subresource: 'status' })
       })
       const { spec } = await client.get('v1/Node', { name })
       if (spec?.podCIDR) return spec.podCIDR

@@ -22,9 +22,9 @@ export interface TunnelAgentOptions {
 }
 
 const MAX_CONNECTIONS = 1000
-const DIAL_MS = 10_000
+const DIAL_MS = 5000
 const RETRY_MS = 500
-const MAX_RETRY_MS = 15_000
+const MAX_RETRY_MS = 5000
 /** The server pings more often: a connection over which nothing came for so long is dead. */
 const SILENCE_MS = 45_000
 const KEEP_ALIVE_MS = 15_000

@@ -48,8 +48,15 @@ export interface KubeletServerOptions {
   readonly nodeName: string
   /** What /logs/ shows. */
   readonly logsDirectory: string
+  /** Directories for volumes of the cluster's own class, which its provisioner has made and removed. Absent: there are none. */
+  readonly volumes?: NodeVolumes
   /** What /configz shows: fields of a KubeletConfiguration. */
   readonly configuration: object
+}
+
+export interface NodeVolumes {
+  make(name: string): Promise<void>
+  remove(name: string): Promise<void>
 }
 
 export interface KubeletServer {
@@ -140,6 +147,7 @@ async function answer(
   const refused = await access.refusalOf(request)
   if (refused) return sendText(response, refused.code, refused.text)
   const [, first = '', ...rest] = decodePath(pathOf(request)).split('/')
+  if (first === 'proa' && rest[0] === 'volumes') return changeVolume(options.volumes, request.method, rest.slice(1), response)
   if (request.method !== 'GET' && request.method !== 'HEAD') return sendText(response, 405, '405: Method Not Allowed')
   switch (first) {
     case 'healthz':
@@ -162,6 +170,23 @@ async function answer(
     default:
       return sendText(response, 404, '404 page not found\n')
   }
+}
+
+/** The name is that of a PersistentVolume, and so a single step of a path. */
+const VOLUME_NAME = /^pvc-[0-9a-f-]{1,64}$/
+
+/** Not upstream's: PUT and DELETE of /proa/volumes/NAME. */
+async function changeVolume(
+  volumes: NodeVolumes | undefined,
+  method: string | undefined,
+  [name = '', ...more]: readonly string[],
+  response: ServerResponse,
+): Promise<void> {
+  if (!volumes || more.length > 0 || !VOLUME_NAME.test(name)) return sendText(response, 404, '404 page not found\n')
+  if (method === 'PUT') await volumes.make(name)
+  else if (method === 'DELETE') await volumes.remove(name)
+  else return sendText(response, 405, '405: Method Not Allowed')
+  return sendText(response, 200, '')
 }
 
 async function statsOf(

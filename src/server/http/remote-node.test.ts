@@ -37,6 +37,7 @@ const signal = new AbortController().signal
 const directory = mkdtempSync(join(tmpdir(), 'proa-kubelet-'))
 const outgoing = createOutgoing(runtime)
 const seen: LogOptions[] = []
+const changes: string[] = []
 
 /** A container that echoes: what it reads it writes, and it ends as its command says. */
 const service: NodeService = {
@@ -125,6 +126,10 @@ before(async () => {
     nodeName: 'n',
     meter: () => ({ measure: async () => measured }),
     counters: () => counters,
+    volumes: {
+      make: async (name) => void changes.push(`make ${name}`),
+      remove: async (name) => void changes.push(`remove ${name}`),
+    },
     facts: async () => ({ cpuCount: 2, memoryBytes: 4096 }),
     configuration: { clusterDomain: 'cluster.local' },
   })
@@ -139,9 +144,9 @@ after(async () => {
 const node = (pair: KeyPair = client, ca = authority.cert): NodeService =>
   createRemoteNode({ host: '127.0.0.1', port: server.port }, { outgoing, tls: { ...pair, ca } })
 
-function get(path: string, pair?: KeyPair): Promise<{ readonly status: number; readonly text: string }> {
+function get(path: string, pair?: KeyPair, method = 'GET'): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
-    send({ host: '127.0.0.1', port: server.port, path, ca: authority.cert, agent: false, ...pair }, (answer) => {
+    send({ host: '127.0.0.1', port: server.port, path, method, ca: authority.cert, agent: false, ...pair }, (answer) => {
       let text = ''
       answer.on('data', (chunk) => (text += chunk))
       answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
@@ -280,4 +285,19 @@ test('metrics of containers, of probes and of the agent', async () => {
   assert.match(own, /^kubelet_node_name\{node="n"\} 1$/m)
   assert.match(own, /^process_resident_memory_bytes \d+$/m)
   assert.equal((await get('/metrics/none', client)).status, 404)
+})
+
+test('volumes: made and removed by name for whom the node lets in', async () => {
+  const path = '/proa/volumes/pvc-0123-abcd'
+  const answers: readonly (readonly [string, string, KeyPair, number])[] = [
+    ['PUT', path, client, 200],
+    ['DELETE', path, client, 200],
+    ['POST', path, client, 405],
+    ['PUT', path, other, 403],
+    ['PUT', '/proa/volumes/..', client, 404],
+    ['DELETE', '/proa/volumes/pvc-a%2f..', client, 404],
+    ['DELETE', '/proa/volumes/', client, 404],
+  ]
+  for (const [method, asked, pair, status] of answers) assert.equal((await get(asked, pair, method)).status, status, `${method} ${asked}`)
+  assert.deepEqual(changes, ['make pvc-0123-abcd', 'remove pvc-0123-abcd'])
 })
