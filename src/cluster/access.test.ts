@@ -364,6 +364,7 @@ test('files and flags that cannot be used are told at once', () => {
     ],
     [{ 'authorization-policy-file': bad }, 'cannot specify --authorization-policy-file without mode ABAC'],
     [{ 'authorization-mode': 'ABAC', 'authorization-policy-file': bad }, /error reading policy file .*bad.yaml, line 1: kind: \[: /],
+    [{ 'max-requests-inflight': '0', 'max-mutating-requests-inflight': '0' }, /they must add up to something positive$/],
     [{ 'anonymous-auth': 'perhaps' }, /--anonymous-auth must be true or false/],
     [{ 'authentication-token-webhook-cache-ttl': 'x', 'authentication-token-webhook-config-file': '/nowhere' }, /ENOENT/],
   ] as const) {

@@ -25,7 +25,7 @@ import { tokenDigest } from '../server/http/tokens.ts'
 import type { Outgoing } from '../server/outgoing.ts'
 import { exchangeText } from '../server/outgoing-text.ts'
 import { createReviewClient } from '../server/review-client.ts'
-import { durationOf, type ApiServerSettings } from './api-server-flags.ts'
+import { durationOf, numberOf, truthOf, type ApiServerSettings } from './api-server-flags.ts'
 import { readAuthorizationSetup, startAuthorizer, type AuthorizationSetup } from './authorization.ts'
 import { follow, followed, messageOf, reading, type Followed } from './followed-file.ts'
 import { FRONT_PROXY_CLIENT } from './identities.ts'
@@ -35,6 +35,7 @@ import { UserError } from './user-error.ts'
 export interface AccessSetup {
   readonly admission: AdmissionChoice
   readonly isAnonymousAllowed: boolean
+  readonly inFlight: NonNullable<ApiServerOptions['inFlight']>
   readonly tokenFile: string | undefined
   readonly tokenWebhook: { readonly file: string; readonly ttlMs: number } | undefined
   readonly authentication: Followed<AuthenticationConfiguration> | undefined
@@ -53,9 +54,7 @@ const PROVIDER_TIMEOUT_MS = 30_000
 
 export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnTokens): AccessSetup {
   const webhook = settings['authentication-token-webhook-config-file']
-  const anonymous = settings['anonymous-auth'] ?? 'true'
-  if (anonymous !== 'true' && anonymous !== 'false')
-    throw new UserError(`--anonymous-auth must be true or false, not ${JSON.stringify(anonymous)}`)
+  const isAnonymousAllowed = truthOf(settings, 'anonymous-auth') ?? true
   const authentication = followed('authentication configuration', settings['authentication-config'], (text) =>
     readAuthenticationConfiguration(text, [issuer]),
   )
@@ -64,7 +63,8 @@ export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnToke
   if (webhook !== undefined) reading('authentication webhook', webhook, () => loadConnection(webhook))
   return {
     admission: readAdmission(settings),
-    isAnonymousAllowed: anonymous === 'true',
+    isAnonymousAllowed,
+    inFlight: readInFlight(settings),
     tokenFile: settings['token-auth-file'],
     tokenWebhook:
       webhook === undefined
@@ -73,6 +73,20 @@ export function readAccessSetup(settings: ApiServerSettings, { issuer }: OwnToke
     authentication,
     authorization: readAuthorizationSetup(settings),
   }
+}
+
+const MAX_READING = 400
+const MAX_WRITING = 200
+
+function readInFlight(settings: ApiServerSettings): AccessSetup['inFlight'] {
+  const reading = numberOf(settings, 'max-requests-inflight') ?? MAX_READING
+  const writing = numberOf(settings, 'max-mutating-requests-inflight') ?? MAX_WRITING
+  const isFair = truthOf(settings, 'enable-priority-and-fairness') ?? true
+  if (isFair && reading + writing <= 0)
+    throw new UserError(
+      `invalid configuration: MaxRequestsInFlight=${reading} and MaxMutatingRequestsInFlight=${writing}; they must add up to something positive`,
+    )
+  return { reading, writing, isFair }
 }
 
 interface AdmissionFile {
@@ -101,7 +115,10 @@ function readAdmission(settings: ApiServerSettings): AdmissionChoice {
   return { enabled: list('enable-admission-plugins'), disabled: list('disable-admission-plugins'), configurations }
 }
 
-export type Access = Pick<ApiServerOptions, 'tokenAuthenticators' | 'laterTokenAuthenticators' | 'authentication' | 'authorizer'>
+export type Access = Pick<
+  ApiServerOptions,
+  'inFlight' | 'tokenAuthenticators' | 'laterTokenAuthenticators' | 'authentication' | 'authorizer'
+>
 
 /** Puts it together, and follows the files as long as the server lives. */
 export function startAccess(runtime: Runtime, lifecycle: Lifecycle, outgoing: Outgoing, setup: AccessSetup, own: OwnTokens): Access {
@@ -117,6 +134,7 @@ export function startAccess(runtime: Runtime, lifecycle: Lifecycle, outgoing: Ou
     })
   }
   return {
+    inFlight: setup.inFlight,
     tokenAuthenticators:
       tokenFile === undefined ? [] : [createStaticTokens(reading('token file', tokenFile, parseTokenFile), tokenDigest, own.audiences)],
     laterTokenAuthenticators: [firstOf(() => issuers), ...(tokenWebhook ? [webhookTokens(runtime, outgoing, tokenWebhook, own)] : [])],

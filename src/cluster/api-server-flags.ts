@@ -45,6 +45,9 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'authorization-webhook-version', kind: 'text', help: 'of its SubjectAccessReviews: v1 or v1beta1 (default)' },
   { name: 'authorization-webhook-cache-authorized-ttl', kind: 'duration', help: 'how long its yes counts (default: 5m)' },
   { name: 'authorization-webhook-cache-unauthorized-ttl', kind: 'duration', help: 'how long its no counts (default: 30s)' },
+  { name: 'max-requests-inflight', kind: 'number', help: 'requests that read and are served at once (default: 400)' },
+  { name: 'max-mutating-requests-inflight', kind: 'number', help: 'those that write (default: 200); fair queuing counts the sum' },
+  { name: 'enable-priority-and-fairness', kind: 'text', help: 'false: who finds no place is turned away (default: true)' },
   { name: 'tls-sni-cert-key', kind: 'pairs', help: 'cert,key[:name,...]: shown to who asks for these names; may be given several times' },
   { name: 'tls-min-version', kind: 'text', help: 'VersionTLS12 (default) or VersionTLS13' },
   { name: 'tls-cipher-suites', kind: 'text', help: 'of TLS 1.2, joined by commas; by their IANA names' },
@@ -85,4 +88,12 @@ export function durationOf(settings: ApiServerSettings, name: string, byDefault:
   } catch (error) {
     throw new UserError(`--${name}: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+/** "true" or "false". */
+export function truthOf(settings: ApiServerSettings, name: string): boolean | undefined {
+  const text = settings[name]
+  if (text !== undefined && text !== 'true' && text !== 'false')
+    throw new UserError(`--${name} must be true or false, not ${JSON.stringify(text)}`)
+  return text === undefined ? undefined : text === 'true'
 }

@@ -36,8 +36,9 @@ import { celRules } from './custom-resources/cel-rules.ts'
 import { createConversionWebhook } from './custom-resources/conversion-webhook.ts'
 import { createDefinitions } from './custom-resources/definitions.ts'
 import { createFlowConfiguration } from './flow-control/configuration.ts'
-import { FlowControl } from './flow-control/flow-control.ts'
+import { FlowControl, type RequestLimiter } from './flow-control/flow-control.ts'
 import { exposeFlowControl } from './flow-control/flow-metrics.ts'
+import { MaxInFlight, type InFlightLimits } from './flow-control/max-in-flight.ts'
 import { OutsideRequest } from './flow-control/outside-request.ts'
 import { runHousekeeping, type HousekeepingOptions } from './housekeeping.ts'
 import { Metrics } from './metrics.ts'
@@ -81,6 +82,8 @@ export interface ApiServerOptions {
   readonly housekeeping?: HousekeepingOptions
   /** Absent: nothing is audited. */
   readonly audit?: AuditOptions
+  /** How many requests from outside are served at once. Default: upstream's, by priority and fairness. */
+  readonly inFlight?: InFlightLimits & { readonly isFair: boolean }
 }
 
 export interface ApiServer {
@@ -146,9 +149,12 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   }
   const { webhookCall = options.roads && createWebhookCall(runtime, options.roads.outgoing) } = options
   const definitions = createDefinitions(core, celRules, webhookCall && createConversionWebhook(runtime, webhookCall, reader))
-  const flowControl = new FlowControl(runtime, registry)
+  const { inFlight: limits } = options
+  const isFair = limits?.isFair ?? true
+  const flowControl = new FlowControl(runtime, registry, limits && isFair ? limits.reading + limits.writing : undefined)
+  const limiter: RequestLimiter = limits && !isFair ? new MaxInFlight(limits) : flowControl
   const flowConfiguration = createFlowConfiguration(core, flowControl.levels)
-  const hasFlowObjects = registry.stored('flowcontrol.apiserver.k8s.io', 'flowschemas') !== undefined
+  const hasFlowObjects = isFair && registry.stored('flowcontrol.apiserver.k8s.io', 'flowschemas') !== undefined
   exposeFlowControl(metrics, flowControl.levels)
   metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
   metrics.gauge('apiserver_resource_objects', 'Stored objects by group and resource.', () => objectCountsByGroup(registry))
@@ -156,7 +162,12 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
-  const paths = [serverPaths(health), createFlowDumps(flowControl.levels), resourceMetricsPaths, ...(typeof given === 'function' ? given(registry) : given)]
+  const paths = [
+    serverPaths(health),
+    createFlowDumps(flowControl.levels),
+    resourceMetricsPaths,
+    ...(typeof given === 'function' ? given(registry) : given),
+  ]
   const audit = options.audit && new Audit(runtime, options.audit)
   let inFlight = 0
   const turns = createTurns(runtime.clock)
@@ -212,7 +223,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
         return refused
       }
       inFlight++
-      const outside = new OutsideRequest(flowControl)
+      const outside = new OutsideRequest(limiter)
       const answered = await answer(request, () => core.authenticator.authenticate(credentials, request), outside)
       inFlight--
       outside.answered(answered)
@@ -242,7 +253,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
         await Promise.race([
           feed,
           definitions.run(signal),
-          flowConfiguration.run(signal),
+          ...(isFair ? [flowConfiguration.run(signal)] : []),
           runAvailability(core, signal),
           runHousekeeping(core, options.housekeeping ?? {}, signal),
         ])

@@ -23,11 +23,37 @@ const PROFILES = '/debug/pprof/'
 const SAMPLE_PERIOD_MS = 10_000
 const SAMPLED = 16
 
+/** The place of a request: `release` is called once, when it is answered. */
+export type Place = Pick<Seat, 'isWatch' | 'release'>
+
 export type Admitted =
-  | { readonly isServed: true; readonly seat: Seat; readonly flow: Flow }
+  | { readonly isServed: true; readonly seat: Place; readonly flow?: Flow }
   | { readonly isServed: false; readonly answer: ApiResponse }
 
-export class FlowControl {
+export interface RequestLimiter {
+  /** A seat, at once or after a while; undefined: the request is not limited. */
+  admit(request: ApiRequest, info: RequestInfo, user: UserInfo): Admitted | Promise<Admitted> | undefined
+  /** Counts a watch; call what it returns when the watch has ended. */
+  watching(info: RequestInfo): () => void
+}
+
+export const isStream = ({ isResource, subresource, path }: RequestInfo): boolean =>
+  isResource ? subresource !== '' && LONG_RUNNING.has(subresource) : path.startsWith(PROFILES)
+
+export function turnedAway(retryAfterS: number, headers: Readonly<Record<string, string>> = {}): Admitted {
+  return {
+    isServed: false,
+    answer: {
+      type: 'raw',
+      status: 429,
+      contentType: 'text/plain; charset=utf-8',
+      body: new TextEncoder().encode('Too many requests, please try again later.\n'),
+      headers: { ...headers, 'Retry-After': String(retryAfterS), 'X-Content-Type-Options': 'nosniff' },
+    },
+  }
+}
+
+export class FlowControl implements RequestLimiter {
   readonly levels: Levels
   readonly #runtime: Runtime
   readonly #registry: ResourceRegistry
@@ -35,15 +61,15 @@ export class FlowControl {
   readonly #watches = new Map<string, number>()
   readonly #samples = new WeakMap<ResourceCache, { readonly atMs: number; readonly averageBytes: number }>()
 
-  constructor(runtime: Runtime, registry: ResourceRegistry) {
+  /** `concurrency`: seats of the whole server. */
+  constructor(runtime: Runtime, registry: ResourceRegistry, concurrency = CONCURRENCY) {
     this.#runtime = runtime
     this.#registry = registry
-    this.levels = new Levels(runtime.clock, CONCURRENCY)
+    this.levels = new Levels(runtime.clock, concurrency)
   }
 
-  /** A seat, at once or after a while; undefined: the request is not limited. */
   admit(request: ApiRequest, info: RequestInfo, user: UserInfo): Admitted | Promise<Admitted> | undefined {
-    if (info.isResource ? info.subresource !== '' && LONG_RUNNING.has(info.subresource) : info.path.startsWith(PROFILES)) return undefined
+    if (isStream(info)) return undefined
     const nowMs = this.#runtime.clock.monotonic()
     this.levels.adjust(nowMs)
     const flow = this.levels.flowOf(info, user)
@@ -67,20 +93,9 @@ export class FlowControl {
 
   #refuse({ level, headers }: Flow): Admitted {
     level.dropped.record(this.#runtime.clock.now())
-    const body = new TextEncoder().encode('Too many requests, please try again later.\n')
-    return {
-      isServed: false,
-      answer: {
-        type: 'raw',
-        status: 429,
-        contentType: 'text/plain; charset=utf-8',
-        body,
-        headers: { ...headers, 'Retry-After': String(level.dropped.retryAfterS), 'X-Content-Type-Options': 'nosniff' },
-      },
-    }
+    return turnedAway(level.dropped.retryAfterS, headers)
   }
 
-  /** Counts a watch; call what it returns when the watch has ended. */
   watching({ group, resource, namespace, name, fieldSelector = '' }: RequestInfo): () => void {
     if (resource === 'pods' && /(^|,)spec\.nodeName==?[^,]/.test(fieldSelector)) return () => {}
     const key = `${group}/${resource} ${namespace} ${name}`

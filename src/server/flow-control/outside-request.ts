@@ -2,20 +2,19 @@
 import type { ApiRequest, ApiResponse, UserInfo } from '../../api/exchange.ts'
 import type { Trail } from '../audit/audit.ts'
 import type { RequestInfo } from '../request-info.ts'
-import type { Admitted, FlowControl } from './flow-control.ts'
+import type { Admitted, Place, RequestLimiter } from './flow-control.ts'
 import type { Flow } from './levels.ts'
-import type { Seat } from './queue-set.ts'
 
 export class OutsideRequest {
-  readonly #control: FlowControl
-  #seat: Seat | undefined
+  readonly #control: RequestLimiter
+  #seat: Place | undefined
   #flow: Flow | undefined
   #info: RequestInfo | undefined
   #forget: (() => void) | undefined
   /** Absent when the request is not audited. */
   trail: Trail | undefined
 
-  constructor(control: FlowControl) {
+  constructor(control: RequestLimiter) {
     this.#control = control
   }
 
