@@ -198,26 +198,22 @@ const tokenPath = '{ns}/serviceaccounts/default/token'
 const others: readonly Scenario[] = [
   {
     name: 'tokens',
-    // What is stored nowhere has no owners.
-    steps: apart(
-      ['body.metadata.managedFields'],
-      [
-        post({ spec: {} }, tokenPath, { except: ['body.status.expirationTimestamp'] }),
-        post({ spec: { audiences: ['x'], expirationSeconds: 600 } }, tokenPath),
-        post({ spec: { expirationSeconds: 1 } }, tokenPath),
-        post({ spec: { expirationSeconds: 2 ** 40 } }, tokenPath),
-        post({ metadata: { name: 'other' }, spec: {} }, tokenPath),
-        post({ metadata: { namespace: 'other' }, spec: {} }, tokenPath),
-        post({ spec: {} }, '{ns}/serviceaccounts/none/token'),
-        post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'none' } } }, tokenPath),
-        post({ spec: { boundObjectRef: { kind: 'ConfigMap', apiVersion: 'v1', name: 'none' } } }, tokenPath),
-        post(pod('p'), pods),
-        post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'p' } } }, tokenPath),
-        post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'p', uid: 'x' } } }, tokenPath),
-        post({ spec: {} }, `${tokenPath}?dryRun=All`),
-        { path: tokenPath },
-      ],
-    ),
+    steps: [
+      post({ spec: {} }, tokenPath, { except: ['body.status.expirationTimestamp'] }),
+      post({ spec: { audiences: ['x'], expirationSeconds: 600 } }, tokenPath),
+      post({ spec: { expirationSeconds: 1 } }, tokenPath),
+      post({ spec: { expirationSeconds: 2 ** 40 } }, tokenPath),
+      post({ metadata: { name: 'other' }, spec: {} }, tokenPath),
+      post({ metadata: { namespace: 'other' }, spec: {} }, tokenPath),
+      post({ spec: {} }, '{ns}/serviceaccounts/none/token'),
+      post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'none' } } }, tokenPath),
+      post({ spec: { boundObjectRef: { kind: 'ConfigMap', apiVersion: 'v1', name: 'none' } } }, tokenPath),
+      post(pod('p'), pods),
+      post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'p' } } }, tokenPath),
+      post({ spec: { boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'p', uid: 'x' } } }, tokenPath),
+      post({ spec: {} }, `${tokenPath}?dryRun=All`),
+      { path: tokenPath },
+    ],
   },
   {
     name: 'events in both groups',
@@ -263,35 +259,31 @@ const others: readonly Scenario[] = [
   },
   {
     name: 'reviews',
-    // What is stored nowhere has no owners.
-    steps: apart(
-      ['body.metadata'],
-      [
-        post(
-          { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: '{name}' }, user: 'bob' } },
-          '/apis/authorization.k8s.io/v1/subjectaccessreviews',
-        ),
-        post(
-          { spec: { nonResourceAttributes: { verb: 'get', path: '/healthz' }, user: 'bob' } },
-          '/apis/authorization.k8s.io/v1/subjectaccessreviews',
-        ),
-        post({ spec: { user: 'bob' } }, '/apis/authorization.k8s.io/v1/subjectaccessreviews'),
-        post(
-          { spec: { resourceAttributes: {}, nonResourceAttributes: {}, user: 'bob' } },
-          '/apis/authorization.k8s.io/v1/subjectaccessreviews',
-        ),
-        post({ spec: { resourceAttributes: {} } }, '/apis/authorization.k8s.io/v1/subjectaccessreviews'),
-        post({ spec: { resourceAttributes: { verb: 'get', resource: 'pods' } } }, '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'),
-        post({ spec: {} }, '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'),
-        post(
-          { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'other' }, user: 'bob' } },
-          '/apis/authorization.k8s.io/v1/namespaces/{name}/localsubjectaccessreviews',
-        ),
-        post({ spec: { token: 'nonsense' } }, '/apis/authentication.k8s.io/v1/tokenreviews'),
-        post({ spec: {} }, '/apis/authentication.k8s.io/v1/tokenreviews'),
-        post({}, '/apis/authentication.k8s.io/v1/selfsubjectreviews', { except: ['body.status.userInfo.extra'] }),
-      ],
-    ),
+    steps: [
+      post(
+        { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: '{name}' }, user: 'bob' } },
+        '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      ),
+      post(
+        { spec: { nonResourceAttributes: { verb: 'get', path: '/healthz' }, user: 'bob' } },
+        '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      ),
+      post({ spec: { user: 'bob' } }, '/apis/authorization.k8s.io/v1/subjectaccessreviews'),
+      post(
+        { spec: { resourceAttributes: {}, nonResourceAttributes: {}, user: 'bob' } },
+        '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      ),
+      post({ spec: { resourceAttributes: {} } }, '/apis/authorization.k8s.io/v1/subjectaccessreviews'),
+      post({ spec: { resourceAttributes: { verb: 'get', resource: 'pods' } } }, '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'),
+      post({ spec: {} }, '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'),
+      post(
+        { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'other' }, user: 'bob' } },
+        '/apis/authorization.k8s.io/v1/namespaces/{name}/localsubjectaccessreviews',
+      ),
+      post({ spec: { token: 'nonsense' } }, '/apis/authentication.k8s.io/v1/tokenreviews'),
+      post({ spec: {} }, '/apis/authentication.k8s.io/v1/tokenreviews'),
+      post({}, '/apis/authentication.k8s.io/v1/selfsubjectreviews', { except: ['body.status.userInfo.extra'] }),
+    ],
   },
   {
     name: 'addresses and ports of services',

@@ -6,8 +6,10 @@ import type { ApiResponse, UserInfo } from '../../api/exchange.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { timestamp } from '../../base/clock.ts'
 import { badRequest } from '../../api/status.ts'
+import { withOwners } from '../apply/write-owners.ts'
 import { decodeBody } from '../body.ts'
 import type { Core, ResourceCall } from '../core.ts'
+import { writeOptions } from '../options.ts'
 import { Computed } from '../revision.ts'
 import { localAccessReview, selfAccessReview, subjectAccessReview } from './access-review.ts'
 
@@ -28,8 +30,10 @@ export const isReview = (group: string, kind: string): boolean =>
 export async function answerReview(core: Core, call: ResourceCall): Promise<ApiResponse> {
   const { served } = call
   const body = decodeBody(call, { apiVersion: served.apiVersion, kind: served.info.kind, rules: served.rules })
+  const options = writeOptions('CreateOptions', call.request.query)
+  const owned = withOwners(core, { call, served, subresource: '', old: undefined, options }, body)
   await core.caches.caughtUp(core.store.revision)
-  const answer = await ANSWERS[served.info.kind]!(core, call, body)
+  const answer = await ANSWERS[served.info.kind]!(core, call, owned)
   return { type: 'object', status: 201, stored: new Computed({ ...answer, apiVersion: served.apiVersion, kind: served.info.kind }) }
 }
 

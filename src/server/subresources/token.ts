@@ -1,13 +1,22 @@
 /** serviceaccounts/token: a token for an account, bound to a pod, a secret or a node when asked (pkg/registry/core/serviceaccount/storage/token.go). */
+import type { FieldSet } from '../../api/apply/field-set.ts'
+import { timestamp } from '../../base/clock.ts'
 import { uuid } from '../../base/random.ts'
 import type { ApiResponse } from '../../api/exchange.ts'
+import type { TokenRequestSpec } from '../../api/generated/authentication/v1.ts'
 import type { KubeObject } from '../../api/object.ts'
 import { badRequest, conflict, failure, invalid, notFound, type FieldError } from '../../api/status.ts'
 import { serviceAccountName, type KubernetesClaim } from '../authentication/tokens.ts'
 import type { Core, ResourceCall } from '../core.ts'
+import { withDefaults } from '../resources/immutable.ts'
 import { isDryRun, writeOptions } from '../options.ts'
 import { admitOnly } from '../pipeline.ts'
 import { Computed } from '../revision.ts'
+import { applyTypeOf } from '../apply/versions.ts'
+import { managedFieldsAfter } from '../apply/track.ts'
+import { managerOf } from '../apply/manager-name.ts'
+import { withManagedFields } from '../apply/write-owners.ts'
+import { rulesOf } from '../builtin-rules.ts'
 import { checkVerb, decodeAs } from './verbs.ts'
 
 const TOKEN_REQUEST = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' } as const
@@ -31,14 +40,20 @@ export async function requestToken(core: Core, call: ResourceCall): Promise<ApiR
   const { info, served } = call
   const { tokens, runtime, reader } = core
   if (!tokens) throw failure('NotFound', 'the server could not find the requested resource')
-  const request = decodeAs(call, TOKEN_REQUEST)
+  const options = writeOptions('CreateOptions', call.request.query)
+  const decoded = decodeAs(call, TOKEN_REQUEST)
+  const asked: KubeObject = {
+    ...decoded,
+    spec: withDefaults((decoded.spec ?? {}) as TokenRequestSpec, { expirationSeconds: DEFAULT_SECONDS }),
+  }
+  const request = withOwner(asked, managerOf(call, options), timestamp(runtime.clock))
   await core.caches.caughtUp(core.store.revision)
   const account = reader.get('v1/ServiceAccount', info.namespace, info.name)
   if (!account) throw notFound('', 'serviceaccounts', info.name)
   const uid = account.metadata!.uid!
   checkMetadata(request, info.namespace, info.name, uid)
   const audiences: readonly string[] = request.spec?.audiences?.length ? request.spec.audiences : tokens.audiences
-  const seconds: number = request.spec?.expirationSeconds ?? DEFAULT_SECONDS
+  const seconds = request.spec?.expirationSeconds as number
   checkSeconds(seconds)
   const boundObjectRef = request.spec?.boundObjectRef as ObjectReference | undefined
   const filled = {
@@ -46,7 +61,6 @@ export async function requestToken(core: Core, call: ResourceCall): Promise<ApiR
     metadata: { ...request.metadata, name: info.name, namespace: info.namespace, uid, creationTimestamp: isoSeconds(runtime.clock.now()) },
     spec: { ...request.spec, audiences, expirationSeconds: seconds, ...(boundObjectRef ? { boundObjectRef } : {}) },
   }
-  const options = writeOptions('CreateOptions', call.request.query)
   await admitOnly(
     core,
     {
@@ -84,6 +98,20 @@ export async function requestToken(core: Core, call: ResourceCall): Promise<ApiR
   })
   const status = { token, expirationTimestamp: isoSeconds(nowMs + seconds * 1000) }
   return { type: 'object', status: 201, stored: new Computed({ ...filled, status }) }
+}
+
+/** A request has one version, and nobody wrote before. */
+function withOwner(request: KubeObject, manager: string, now: string): KubeObject {
+  const rules = rulesOf(TOKEN_REQUEST)
+  const live = rules.emptyObject!()
+  const versions = {
+    apiVersion: live.apiVersion!,
+    convert: (object: KubeObject) => object,
+    typeOf: () => applyTypeOf(rules),
+    writable: (fields: FieldSet) => fields,
+  }
+  const isNew = { isNew: true, isSchemaFluid: false }
+  return withManagedFields(request, managedFieldsAfter({ live, next: request, manager, subresource: 'token', versions, now, ...isNew }))
 }
 
 const isoSeconds = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`
