@@ -4,7 +4,7 @@
  * The original stays as it is; the result shares with it what no operation touched.
  */
 import type { Json } from './object.ts'
-import { badRequest, failure, unprocessable } from './status.ts'
+import { badRequest, failure, isApiError, unprocessable } from './status.ts'
 
 const MAX_OPERATIONS = 10_000
 /** What all `copy` operations of one patch may add, roughly in bytes: a few of them could double an object without end. */
@@ -202,4 +202,33 @@ export function applyJsonPatch<T extends object>(original: T, patch: Json): T {
     patcher.apply(operation)
   }
   return patcher.result as T
+}
+
+/** Why a patch does not fit, in the words of upstream's library, for those who tell; the first operation that fails. */
+export function patchFault(original: object, patch: Json): string | undefined {
+  const patcher = new Patcher(original as Json)
+  for (const operation of readOperations(patch)) {
+    try {
+      patcher.apply(operation)
+    } catch (error) {
+      if (!isApiError(error, 'Invalid')) throw error
+      return faultOf(operation)
+    }
+  }
+  return undefined
+}
+
+function faultOf({ op, path }: Operation): string {
+  switch (op) {
+    case 'remove':
+      return `error in remove for path: '${path}': Unable to remove nonexistent key: ${path.split('/').at(-1)}: missing value`
+    case 'replace':
+      return `replace operation does not apply: doc is missing key: ${path}: missing value`
+    case 'test':
+      return `testing value ${path} failed: test failed`
+    case 'add':
+      return `add operation does not apply: doc is missing path: "${path}": missing value`
+    default:
+      return `Unexpected kind: ${op}`
+  }
 }

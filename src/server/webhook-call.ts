@@ -45,11 +45,24 @@ export function createWebhookCall({ clock }: Runtime, outgoing: Outgoing): Webho
     }
     const { status, text } = answer
     if (status < 200 || status >= 300) throw new Error(explain(status, text))
-    try {
-      return JSON.parse(text) as unknown
-    } catch (error) {
-      throw new Error(`couldn't parse the webhook's answer: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
-    }
+    const parsed = parse(text)
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed
+    throw new Error(`couldn't get version/kind; json parse error: json: cannot unmarshal ${goTypeOf(parsed)} into Go value of type ${META}`)
+  }
+}
+
+/** What upstream reads first of any answer, as Go prints it. */
+const META = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`
+const goTypeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value)
+
+/** Upstream reads YAML, too: what is neither an object nor a list is a string to it. */
+function parse(text: string): unknown {
+  if (text === '') throw new Error('0-length response with status code: 200 and content type: application/json')
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (!/^\s*[[{]/.test(text)) return text
+    throw new Error(`couldn't parse the webhook's answer: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
 }
 
@@ -134,11 +147,9 @@ export function webhookTarget(config: WebhookClientConfig, timeoutMs: number | u
   const trust = config.caBundle ? { caBundle: config.caBundle } : {}
   if (!config.service) return { url: `${config.url}${query}`, ...trust }
   const { name, namespace, path = '', port = DEFAULT_PORT } = config.service
-  return {
-    url: `https://${name}.${namespace}.svc:${port}${path}${query}`,
-    connectTo: endpointOf(read, random, namespace, name, port),
-    ...trust,
-  }
+  const url = `https://${name}.${namespace}.svc:${port}${path}${query}`
+  if (!read.get('v1/Service', namespace, name)) throw new Error(`Post ${JSON.stringify(url)}: service ${JSON.stringify(name)} not found`)
+  return { url, connectTo: endpointOf(read, random, namespace, name, port), ...trust }
 }
 
 /** A ready endpoint of a service's port, as upstream's aggregator resolves it, without the detour by the service's address. */

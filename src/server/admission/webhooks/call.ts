@@ -7,7 +7,7 @@ import { settle } from '../../custom-resources/conversion.ts'
 import { Unsettled } from '../../unsettled.ts'
 import { webhookTarget, type WebhookCall } from '../../webhook-call.ts'
 import { isExempt, matchNamespace, matchObject, matchRules, type Webhook } from './match.ts'
-import { readVerdict, refusalOf, reviewOf, reviewVersion, type Question, type Verdict } from './review.ts'
+import { PatchFault, readVerdict, refusalOf, reviewOf, reviewVersion, undecodable, type Question, type Verdict } from './review.ts'
 import type { Versions } from './versions.ts'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
@@ -97,9 +97,12 @@ export async function ask(
     } catch (error) {
       throw new CallFailure(`failed to call webhook: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
+    const fault = undecodable(answer, question)
+    if (fault !== undefined) throw new CallFailure(`failed to call webhook: ${fault}`)
     try {
       return readVerdict(answer, question, isMutating)
     } catch (error) {
+      if (error instanceof PatchFault) throw new CallFailure(error.message, { cause: error })
       throw new CallFailure(`received invalid webhook response: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       })

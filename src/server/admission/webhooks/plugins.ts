@@ -5,9 +5,10 @@
  * Audit annotations tell of each that was asked in its turn, whether it changed something, and what it says itself.
  */
 import type { MutatingWebhook, ValidatingWebhook } from '../../../api/generated/admissionregistration/v1.ts'
-import { applyJsonPatch } from '../../../api/json-patch.ts'
+import { applyJsonPatch, patchFault } from '../../../api/json-patch.ts'
 import type { KubeObject } from '../../../api/object.ts'
-import type { ResourceInfo } from '../../../api/schema.ts'
+import { parseApiVersion, type ResourceInfo } from '../../../api/schema.ts'
+import { isApiError, plainFailure, type ApiError } from '../../../api/status.ts'
 import { deepEqual } from '../../../base/deep-equal.ts'
 import type { AdmissionAttributes, AdmissionPlugin } from '../../admission.ts'
 import { settle } from '../../custom-resources/conversion.ts'
@@ -139,11 +140,19 @@ function patch(
       `admission webhook ${JSON.stringify(name)} attempted to modify the object, which is not supported for this operation`,
     )
   try {
-    return versions.store(applyJsonPatch(shown, changes), resource, requested)
+    const patched = applyJsonPatch(shown, changes)
+    if (patched.kind !== undefined && patched.kind !== shown.kind) throw otherKind(patched, resource)
+    return versions.store(patched, resource, requested)
   } catch (error) {
-    if (error instanceof Unsettled) throw error
-    throw internalError(error instanceof Error ? error.message : String(error))
+    if (error instanceof Unsettled || (isApiError(error) && error.status.code === 500)) throw error
+    throw internalError(patchFault(shown, changes) ?? (error instanceof Error ? error.message : String(error)))
   }
+}
+
+/** What upstream says when the object has become one of another kind. */
+function otherKind({ kind, apiVersion = '' }: KubeObject, resource: ResourceInfo): ApiError {
+  const group = resource.group.split('.')[0] || 'core'
+  return plainFailure(`converting (${parseApiVersion(apiVersion).version}.${kind}) to (${group}.${resource.kind}): unknown conversion`)
 }
 
 async function validate(

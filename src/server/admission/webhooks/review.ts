@@ -73,6 +73,23 @@ export function reviewOf(attributes: AdmissionAttributes, { uid, version, resour
 const textsOf = (value: unknown): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(recordOf(value) ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
 
+const VERSIONS: readonly unknown[] = ['admission.k8s.io/v1', 'admission.k8s.io/v1beta1']
+
+/** What upstream cannot even decode; undefined when it is a review. */
+export function undecodable(answer: unknown, { version }: Question): string | undefined {
+  const { kind, apiVersion, response } = recordOf(answer) ?? {}
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') return undefined
+  if (kind !== 'AdmissionReview' || !VERSIONS.includes(apiVersion))
+    return `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "pkg/runtime/scheme.go:111"`
+  const told = apiVersion.replace(/^.*\//, '')
+  if (told !== version) return `converting (${told}.AdmissionReview) to (${version}.AdmissionReview): unknown conversion`
+  const { allowed, patch } = recordOf(response) ?? {}
+  if (typeof allowed === 'string' || typeof allowed === 'number')
+    return `json: cannot unmarshal ${typeof allowed} into Go struct field AdmissionResponse.response.allowed of type bool`
+  const odd = typeof patch === 'string' ? patch.search(/[^A-Za-z0-9+/=\r\n]/) : -1
+  return odd < 0 ? undefined : `illegal base64 data at input byte ${odd}`
+}
+
 /** Reads an answer; throws an Error that says what is wrong with it. */
 export function readVerdict(answer: unknown, { uid, version }: Question, isMutating: boolean): Verdict {
   const review = recordOf(answer) ?? {}
@@ -95,29 +112,49 @@ export function readVerdict(answer: unknown, { uid, version }: Question, isMutat
     if (hasPatch && patchType === undefined) throw new Error('webhook returned response.patch but not response.patchType')
     if (!hasPatch && patchType !== undefined) throw new Error('webhook returned response.patchType but not response.patch')
     if (patchType === '') throw new Error('webhook returned invalid response.patchType of ""')
-    if (hasPatch && patchType !== 'JSONPatch') throw new Error(`unsupported patch type ${JSON.stringify(patchType)}`)
   }
   const warnings = response['warnings']
   return {
     isAllowed: response['allowed'] === true,
     result: recordOf(response['status']),
     auditAnnotations: textsOf(response['auditAnnotations']),
-    warnings: Array.isArray(warnings) ? warnings.filter((text) => typeof text === 'string') : [],
-    patch: hasPatch ? decodePatch(patch) : undefined,
+    warnings: Array.isArray(warnings) ? warnings.filter((text) => typeof text === 'string' && text !== '') : [],
+    patch: hasPatch ? patchOf(patch, version === 'v1' ? patchType : 'JSONPatch') : undefined,
   }
+}
+
+/** A fault of the patch, which is told without saying that the response as a whole is invalid. */
+export class PatchFault extends Error {}
+
+function patchOf(text: string, type: unknown): Json {
+  const patch = decodePatch(text)
+  if (!Array.isArray(patch)) {
+    const given = patch === null ? 'null' : typeof patch === 'boolean' ? 'bool' : typeof patch
+    throw new PatchFault(
+      `received undecodable patch in webhook response: json: cannot unmarshal ${given} into Go value of type jsonpatch.Patch`,
+    )
+  }
+  // Nothing to do can be told in any way.
+  if (patch.length > 0 && type !== 'JSONPatch') throw new PatchFault(`unsupported patch type ${JSON.stringify(type)}`)
+  return patch as Json
 }
 
 const recordOf = (value: unknown): Readonly<Record<string, unknown>> | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+
+/** Whether more brackets are opened than closed. */
+const isCutShort = (text: string): boolean => {
+  const letters = atob(text)
+  return letters.replaceAll(/[^[{]/g, '').length > letters.replaceAll(/[^\]}]/g, '').length
+}
 
 function decodePatch(text: string): Json {
   try {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Json
   } catch (error) {
-    throw new Error(`received undecodable patch in webhook response: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    })
+    const why = error instanceof SyntaxError && isCutShort(text) ? 'unexpected end of JSON input' : String((error as Error).message)
+    throw new PatchFault(`received undecodable patch in webhook response: ${why}`, { cause: error })
   }
 }
 
