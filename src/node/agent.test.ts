@@ -130,7 +130,7 @@ test('an init container that fails for good fails the pod', async (t) => {
 test('an image that cannot be pulled is tried again with back-off', async (t) => {
   const { client, clock, pod } = await start(t)
   await client.create('v1/Pod', podOf('a', { containers: [{ name: 'main', image: 'invalid.example/x' }] }))
-  await clock.settle()
+  await clock.advance(20)
   const waiting = async () => (await pod('a')).status?.containerStatuses?.[0]?.state?.waiting
   assert.equal((await waiting())?.reason, 'ErrImagePull')
   await clock.advance(3000)
@@ -158,7 +158,7 @@ test('a missing ConfigMap holds the pod up, and its coming starts it; its change
       ],
     }),
   )
-  await clock.settle()
+  await clock.advance(20)
   assert.equal((await pod('a')).status?.containerStatuses?.[0]?.state?.waiting?.reason, 'ContainerCreating')
   assert.deepEqual(await eventsOf(client, 'a'), [
     'FailedMount: MountVolume.SetUp failed for volume "config" : configmap "settings" not found',
@@ -177,7 +177,7 @@ test('a missing ConfigMap holds the pod up, and its coming starts it; its change
 test('a missing Secret in the environment is a configuration error until it is there', async (t) => {
   const { client, clock, pod } = await start(t)
   await client.create('v1/Pod', podOf('a', { containers: [{ name: 'main', image: 'nginx', envFrom: [{ secretRef: { name: 'keys' } }] }] }))
-  await clock.settle()
+  await clock.advance(20)
   const waiting = async () => (await pod('a')).status?.containerStatuses?.[0]?.state?.waiting
   assert.deepEqual(await waiting(), { reason: 'CreateContainerConfigError', message: 'secret "keys" not found' })
   await client.create('v1/Secret', { metadata: { name: 'keys', namespace: 'default' }, data: { a: 'Yg==' } })

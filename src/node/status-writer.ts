@@ -20,6 +20,8 @@ export interface StatusWriter {
   flush(): Promise<void>
 }
 
+/** How long a pod that does not run yet is waited for: most that start do so at once, and one write tells it all. */
+const PENDING_MS = 10
 const RETRY_MS = 1000
 const MAX_RETRY_MS = 30_000
 
@@ -56,6 +58,14 @@ export function createStatusWriter(runtime: Runtime, client: Client, first: Pod,
     }
   }
 
+  let cancelWait: (() => void) | undefined
+
+  function begin(): void {
+    cancelWait?.()
+    cancelWait = undefined
+    writing ??= write().finally(() => (writing = undefined))
+  }
+
   return {
     get pod() {
       return pod
@@ -63,9 +73,12 @@ export function createStatusWriter(runtime: Runtime, client: Client, first: Pod,
     saw,
     want(status) {
       wanted = status
-      writing ??= write().finally(() => (writing = undefined))
+      if (writing) return
+      if (status.phase === 'Pending') cancelWait ??= runtime.clock.setTimeout(begin, PENDING_MS)
+      else begin()
     },
     async flush() {
+      if (cancelWait) begin()
       while (writing) await writing
     },
   }
