@@ -102,7 +102,7 @@ const converting: Readonly<Record<string, Answer>> = {
   'other-kind': converted((object) => ({ ...object, kind: 'Other' })),
   'other-name': converted((object) => ({ ...object, metadata: { ...(object['metadata'] as object), name: 'other' } })),
   'other-labels': converted((object) => ({ ...object, metadata: { ...(object['metadata'] as object), labels: { a: 'b' } } })),
-  'no-metadata': converted(({ metadata: _, ...object }) => object),
+  'no-metadata': converted((object) => Object.fromEntries(Object.entries(object).filter(([key]) => key !== 'metadata'))),
 }
 
 const roads = { validating, mutating, converting } as const
