@@ -80,6 +80,8 @@ export interface Issue {
  * written in several bytes has dots and a caret of full width.
  */
 export function formatIssue(source: string, { at, message }: Issue): string {
+  // Of nothing there is no place to show.
+  if (source === '') return `ERROR: <input>:1:0: ${message}`
   const before = source.slice(0, at).split('\n')
   const column = Array.from(before.at(-1)!)
   const line = (source.split('\n')[before.length - 1] ?? '').replaceAll('\t', ' ')

@@ -18,6 +18,7 @@ import { compilePattern, regex } from './library/patterns.ts'
 import { standard } from './library/standard.ts'
 import { text } from './library/text.ts'
 import { parseDuration, parseTimestamp } from './library/time-text.ts'
+import type { ParseOptions } from './macros.ts'
 import { parse } from './parser.ts'
 import type { Range } from './ranges.ts'
 import type { Type } from './types.ts'
@@ -39,7 +40,7 @@ export interface Program {
 
 export type Evaluation = { readonly value: Value; readonly cost: number } | { readonly error: string; readonly cost: number }
 
-export interface CompileOptions {
+export interface CompileOptions extends ParseOptions {
   /** Functions beyond the libraries. */
   readonly functions?: Readonly<Record<string, readonly Overload[]>>
   /** What the variables may hold, for an estimate of the cost. */
@@ -91,9 +92,9 @@ export function compile(
   source: string,
   variables: Readonly<Record<string, Type>>,
   types: TypeProvider = NO_TYPES,
-  { functions: more, sizes }: CompileOptions = {},
+  { functions: more, sizes, ...parseOptions }: CompileOptions = {},
 ): Program | CompileFailure {
-  const parsed = parse(source)
+  const parsed = parse(source, parseOptions)
   if ('issues' in parsed) return failed(source, parsed.issues)
   const functions = more ? new Map([...allFunctions(), ...Object.entries(more)]) : allFunctions()
   const environment: Environment = { variables, functions, types }

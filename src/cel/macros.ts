@@ -20,6 +20,11 @@ const call = (at: number, name: string, ...args: Expr[]): Call => ({ kind: 'call
 const list = (at: number, ...elements: Expr[]): ListLiteral => ({ kind: 'list', at, elements, optional: new Set() })
 const accumulated = (at: number): Ident => ident(at, ACCUMULATOR)
 
+export interface ParseOptions {
+  /** Whether there is cel.bind(name, value, expression), which cel-go has as an extension. */
+  readonly hasBindings?: boolean
+}
+
 class MacroFault extends Error {
   readonly issue: Issue
   constructor(at: number, message: string) {
@@ -119,20 +124,23 @@ function transformMap(use: Expansion, insert: (at: number, variables: Fold['vari
   })
 }
 
+/** The expression with a name for a value that is computed once. */
+const binding = (at: number, accumulator: string, init: Expr, result: Expr): Fold => ({
+  kind: 'fold',
+  at,
+  range: list(at),
+  variables: ['#unused'],
+  accumulator,
+  init,
+  condition: constant(at, false),
+  step: ident(at, accumulator),
+  result,
+})
+
 /** `x.optMap(v, expr)`: the expression with `v` bound to what the optional holds. */
 function optionalMap(macro: string, { at, target, args }: Expansion, wrap: (at: number, expr: Expr) => Expr): Expr {
   const name = variableOf(args[0]!, `${macro}() variable name must be a simple identifier`)
-  const bound: Fold = {
-    kind: 'fold',
-    at,
-    range: list(at),
-    variables: ['#unused'],
-    accumulator: name,
-    init: { kind: 'call', at, name: 'value', target, args: [] },
-    condition: constant(at, false),
-    step: ident(at, name),
-    result: args[1]!,
-  }
+  const bound = binding(at, name, { kind: 'call', at, name: 'value', target, args: [] }, args[1]!)
   const hasValue: Call = { kind: 'call', at, name: 'hasValue', target, args: [] }
   return call(at, '_?_:_', hasValue, wrap(at, bound), call(at, 'optional.none'))
 }
@@ -143,18 +151,11 @@ function sortBy({ at, target, args }: Expansion): Expr {
   const input = ident(at, name)
   variableOf(args[0]!, 'argument is not an identifier')
   const keys = collect({ at, target: input, args }, false)
-  return {
-    kind: 'fold',
-    at,
-    range: list(at),
-    variables: ['#unused'],
-    accumulator: name,
-    init: target,
-    condition: constant(at, false),
-    step: input,
-    result: { kind: 'call', at, name: '@sortByAssociatedKeys', target: input, args: [keys] },
-  }
+  return binding(at, name, target, { kind: 'call', at, name: '@sortByAssociatedKeys', target: input, args: [keys] })
 }
+
+const bind = ({ at, args: [name, value, result] }: Expansion): Expr =>
+  binding(at, variableOf(name!, 'cel.bind() variable names must be simple identifiers'), value!, result!)
 
 type Macro = (use: Expansion) => Expr
 
@@ -182,13 +183,20 @@ const MACROS: Readonly<Record<string, Macro>> = {
 }
 
 /** What a call becomes: its expansion, a fault, or undefined when it is an ordinary call. */
-export function expandMacro(at: number, name: string, target: Expr | undefined, args: readonly Expr[]): Expr | Issue | undefined {
+export function expandMacro(
+  at: number,
+  name: string,
+  target: Expr | undefined,
+  args: readonly Expr[],
+  { hasBindings = false }: ParseOptions,
+): Expr | Issue | undefined {
   if (name === 'has' && args.length === 1 && !target) {
     const [argument] = args
     if (argument?.kind === 'select' && !argument.isTest) return { ...argument, at, isTest: true }
     return { at: argument!.at, message: 'invalid argument to has() macro' }
   }
-  const macro = target && MACROS[`${name}/${args.length}`]
+  const isBinding = hasBindings && name === 'bind' && args.length === 3 && target?.kind === 'ident' && target.name === 'cel'
+  const macro = isBinding ? bind : target && MACROS[`${name}/${args.length}`]
   if (!target || !macro) return undefined
   try {
     return macro({ at, target, args })

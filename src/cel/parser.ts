@@ -4,7 +4,7 @@
  */
 import type { Expr, Issue, MapEntry, StructField } from './ast.ts'
 import { SyntaxFault, tokenize, type Token } from './lexer.ts'
-import { expandMacro } from './macros.ts'
+import { expandMacro, type ParseOptions } from './macros.ts'
 
 const MAX_DEPTH = 250
 const MAX_CODE_POINTS = 100_000
@@ -21,13 +21,13 @@ const OPERATOR_NAMES: Readonly<Record<string, string>> = { in: '@in' }
 const EXPRESSION_START = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
 
 /** A tree, or what is wrong with the text. */
-export function parse(source: string): { readonly expr: Expr } | { readonly issues: readonly Issue[] } {
+export function parse(source: string, options: ParseOptions = {}): { readonly expr: Expr } | { readonly issues: readonly Issue[] } {
   if (source.length > MAX_CODE_POINTS && Array.from(source).length > MAX_CODE_POINTS) {
     const message = `expression code point size exceeds limit: size: ${Array.from(source).length}, limit ${MAX_CODE_POINTS}`
     return { issues: [{ at: 0, message }] }
   }
   try {
-    return { expr: new Parser(tokenize(source)).parseAll() }
+    return { expr: new Parser(tokenize(source), options).parseAll() }
   } catch (error) {
     if (error instanceof SyntaxFault) return { issues: [error.issue] }
     throw error
@@ -39,8 +39,11 @@ class Parser {
   #next = 0
   #depth = 0
 
-  constructor(tokens: readonly Token[]) {
+  readonly #options: ParseOptions
+
+  constructor(tokens: readonly Token[], options: ParseOptions) {
     this.#tokens = tokens
+    this.#options = options
   }
 
   parseAll(): Expr {
@@ -259,7 +262,7 @@ class Parser {
   }
 
   #call(at: number, name: string, target: Expr | undefined, args: readonly Expr[]): Expr {
-    const expanded = expandMacro(at, name, target, args)
+    const expanded = expandMacro(at, name, target, args, this.#options)
     if (!expanded) return { kind: 'call', at, name, target, args }
     if ('message' in expanded) throw new SyntaxFault(expanded.at, expanded.message)
     return expanded

@@ -63,7 +63,7 @@ export async function store(core: Core, given: Write, decoded: KubeObject): Prom
   next = await admit(core, write, next)
   next = applyDefaults(write, next)
   next = prepare(core, write, next)
-  validate(write, next)
+  validate(core, write, next)
   warn(write, next)
   const undo = await admitValidating(core, write, next)
   try {
@@ -230,7 +230,7 @@ const isKubernetes = ({ isCustom, group }: StoredKind): boolean =>
   !isCustom && group !== 'apiextensions.k8s.io' && group !== 'apiregistration.k8s.io'
 
 /** The shape that the schema gives, then the kind's own rules; the errors of both in one answer. */
-function validate(write: Write, object: KubeObject): void {
+function validate(core: Core, write: Write, object: KubeObject): void {
   const { stored } = write.served
   const { definition } = stored
   const old = write.old?.object
@@ -242,17 +242,22 @@ function validate(write: Write, object: KubeObject): void {
   // An update's metadata is looked at twice upstream, before its strategy and within: causes come twice, their text once.
   const errors: FieldError[] = [...meta, ...(old ? meta : []), ...(isKubernetes(stored) ? finalizerFaults(object.metadata) : []), ...shape]
   // The kind's own rules read the object as a whole one: they run when its shape is right.
-  if (shape.length === 0) errors.push(...ownErrors(write, object, old))
+  if (shape.length === 0) errors.push(...ownErrors(core, write, object, old))
   if (errors.length > 0) throw invalid(stored.group, stored.kind, object.metadata?.name ?? '', errors)
 }
 
-function ownErrors({ served, subresource, isInternal }: Write, next: KubeObject, old: KubeObject | undefined): readonly FieldError[] {
+function ownErrors(
+  { reader }: Core,
+  { served, subresource, isInternal }: Write,
+  next: KubeObject,
+  old: KubeObject | undefined,
+): readonly FieldError[] {
   const { definition } = served.stored
   const { apiVersion } = served
   // What the server itself changes (a binding, an eviction) the subresource's handler has checked.
   if (isInternal) return []
-  if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next, apiVersion) ?? [])]
-  if (subresource === 'status') return definition.validateStatusUpdate?.(next, old) ?? []
+  if (!old) return [...(definition.validate?.(next) ?? []), ...(definition.validateCreate?.(next, apiVersion, reader) ?? [])]
+  if (subresource === 'status') return definition.validateStatusUpdate?.(next, old, reader) ?? []
   return [...(definition.validate?.(next) ?? []), ...(definition.validateUpdate?.(next, old, subresource || undefined, apiVersion) ?? [])]
 }
 

@@ -76,11 +76,11 @@ export interface Resource<T extends KubeObject = KubeObject> {
   prepareForUpdate?(next: T, old: T, context: WriteContext): T
   /** Rules beyond metadata and the shape that the schema gives. Runs on creates, and on updates before validateUpdate. */
   validate?(object: T): readonly FieldError[]
-  /** Beyond validate, for creates alone. `apiVersion` is the request's: few rules depend on it. */
-  validateCreate?(object: T, apiVersion?: string): readonly FieldError[]
+  /** Beyond validate, for creates alone. `apiVersion` is the request's: few rules depend on it, or on other objects. */
+  validateCreate?(object: T, apiVersion: string, read: Reader): readonly FieldError[]
   /** `subresource` is undefined for the object itself; status goes to validateStatusUpdate where there is one. */
   validateUpdate?(next: T, old: T, subresource?: string, apiVersion?: string): readonly FieldError[]
-  validateStatusUpdate?(next: T, old: T): readonly FieldError[]
+  validateStatusUpdate?(next: T, old: T, read: Reader): readonly FieldError[]
   /** Texts for Warning headers; `old` is undefined for a create. */
   warnings?(object: T, old?: T): readonly string[]
 

@@ -6,18 +6,12 @@
 import type { Device } from '../../api/generated/resource/v1.ts'
 import { compile } from '../../cel/compile.ts'
 import type { Program } from '../../cel/compile.ts'
-import { BOOL, DYN, formatType, mapOf, objectOf, STRING } from '../../cel/types.ts'
+import { compileDeviceExpression } from '../../cel/device.ts'
+import { STRING } from '../../cel/types.ts'
 import { CelMap, EntryMap } from '../../cel/values.ts'
 import type { Value } from '../../cel/values.ts'
 import { createRemembered } from '../node-column.ts'
 
-const TYPE = 'kubernetes.DRADevice'
-const FIELDS: Readonly<Record<string, ReturnType<typeof mapOf>>> = {
-  driver: STRING,
-  allowMultipleAllocations: BOOL,
-  attributes: mapOf(STRING, mapOf(STRING, DYN)),
-  capacity: mapOf(STRING, mapOf(STRING, objectOf('kubernetes.Quantity'))),
-}
 const EMPTY = new EntryMap([])
 
 /** Of domains: one that is not there is empty. */
@@ -79,14 +73,8 @@ const compiled = createRemembered<DeviceMatcher>()
 /** Says of each device whether it is selected, or what went wrong. */
 export function compileDeviceSelector(expression: string): DeviceMatcher {
   return compiled.of(expression, () => {
-    const types = {
-      fieldOf: (name: string, field: string) => (name === TYPE ? FIELDS[field] : undefined),
-      hasType: (name: string) => name === TYPE,
-    }
-    const program = compile(expression, { device: objectOf(TYPE) }, types)
+    const program = compileDeviceExpression(expression)
     if ('errors' in program) return () => ({ error: `CEL compile error: ${program.errors}` })
-    if (program.type.kind !== 'bool' && program.type.kind !== 'dyn')
-      return () => ({ error: `CEL compile error: must evaluate to bool or the unknown type, not ${formatType(program.type)}` })
     return (driver, device) => {
       const result = program.evaluate({ device: variableOf(driver, device) })
       if ('error' in result) return { error: `CEL runtime error: ${result.error}` }

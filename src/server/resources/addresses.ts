@@ -112,6 +112,20 @@ export function canonicalProblem(text: string): string | undefined {
   return canonical === undefined || canonical === text ? undefined : `must be in canonical form (${JSON.stringify(canonical)})`
 }
 
+/** An address with the length of its network's prefix, "10.9.8.7/24": of an interface, so bits after the prefix belong to it. */
+export function interfaceAddressFaults(text: string): readonly string[] {
+  const [address = '', bits = '', ...rest] = text.split('/')
+  const plain = address.includes(':') ? address : address.replaceAll(/\b0+(?=\d)/g, '')
+  const family = familyOfIP(plain)
+  if (family === undefined || rest.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 'IPv4' ? 32 : 128))
+    return ['must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)']
+  const value = family === 'IPv6' ? (parseIPv6(plain) ?? 0n) : 0n
+  const isMapped = value >> 32n === 0xffffn
+  const shown = isMapped ? formatIPv4(Number(value & 0xffffffffn)) : family === 'IPv6' ? formatIPv6(value) : plain
+  const canonical = `${shown}/${isMapped && Number(bits) > 32 ? Number(bits) - 96 : Number(bits)}`
+  return canonical === text ? [] : [`must be in canonical form (${JSON.stringify(canonical)})`]
+}
+
 /** What is told of an address that is right, but not written as it should be. */
 export function ipWarnings(path: string, text: string): readonly string[] {
   const canonical = canonicalIPv6(text)

@@ -50,14 +50,22 @@ const goName = (name: string): string =>
 
 /** Fields that have another name in JSON. */
 const RENAMED: Readonly<Record<string, string>> = {
+  BoolValue: 'bool',
+  BoolValues: 'bools',
   CephMonitors: 'monitors',
   DataDiskURI: 'diskuri',
   DiscoveryCHAPAuth: 'chapauthdiscovery',
   EndpointsName: 'endpoints',
+  IntValue: 'int',
+  IntValues: 'ints',
   RBDImage: 'image',
   RBDPool: 'pool',
   RadosUser: 'user',
   SessionCHAPAuth: 'chapauthsession',
+  StringValue: 'string',
+  StringValues: 'strings',
+  VersionValue: 'version',
+  VersionValues: 'versions',
 }
 
 const EMPTY = { '': null, '"': '', '#': 0, '!': false, '~': '0', '{': null } as const

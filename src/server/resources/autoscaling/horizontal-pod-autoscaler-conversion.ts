@@ -198,7 +198,13 @@ export function autoscalerToV1(autoscaler: V2): V1 {
     metadata: Object.keys(annotations).length > 0 ? { ...autoscaler.metadata, annotations } : autoscaler.metadata,
     spec: { ...spec, ...(cpu === undefined ? {} : { targetCPUUtilizationPercentage: cpu }) },
     ...(autoscaler.status
-      ? { status: { ...status, ...(currentCpu === undefined ? {} : { currentCPUUtilizationPercentage: currentCpu }) } }
+      ? {
+          status: {
+            currentReplicas: 0,
+            ...status,
+            ...(currentCpu === undefined ? {} : { currentCPUUtilizationPercentage: currentCpu }),
+          },
+        }
       : {}),
   } as V1
 }
@@ -240,7 +246,8 @@ export function autoscalerFromV1(object: KubeObject): V2 {
     kind: 'HorizontalPodAutoscaler',
     metadata: Object.keys(kept).length > 0 ? { ...metadata, annotations: kept } : metadata,
     spec: { ...spec, ...(metrics.length > 0 ? { metrics } : {}), ...(behavior ? { behavior: mapKeys(behavior, lowerFirst) } : {}) },
-    ...(autoscaler.status
+    // What an annotation tells of the status is there even when the status is not.
+    ...(autoscaler.status || currentMetrics || Array.isArray(conditions)
       ? { status: { ...status, ...(currentMetrics ? { currentMetrics } : {}), ...(Array.isArray(conditions) ? { conditions } : {}) } }
       : {}),
   } as V2

@@ -1,14 +1,20 @@
 /** ResourceClaims: devices that a pod asks for (KEP-4381). Stored as v1. */
-import type { DeviceRequest, ResourceClaim, ResourceClaimSpec } from '../../../api/generated/resource/v1.ts'
-import { dns1123LabelFaults, dns1123SubdomainFaults } from '../../../api/names.ts'
+import type {
+  AllocatedDeviceStatus,
+  DeviceRequest,
+  DeviceRequestAllocationResult,
+  DeviceToleration,
+  ResourceClaim,
+  ResourceClaimSpec,
+  ResourceClaimStatus,
+} from '../../../api/generated/resource/v1.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
-import { changeField, mapItems, withDefaults } from '../immutable.ts'
-import { checkFormat, checkImmutable, checkOneOf, duplicate, invalid, required, tooMany, type FieldErrors } from '../rules.ts'
+import { changeField, mapItems, withDefaults, withField } from '../immutable.ts'
+import { checkImmutable, type FieldErrors } from '../rules.ts'
+import { validateClaimStatus } from './claim-status-validation.ts'
+import { checkRequestedAdminAccess, validateClaimSpec } from './claim-validation.ts'
 import { claimFromBeta, claimToBeta } from './device-request-conversion.ts'
-
-const MAX_REQUESTS = 32
-const MODES = ['All', 'ExactCount']
 
 function state({ metadata, status }: ResourceClaim): string {
   const words: string[] = metadata?.deletionTimestamp ? ['deleted'] : []
@@ -18,8 +24,21 @@ function state({ metadata, status }: ResourceClaim): string {
   return words.join(',')
 }
 
-const countDefaults = <T extends { readonly allocationMode?: string; readonly count?: number }>(request: T): T => {
-  const next = withDefaults<{ readonly allocationMode?: string; readonly count?: number }>(request, { allocationMode: 'ExactCount' })
+/** What requests, subrequests and results have in common. */
+interface Tolerating {
+  readonly tolerations?: readonly DeviceToleration[]
+}
+
+const tolerationDefaults = <T extends Tolerating>(item: T): T =>
+  changeField(item as Tolerating, 'tolerations', (list) => mapItems(list, (one) => withDefaults(one, { operator: 'Equal' }))) as T
+
+interface Counted extends Tolerating {
+  readonly allocationMode?: string
+  readonly count?: number
+}
+
+const countDefaults = <T extends Counted>(request: T): T => {
+  const next = withDefaults<Counted>(tolerationDefaults(request), { allocationMode: 'ExactCount' })
   return (next.allocationMode === 'ExactCount' && !next.count ? { ...next, count: 1 } : next) as T
 }
 
@@ -29,30 +48,23 @@ const requestDefaults = (request: DeviceRequest): DeviceRequest =>
 export const claimSpecDefaults = (spec: ResourceClaimSpec): ResourceClaimSpec =>
   changeField(spec, 'devices', (devices) => changeField(devices, 'requests', (requests) => mapItems(requests, requestDefaults)))
 
-export function validateClaimSpec(errors: FieldErrors, path: string, spec: ResourceClaimSpec | undefined): void {
-  const requests = spec?.devices?.requests ?? []
-  const at = `${path}.devices.requests`
-  if (requests.length > MAX_REQUESTS) errors.push(tooMany(at, requests.length, MAX_REQUESTS))
-  const names = new Set<string>()
-  requests.forEach(({ name, exactly, firstAvailable }, i) => {
-    const here = `${at}[${i}]`
-    if (!name) errors.push(required(`${here}.name`))
-    else checkFormat(errors, `${here}.name`, name, dns1123LabelFaults)
-    if (names.has(name)) errors.push(duplicate(`${here}.name`, name))
-    names.add(name)
-    if (!exactly && !firstAvailable?.length) errors.push(required(here, 'exactly one of `exactly` or `firstAvailable` is required'))
-    if (exactly && firstAvailable?.length)
-      errors.push(invalid(here, '', 'exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set'))
-    if (!exactly) return
-    if (!exactly.deviceClassName) errors.push(required(`${here}.exactly.deviceClassName`))
-    else checkFormat(errors, `${here}.exactly.deviceClassName`, exactly.deviceClassName, dns1123SubdomainFaults)
-    if (exactly.allocationMode) checkOneOf(errors, `${here}.exactly.allocationMode`, exactly.allocationMode, MODES)
-    const count = exactly.count ?? 0
-    if (exactly.allocationMode === 'ExactCount' && count <= 0)
-      errors.push(invalid(`${here}.exactly.count`, count, 'must be greater than zero'))
-    if (exactly.allocationMode === 'All' && count !== 0)
-      errors.push(invalid(`${here}.exactly.count`, count, "must not be specified when allocationMode is 'All'"))
-  })
+const statusDefaults = (status: ResourceClaimStatus): ResourceClaimStatus =>
+  changeField(status, 'allocation', (allocation) =>
+    changeField(allocation, 'devices', (devices) => changeField(devices, 'results', (results) => mapItems(results, tolerationDefaults))),
+  )
+
+/** A device once more as its results name it. */
+const isOf = (device: AllocatedDeviceStatus, { driver, pool, device: name, shareID }: DeviceRequestAllocationResult): boolean =>
+  device.driver === driver && device.pool === pool && device.device === name && device.shareID === shareID
+
+/** What drivers told of devices goes when the devices are no longer allocated. */
+function withoutDeallocated(next: ResourceClaim, old: ResourceClaim): ResourceClaim {
+  const { status } = next
+  const before = old.status?.allocation?.devices?.results ?? []
+  const gone = before.filter((result) => !status?.allocation?.devices?.results?.some((kept) => isOf(kept, result)))
+  const devices = status?.devices?.filter((device) => !gone.some((result) => isOf(device, result)))
+  if (!status?.devices || devices?.length === status.devices.length) return next
+  return { ...next, status: withField(status, 'devices', devices?.length ? devices : undefined) }
 }
 
 export const resourceClaims = defineResource({
@@ -61,16 +73,20 @@ export const resourceClaims = defineResource({
   kind: 'ResourceClaim',
   hasGeneration: false,
   columns: nameToAge(text('State', state)),
-  setDefaults: (claim) => changeField(claim, 'spec', claimSpecDefaults),
+  setDefaults: (claim) => changeField(changeField(claim, 'spec', claimSpecDefaults), 'status', statusDefaults),
   prepareForCreate: (claim) => ({ ...claim, status: {} }),
-  validate({ spec }) {
+  prepareForUpdate: (next, old, { subresource }) => (subresource === 'status' ? withoutDeallocated(next, old) : next),
+  validateCreate({ metadata, spec }, _, read) {
     const errors: FieldErrors = []
+    checkRequestedAdminAccess(errors, spec, metadata?.namespace, read)
     validateClaimSpec(errors, 'spec', spec)
     return errors
   },
-  validateUpdate(next, old, subresource) {
+  validateStatusUpdate: validateClaimStatus,
+  // What cannot change is not looked at again.
+  validateUpdate(next, old) {
     const errors: FieldErrors = []
-    if (subresource === undefined) checkImmutable(errors, 'spec', next.spec, old.spec)
+    checkImmutable(errors, 'spec', next.spec, old.spec, 'resource/v1.ResourceClaimSpec')
     return errors
   },
   versions: { v1beta1: { fromStored: claimToBeta, toStored: claimFromBeta } },

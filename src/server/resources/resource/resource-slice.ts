@@ -1,10 +1,22 @@
-import type { ResourceSlice } from '../../../api/generated/resource/v1.ts'
+import type { Device, ResourceSlice } from '../../../api/generated/resource/v1.ts'
+import { timestamp, type Clock } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
-import { checkImmutable, required, tooMany, type FieldErrors } from '../rules.ts'
+import { changeField, mapItems } from '../immutable.ts'
 import { sliceFromBeta, sliceToBeta } from './device-request-conversion.ts'
+import { validateSliceSpec } from './slice-validation.ts'
 
-const MAX_DEVICES = 128
+/** When a taint was added is the time of the write that brought it. */
+const withTimes = (slice: ResourceSlice, clock: Clock): ResourceSlice =>
+  changeField(slice, 'spec', (spec) =>
+    changeField(spec, 'devices', (devices) =>
+      mapItems(devices, (device: Device) =>
+        changeField(device, 'taints', (taints) =>
+          mapItems(taints, (taint) => (taint.timeAdded ? taint : { ...taint, timeAdded: timestamp(clock) })),
+        ),
+      ),
+    ),
+  )
 
 /** ResourceSlices: the devices that a driver offers. */
 export const resourceSlices = defineResource({
@@ -18,20 +30,14 @@ export const resourceSlices = defineResource({
     text('Pool', ({ spec }: ResourceSlice) => spec?.pool?.name ?? ''),
   ),
   fieldSelectors: { 'spec.nodeName': ({ spec }) => spec?.nodeName ?? '', 'spec.driver': ({ spec }) => spec?.driver ?? '' },
-  validate({ spec }) {
-    const errors: FieldErrors = []
-    if (!spec?.driver) errors.push(required('spec.driver'))
-    if (!spec?.pool?.name) errors.push(required('spec.pool.name'))
-    const count = spec?.devices?.length ?? 0
-    if (count > MAX_DEVICES) errors.push(tooMany('spec.devices', count, MAX_DEVICES))
-    return errors
-  },
-  validateUpdate(next, old) {
-    const errors: FieldErrors = []
-    checkImmutable(errors, 'spec.nodeName', next.spec?.nodeName, old.spec?.nodeName)
-    checkImmutable(errors, 'spec.driver', next.spec?.driver, old.spec?.driver)
-    checkImmutable(errors, 'spec.pool.name', next.spec?.pool?.name, old.spec?.pool?.name)
-    return errors
+  prepareForCreate: (slice, { runtime }) => withTimes(slice, runtime.clock),
+  prepareForUpdate: (slice, _, { runtime }) => withTimes(slice, runtime.clock),
+  validateCreate: ({ spec }) => validateSliceSpec(spec),
+  validateUpdate: ({ spec }, old) => validateSliceSpec(spec, old.spec),
+  warnings({ spec }) {
+    const driver = spec?.driver ?? ''
+    if (driver === driver.toLowerCase()) return []
+    return [`spec.driver: driver names should be lowercase; ${JSON.stringify(driver)} contains uppercase characters`]
   },
   versions: { v1beta1: { fromStored: sliceToBeta, toStored: sliceFromBeta } },
 })
