@@ -206,7 +206,7 @@ export function autoscalerToV1(autoscaler: V2): V1 {
           },
         }
       : {}),
-  } as V1
+  }
 }
 
 /** The list in an annotation; undefined when it is absent or no JSON list. Upstream ignores what it cannot read. */

@@ -183,7 +183,7 @@ function checkOneChosen(errors: FieldErrors, path: string, set: readonly string[
 function validateDeviceNodes(errors: FieldErrors, path: string, device: Device, isPerDevice: boolean): void {
   const { nodeName, nodeSelector, allNodes } = device
   if (isPerDevice) {
-    const set = chosen(errors, path, { nodeName, nodeSelector, allNodes } as NodeChoice, 'must not be empty', false)
+    const set = chosen(errors, path, { nodeName, nodeSelector, allNodes }, 'must not be empty', false)
     const why =
       'exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is set to true in the ResourceSlice spec'
     checkOneChosen(errors, path, set, why, why)
@@ -245,7 +245,7 @@ export function validateSliceSpec(spec: Partial<ResourceSliceSpec> = {}, old?: P
     checkImmutable(errors, 'spec.driver', driver ?? '', old.driver ?? '')
     checkImmutable(errors, 'spec.nodeName', nodeName, old.nodeName)
   }
-  const set = chosen(errors, 'spec', spec as NodeChoice, 'must be either unset or set to a non-empty string', true)
+  const set = chosen(errors, 'spec', spec, 'must be either unset or set to a non-empty string', true)
   checkOneChosen(errors, 'spec', set, NODES, `${NODES}, but multiple fields are set`)
   if (asGiven(spec, 'sharedCounters') && asGiven(spec, 'devices'))
     errors.push(invalid('spec', '', 'only one of `sharedCounters` or `devices` is allowed'))
