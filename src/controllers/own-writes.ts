@@ -22,6 +22,11 @@ export interface OwnWrites {
 /** A cache that does not catch up within this time is broken; going on is then better than standing still. */
 const SETTLE_DEADLINE_MS = 30_000
 
+interface Unseen {
+  readonly informer: Informer<unknown>
+  readonly isSeen: () => boolean
+}
+
 type Cached = { readonly metadata?: KubeObject['metadata'] }
 
 export function createOwnWrites(runtime: Runtime, client: Client, informers: Informers): OwnWrites {
@@ -45,18 +50,18 @@ export function createOwnWrites(runtime: Runtime, client: Client, informers: Inf
     return !cached || cached.metadata?.uid !== uid || cached.metadata?.deletionTimestamp !== undefined
   }
 
-  /** The waits that are not over yet; empty nearly always, since a watch in the same process is quicker than an answer. */
-  function waits(signal: AbortSignal): Promise<void>[] {
-    const pending: Promise<void>[] = []
-    const wait = (kind: string, condition: (informer: Informer<unknown>) => boolean): void => {
+  /** What is not seen yet; empty nearly always, since a watch in the same process is quicker than an answer. */
+  function unseen(): readonly Unseen[] {
+    const found: Unseen[] = []
+    const look = (kind: string, isSeen: (informer: Informer<unknown>) => boolean): void => {
       const informer = informers.find(kind) as Informer<unknown> | undefined
-      if (informer && !condition(informer)) pending.push(informer.waitUntil(() => condition(informer), signal))
+      if (informer && !isSeen(informer)) found.push({ informer, isSeen: () => isSeen(informer) })
     }
-    for (const [kind, revision] of revisions) wait(kind, (informer) => informer.revision >= revision)
-    for (const { kind, key, uid } of deleted) wait(kind, (informer) => isDeletionSeen(informer, key, uid))
+    for (const [kind, revision] of revisions) look(kind, (informer) => informer.revision >= revision)
+    for (const { kind, key, uid } of deleted) look(kind, (informer) => isDeletionSeen(informer, key, uid))
     revisions.clear()
     deleted.length = 0
-    return pending
+    return found
   }
 
   return {
@@ -80,9 +85,11 @@ export function createOwnWrites(runtime: Runtime, client: Client, informers: Inf
       },
     },
     async settled(signal) {
+      const late = unseen()
+      if (late.length === 0) return true
       const over = new AbortController()
-      const pending = waits(AbortSignal.any([signal, over.signal]))
-      if (pending.length === 0) return true
+      const until = AbortSignal.any([signal, over.signal])
+      const pending = late.map(({ informer, isSeen }) => informer.waitUntil(isSeen, until))
       const deadline = sleep(runtime.clock, SETTLE_DEADLINE_MS, over.signal).then(
         () => false,
         () => true,
