@@ -16,8 +16,6 @@ export const DISABLED_FIELDS: Readonly<Record<string, readonly string[]>> = {
   // Gone with DynamicKubeletConfig.
   'core/v1.NodeSpec': ['configSource'],
   'core/v1.NodeStatus': ['config'],
-  // Of v1beta1, never of v1.
-  'discovery/v1.Endpoint': ['deprecatedTopology'],
   // CoordinatedLeaderElection
   'coordination/v1.LeaseSpec': ['preferredHolder', 'strategy'],
   // MaxUnavailableStatefulSet

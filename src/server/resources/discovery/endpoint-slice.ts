@@ -5,8 +5,7 @@ import { defineResource } from '../../resource.ts'
 import { canonicalProblem, familyOfIP, ipProblem, ipWarnings } from '../addresses.ts'
 import { firstItems, nameToAge, text } from '../columns.ts'
 import { specialAddressProblem } from '../core/endpoints.ts'
-import { changeField, isSemanticallyEqual, mapItems } from '../immutable.ts'
-import { validateLabels } from '../object-meta.ts'
+import { changeField, isSemanticallyEqual, mapItems, withField } from '../immutable.ts'
 import {
   checkFormat,
   checkImmutable,
@@ -30,6 +29,10 @@ const portText = ({ port, name }: EndpointPort): string => (port === undefined ?
 
 const portDefaults = (port: EndpointPort): EndpointPort =>
   port.name !== undefined && port.protocol !== undefined ? port : { ...port, name: port.name ?? '', protocol: port.protocol ?? 'TCP' }
+
+/** A field of v1beta1, never of v1. */
+const withoutTopology = (slice: EndpointSlice): EndpointSlice =>
+  changeField(slice, 'endpoints', (endpoints) => mapItems(endpoints, (endpoint) => withField(endpoint, 'deprecatedTopology', undefined)))
 
 const MAX_HINTS = 8
 
@@ -72,7 +75,6 @@ function validateEndpoint(errors: FieldErrors, path: string, endpoint: Endpoint,
     }
   })
   if (endpoint.nodeName !== undefined) checkFormat(errors, `${path}.nodeName`, endpoint.nodeName, dns1123SubdomainFaults)
-  validateLabels(errors, `${path}.deprecatedTopology`, endpoint.deprecatedTopology)
   if (endpoint.hostname !== undefined) checkFormat(errors, `${path}.hostname`, endpoint.hostname, dns1123LabelFaults)
   validateHints(errors, `${path}.hints.forZones`, endpoint.hints?.forZones, labelValueFaults)
   validateHints(errors, `${path}.hints.forNodes`, endpoint.hints?.forNodes, dns1123SubdomainFaults)
@@ -113,11 +115,13 @@ export const endpointSlices = defineResource({
     })
     return errors
   },
-  // Labels tell whose slice it is: changing them counts too.
-  prepareForUpdate: (next, old) =>
-    isSemanticallyEqual(next.metadata?.labels, old.metadata?.labels)
-      ? next
-      : { ...next, metadata: { ...next.metadata, generation: (old.metadata?.generation ?? 0) + 1 } },
+  prepareForCreate: withoutTopology,
+  prepareForUpdate(next, old) {
+    // Labels tell whose slice it is: changing them counts too, and so does what is then dropped.
+    const isNew = !isSemanticallyEqual(next.metadata?.labels, old.metadata?.labels) || !isSemanticallyEqual(next.endpoints, old.endpoints)
+    const counted = isNew ? { ...next, metadata: { ...next.metadata, generation: (old.metadata?.generation ?? 0) + 1 } } : next
+    return withoutTopology(counted)
+  },
   warnings: ({ addressType, endpoints }, old) => [
     ...(addressType === 'FQDN' && !old ? ['spec.addressType: FQDN endpoints are deprecated'] : []),
     ...(addressType === 'FQDN'
