@@ -24,6 +24,11 @@ export async function expect(
   return answer.body!
 }
 
+/** Tells the one who started this load that what comes now is measured. */
+export function tellBegun(): void {
+  process.send?.({ hasBegun: true })
+}
+
 /** A namespace for pods: its default account is made here, since a server without controllers has nobody who does. */
 export async function makeNamespace(connection: Connection, name: string): Promise<void> {
   await expect(connection, [201, 409], 'POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })

@@ -137,35 +137,58 @@ async function reviews(endpoint: Endpoint, { connections: count, seconds }: Satu
   return result
 }
 
-export interface ListOptions {
+const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`
+
+export interface PodOptions {
   readonly objects: number
+  /** So many nodes have them, which exist, too; without, they wait at a gate and no scheduler takes them. */
+  readonly nodes?: number
+}
+
+/** Pods that stay as they are made: ten of each label, and of each node as many as of others. */
+async function makePods(connections: readonly Connection[], { objects, nodes = 0 }: PodOptions): Promise<void> {
+  await makeNamespace(connections[0]!, NAMESPACE)
+  await eachOf(connections, nodes, (connection, index) =>
+    expect(connection, [201], 'POST', '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name: `node-${index}` } }),
+  )
+  const containers = [{ name: 'main', image: 'registry.example.com/app:1' }]
+  await eachOf(connections, objects, (connection, index) =>
+    expect(connection, [201], 'POST', PODS, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `l-${index}`, labels: { app: 'bench', part: `p-${index % (objects / 10)}` } },
+      spec:
+        nodes > 0 ? { nodeName: `node-${index % nodes}`, containers } : { schedulingGates: [{ name: 'example.com/bench' }], containers },
+    }),
+  )
+}
+
+/** Only makes them. */
+async function hold(endpoint: Endpoint, options: PodOptions): Promise<void> {
+  const connections = await openMany(endpoint, 64)
+  await makePods(connections, options)
+  for (const connection of connections) connection.close()
+}
+
+export interface ListOptions extends PodOptions {
   readonly runs: number
   /** "?labelSelector=part=p-1" selects ten of them. */
   readonly query: string
   readonly isCompressed: boolean
 }
 
-/** Makes so many pods that no scheduler takes (they wait at a gate) and lists them, or some; each run's milliseconds to the last byte. */
+/** Makes so many pods and lists them, or some; each run's milliseconds to the last byte. */
 async function list(
   endpoint: Endpoint,
-  { objects, runs, query, isCompressed }: ListOptions,
+  { runs, query, isCompressed, ...pods }: ListOptions,
 ): Promise<{ readonly ms: readonly number[]; readonly bytes: number }> {
   const connections = await openMany(endpoint, 16)
-  await makeNamespace(connections[0]!, NAMESPACE)
-  const path = `/api/v1/namespaces/${NAMESPACE}/pods`
-  await eachOf(connections, objects, (connection, index) =>
-    expect(connection, [201], 'POST', path, {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name: `l-${index}`, labels: { app: 'bench', part: `p-${index % (objects / 10)}` } },
-      spec: { schedulingGates: [{ name: 'example.com/bench' }], containers: [{ name: 'main', image: 'registry.example.com/app:1' }] },
-    }),
-  )
+  await makePods(connections, pods)
   const ms: number[] = []
   let bytes = 0
   for (let i = 0; i <= runs; i++) {
     const start = performance.now()
-    const answer = await connections[0]!.request('GET', path + query, undefined, { isCompressed })
+    const answer = await connections[0]!.request('GET', PODS + query, undefined, { isCompressed })
     if (answer.status !== 200) throw new Error(`LIST answered ${answer.status}`)
     bytes = answer.bodyBytes
     // The first fills caches on either side.
@@ -175,9 +198,31 @@ async function list(
   return { ms, bytes }
 }
 
+/** GETs of one pod by some while another lists all of them, again and again. */
+async function getsBesideLists(
+  endpoint: Endpoint,
+  { connections: count, seconds, objects }: SaturateOptions & PodOptions,
+): Promise<Throughput & { readonly lists: number }> {
+  const [lister, ...connections] = await openMany(endpoint, count + 1)
+  await makePods(connections, { objects })
+  let isOver = false
+  let lists = 0
+  const listing = (async () => {
+    for (; !isOver; lists++) await expect(lister!, [200], 'GET', PODS)
+  })()
+  const result = await saturate(connections, 1000, seconds * 1000, async (connection) => {
+    const answer = await connection.request('GET', `${PODS}/l-7`)
+    return answer.status === 200
+  })
+  isOver = true
+  await listing
+  for (const connection of [lister!, ...connections]) connection.close()
+  return { ...result, lists }
+}
+
 const watches = (
   endpoint: Endpoint,
-  options: { readonly watchers: number; readonly writers: number; readonly objects: number },
+  options: { readonly watchers: number; readonly writers: number; readonly objects: number; readonly connections?: number },
 ): Promise<WatchResult> => measureWatches(endpoint, { ...options, path: MAPS, body: (index) => mapOf(`w-${index}`) })
 
 export const jobs = {
@@ -185,7 +230,9 @@ export const jobs = {
   gets,
   applies,
   reviews,
+  hold,
   list,
+  getsBesideLists,
   watches,
   scheduling,
   fairness,

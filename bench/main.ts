@@ -103,11 +103,8 @@ async function run(entry: Case, upstream: Start | undefined): Promise<Result> {
   const count = flags.profile ? 1 : flags.runs ? Number(flags.runs) : entry.runs
   for (let i = 0; i < count; i++) {
     const note = (text: string) => (notes.proa = text)
-    figures.proa.push(
-      flags.profile && entry.target === undefined ? await profiled(entry, note) : await entry.measure(startProa, flags.full, note),
-    )
-    if (upstream && entry.target === undefined)
-      figures.upstream.push(await entry.measure(upstream, flags.full, (text) => (notes.upstream = text)))
+    figures.proa.push(flags.profile && !entry.isAlone ? await profiled(entry, note) : await entry.measure(startProa, flags.full, note))
+    if (upstream && !entry.isAlone) figures.upstream.push(await entry.measure(upstream, flags.full, (text) => (notes.upstream = text)))
   }
   return {
     name: entry.name,
@@ -116,6 +113,7 @@ async function run(entry: Case, upstream: Start | undefined): Promise<Result> {
     better: entry.better,
     proa: { figures: figures.proa, note: notes.proa },
     ...(entry.target === undefined ? {} : { target: entry.target }),
+    ...(entry.wantedRatio === undefined ? {} : { wantedRatio: entry.wantedRatio }),
     ...(figures.upstream.length > 0 ? { upstream: { figures: figures.upstream, note: notes.upstream } } : {}),
   }
 }

@@ -7,6 +7,8 @@ const result: Result = {
   title: 'exec to /readyz',
   unit: 'ms',
   better: 'less',
+  target: 150,
+  wantedRatio: 2,
   proa: { figures: [100, 200, 300], note: 'warm' },
   upstream: { figures: [400, 400, 600], note: '' },
 }
@@ -26,8 +28,8 @@ test('the page has the cases in their order, what was measured and what could no
   ])
   const rows = page.split('\n').filter((line) => line.startsWith('| '))
   assert.deepEqual(rows.slice(1), [
-    '| exec to /readyz | 200 ms | 400 ms | 2.00 x (2.00 to 4.00) | 100, 200, 300 (warm) | 400, 400, 600 | 2026-01-02 abc1234 |',
-    '| LIST | not measured: it broke |  |  |  |  | 2026-01-02 abc1234 |',
+    '| exec to /readyz | 200 ms | 400 ms | 2.00 x (2.00 to 4.00) | ≤ 150 ms: missed, ≥ 2 x: met | 100, 200, 300 (warm) | 400, 400, 600 | 2026-01-02 abc1234 |',
+    '| LIST | not measured: it broke |  |  |  |  |  | 2026-01-02 abc1234 |',
   ])
   assert.ok(!page.includes('Large clusters'))
 })

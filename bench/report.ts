@@ -19,6 +19,7 @@ export interface Result {
   /** Missing when proa was measured alone. */
   readonly upstream?: Side
   readonly target?: number
+  readonly wantedRatio?: number
 }
 
 export interface Ratio {
@@ -46,20 +47,24 @@ function ratioText(ratio: Ratio | undefined): string {
   return low === high ? `${mid} x` : `${mid} x (${low} to ${high})`
 }
 
-/** Of a case that stands by itself. */
-function targetText({ better, unit, proa, target }: Result): string {
-  if (target === undefined) return ''
-  const figure = median(proa.figures)
-  const isMet = better === 'more' ? figure >= target : figure <= target
-  return `target ${better === 'more' ? '≥' : '≤'} ${amount(target, unit)}: ${isMet ? 'met' : 'missed'}`
+/** What was to be reached, as a figure or as a ratio, and whether it was. */
+function targetText(result: Result): string {
+  const { better, unit, proa, target, wantedRatio } = result
+  const [figure, ratio] = [median(proa.figures), ratioOf(result)?.median]
+  const text = (wanted: string, isMet: boolean): string => `${wanted}: ${isMet ? 'met' : 'missed'}`
+  return [
+    ...(target === undefined
+      ? []
+      : [text(`${better === 'more' ? '≥' : '≤'} ${amount(target, unit)}`, better === 'more' ? figure >= target : figure <= target)]),
+    ...(wantedRatio === undefined || ratio === undefined ? [] : [text(`≥ ${wantedRatio} x`, ratio >= wantedRatio)]),
+  ].join(', ')
 }
 
 export function renderLine(result: Result): string {
   const { title, unit, proa, upstream } = result
-  if (result.target !== undefined)
-    return `${title.padEnd(60)} ${middle(proa, unit).padStart(12)}   ${targetText(result)}${proa.note ? `   ${proa.note}` : ''}`
+  const target = targetText(result)
   const comparison = upstream ? `   upstream ${middle(upstream, unit).padStart(12)}   ${ratioText(ratioOf(result)).padEnd(24)}` : ''
-  return `${title.padEnd(50)} ${middle(proa, unit).padStart(12)}${comparison}${proa.note ? `   ${proa.note}` : ''}`.trimEnd()
+  return `${title.padEnd(50)} ${middle(proa, unit).padStart(12)}${comparison}${target ? `   target ${target}` : ''}${proa.note ? `   ${proa.note}` : ''}`.trimEnd()
 }
 
 export const machine = (): string =>
@@ -86,11 +91,12 @@ function renderEntry({ title, result, failure, date, commit }: Entry): string {
     ? [
         middle(result.proa, result.unit),
         middle(result.upstream, result.unit),
-        ratioText(ratioOf(result)) || targetText(result),
+        ratioText(ratioOf(result)),
+        targetText(result),
         runsOf(result.proa),
         result.upstream ? runsOf(result.upstream) : '',
       ]
-    : [`not measured: ${failure}`, '', '', '', '']
+    : [`not measured: ${failure}`, '', '', '', '', '']
   return `| ${[title, ...measured, `${date} ${commit}`].join(' | ')} |`
 }
 
@@ -105,8 +111,8 @@ export function renderResults(entries: Entries, order: readonly string[]): strin
 
 ${machines.map((one) => `On ${one}.`).join('\n')}
 
-| what | proa | upstream | ratio (spread) | proa's runs | upstream's runs | when, commit |
-|---|---|---|---|---|---|---|
+| what | proa | upstream | ratio (spread) | target | proa's runs | upstream's runs | when, commit |
+|---|---|---|---|---|---|---|---|
 ${rows.map(renderEntry).join('\n')}
 `
   }

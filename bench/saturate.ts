@@ -1,4 +1,5 @@
 /** Load by connections of which each asks again as soon as it is answered, and what that measures. */
+import { tellBegun } from './asking.ts'
 import type { Connection } from './connection.ts'
 
 export interface Throughput {
@@ -23,6 +24,7 @@ export async function saturate(
   const end = start + windowMs
   const latencies: number[] = []
   let errors = 0
+  setTimeout(tellBegun, warmUpMs)
   await Promise.all(
     connections.map(async (connection) => {
       for (let now = performance.now(); now < end;) {

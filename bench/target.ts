@@ -11,7 +11,7 @@ export interface Target {
   readonly startMs: number
   /** Resident memory of all its processes. */
   memoryMb(): number
-  /** What they have used of the processor. */
+  /** Processor time of all its processes since they began. */
   cpuSeconds(): number
   stop(): Promise<void>
 }
@@ -32,7 +32,7 @@ export type Start = (options?: StartOptions) => Promise<Target>
 const root = join(import.meta.dirname, '..')
 
 /** Makes a target of a new group of processes; when that fails, the group ends. */
-export async function startGroup(begin: (group: Group) => Promise<Omit<Target, 'memoryMb' | 'cpuSeconds' | 'stop'>>): Promise<Target> {
+export async function startGroup(begin: (group: Group) => Promise<Pick<Target, 'kubeconfig' | 'startMs'>>): Promise<Target> {
   checkInterrupted()
   const group = new Group()
   try {

@@ -2,10 +2,10 @@
  * Watchers that count. A server ends the watches of clients that are behind; like every client they then go on from the last event
  * that came, so that each event is counted once, whoever made the server.
  */
-import { eachOf, expect, makeNamespace, NAMESPACE, openMany } from './asking.ts'
+import { eachOf, expect, makeNamespace, NAMESPACE, openMany, tellBegun } from './asking.ts'
 import { openConnection } from './connection.ts'
-import type { Connection } from './connection.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
+import { openMultiplexed, type Multiplexed } from './multiplexed.ts'
 
 /** How long events may take to reach their watchers after the last write. */
 const DELIVERY_TIMEOUT_MS = 120_000
@@ -75,21 +75,23 @@ interface Following {
   onError(error: unknown): void
 }
 
+type Open = () => Promise<Multiplexed>
+
 /** Watches until the connection that is open last is closed. */
 class Follower {
-  #connection: Connection | undefined
-  readonly #endpoint: Endpoint
+  #connection: Multiplexed | undefined
+  readonly #open: Open
   readonly #following: Following
   #isClosed = false
 
-  constructor(endpoint: Endpoint, following: Following) {
-    this.#endpoint = endpoint
+  constructor(open: Open, following: Following) {
+    this.#open = open
     this.#following = following
   }
 
   async start(resourceVersion = this.#following.resourceVersion): Promise<void> {
     const { path, onEvents } = this.#following
-    const connection = await openConnection(this.#endpoint)
+    const connection = await this.#open()
     this.#connection = connection
     if (this.#isClosed) return connection.close()
     const lines = new Lines()
@@ -127,6 +129,8 @@ export interface WatchOptions {
   readonly watchers: number
   readonly writers: number
   readonly objects: number
+  /** So many of HTTP/2, which all watches share; else each watch has one of its own. */
+  readonly connections?: number
   readonly path: string
   /** The body of the object with that number. */
   readonly body: (index: number) => string
@@ -138,10 +142,13 @@ export interface WatchResult {
   readonly seconds: number
   /** How often the server ended a watch. */
   readonly resumed: number
+  /** What one cost the processor here, with the creates. */
+  readonly clientCpuMicros: number
 }
 
 /** Writers make `objects` objects as fast as they can while every watcher watches: events that reached watchers a second. */
-export async function measureWatches(endpoint: Endpoint, { watchers, writers, objects, path, body }: WatchOptions): Promise<WatchResult> {
+export async function measureWatches(endpoint: Endpoint, options: WatchOptions): Promise<WatchResult> {
+  const { watchers, writers, objects, path, body } = options
   const connections = await openMany(endpoint, writers)
   await makeNamespace(connections[0]!, NAMESPACE)
   // Neither server is measured cold.
@@ -153,10 +160,15 @@ export async function measureWatches(endpoint: Endpoint, { watchers, writers, ob
   all.promise.catch(() => undefined)
   let deliveries = 0
   let resumed = 0
+  const shared = await Promise.all(Array.from({ length: options.connections ?? 0 }, () => openMultiplexed(endpoint)))
+  const openAt = (index: number): Open => {
+    const one = shared[index % shared.length]
+    return one ? async () => ({ stream: one.stream, close: () => undefined }) : () => openConnection(endpoint)
+  }
   const followers = Array.from(
     { length: watchers },
-    () =>
-      new Follower(endpoint, {
+    (_, index) =>
+      new Follower(openAt(index), {
         path,
         resourceVersion: list.metadata.resourceVersion,
         onEvents(count) {
@@ -168,7 +180,9 @@ export async function measureWatches(endpoint: Endpoint, { watchers, writers, ob
       }),
   )
   for (const follower of followers) await follower.start()
+  tellBegun()
   const start = performance.now()
+  const before = process.cpuUsage()
   await eachOf(connections, objects, (connection, index) => expect(connection, [201], 'POST', path, body(index)))
   const late = setTimeout(
     () => all.reject(new Error(`${deliveries} of ${wanted} events had come after ${DELIVERY_TIMEOUT_MS / 1000} s`)),
@@ -176,6 +190,7 @@ export async function measureWatches(endpoint: Endpoint, { watchers, writers, ob
   )
   await all.promise.finally(() => clearTimeout(late))
   const seconds = (performance.now() - start) / 1000
-  for (const one of [...connections, ...followers]) one.close()
-  return { perSecond: deliveries / seconds, deliveries, seconds, resumed }
+  const { user, system } = process.cpuUsage(before)
+  for (const one of [...connections, ...followers, ...shared]) one.close()
+  return { perSecond: deliveries / seconds, deliveries, seconds, resumed, clientCpuMicros: (user + system) / deliveries }
 }

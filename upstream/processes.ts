@@ -46,18 +46,22 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** "VmRSS" of a process and, for those that spawn others, of its children. */
-/** Both times of proc(5)'s stat, in ticks of a hundredth: the fields after the name, which may hold anything. */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
+/** Of a process and, for those that spawn others, of its children. */
+function summed(pid: number, own: (pid: number) => number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return own(pid) + (children ? children.split(' ').reduce((sum, child) => sum + summed(Number(child), own), 0) : 0)
 }
 
-function residentMb(pid: number): number {
-  const own = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-  return own + (children ? children.split(' ').reduce((sum, child) => sum + residentMb(Number(child)), 0) : 0)
+const residentMb = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+
+/** Linux tells times in hundredths of a second (USER_HZ; fields 14 and 15 of proc_pid_stat(5)). */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+  return (Number(user) + Number(system)) / 100
 }
 
 const isOver = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null || child.pid === undefined
@@ -117,11 +121,11 @@ export class Group {
   }
 
   memoryMb(): number {
-    return this.#programs.reduce((sum, { child }) => sum + residentMb(child.pid!), 0)
+    return this.#programs.reduce((sum, { child }) => sum + summed(child.pid!, residentMb), 0)
   }
 
-  /** Of the processor, since they were started. */
+  /** Processor time until now, the system's on their behalf too. */
   cpuSeconds(): number {
-    return this.#programs.reduce((sum, { child }) => sum + cpuSeconds(child.pid!), 0)
+    return this.#programs.reduce((sum, { child }) => sum + summed(child.pid!, cpuSeconds), 0)
   }
 }
