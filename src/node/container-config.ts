@@ -8,6 +8,7 @@ import { hostsFile } from './dns.ts'
 import { ConfigurationError, environmentOf } from './environment.ts'
 import { expand } from './expansion.ts'
 import type { FollowedObjects } from './followed-objects.ts'
+import { hugePageLimits } from './huge-pages.ts'
 import { containerAnnotations, containerLabels, podDirectory } from './identity.ts'
 import type { NodeContext } from './node-context.ts'
 import { containerResources } from './resources.ts'
@@ -90,7 +91,11 @@ export async function containerConfig(input: ContainerConfigInput): Promise<Cont
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
-    resources: { ...containerResources(pod, container, node.facts.memoryBytes), ...(cpus ? { cpus: cpus.cpus } : {}) },
+    resources: {
+      ...containerResources(pod, container, node.facts.memoryBytes),
+      ...(cpus ? { cpus: cpus.cpus } : {}),
+      hugePageLimits: hugePageLimits(node.facts.hugePages ?? {}, pod, container.resources),
+    },
     security: targetContainerId ? { ...security, namespaces: { ...security.namespaces, targetContainerId } } : security,
   }
 }

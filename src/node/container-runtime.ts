@@ -70,6 +70,8 @@ export interface LinuxResources {
   readonly oomScoreAdj: number
   /** The CPUs that it may run on, as Linux writes a set; all when absent. */
   readonly cpus?: string
+  /** By the size of the pages, as the kernel names it: 2MB. */
+  readonly hugePageLimits?: readonly { readonly pageSize: string; readonly limitBytes: number }[]
 }
 
 export interface ContainerConfig {

@@ -4,6 +4,7 @@
  */
 import type { Log } from '../base/log.ts'
 import type { InterfaceUsage } from './container-runtime.ts'
+import type { HugePages } from './huge-pages.ts'
 import type { DevicePluginEvents } from './devices/device-manager.ts'
 
 export interface MachineFacts {
@@ -17,6 +18,8 @@ export interface MachineFacts {
   readonly cpuCount: number
   readonly memoryBytes: number
   readonly ephemeralStorageBytes: number
+  /** What is set aside as huge pages; absent where there are none. */
+  readonly hugePages?: HugePages
 }
 
 /** What is used of the machine, counted since its start where it is a count. */
@@ -84,6 +87,8 @@ export interface Host {
   pathType(path: string): Promise<'missing' | 'file' | 'directory' | 'socket' | 'charDevice' | 'blockDevice' | 'other'>
   /** Nothing happens when one is mounted there already. */
   mountTmpfs(path: string, mode: number, sizeBytes: number | undefined): Promise<void>
+  /** The same of huge pages of a size: "2Mi". */
+  mountHugePages(path: string, pageSize: string): Promise<void>
   /**
    * Makes a subPath of a volume available at `target` (a path of the pod's own directory), and resolves with the path to mount:
    * made as a directory when it does not exist, links resolved, refused with an error when it leads out of the volume. What a

@@ -6,6 +6,7 @@ import type { Image } from './container-runtime.ts'
 import type { DeviceCount } from './devices/device-manager.ts'
 import { quantityAt, type Pressure } from './eviction/thresholds.ts'
 import type { MachineFacts } from './host.ts'
+import { pageSizeName } from './huge-pages.ts'
 import { bytesOf, milliOf } from './quantities.ts'
 
 export interface NodeStatusInput {
@@ -30,6 +31,8 @@ export interface NodeStatusInput {
 const MAX_IMAGES = 50
 const MAX_NAMES_PER_IMAGE = 5
 
+/** As quantities of this size are written: 4Mi, not 4194304. */
+const quantityOfBytes = (bytes: number): string => (bytes === 0 ? '0' : pageSizeName(bytes))
 const kibibytes = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
 
 /**
@@ -42,10 +45,11 @@ export function allocatable({ facts, configuration }: Pick<NodeStatusInput, 'fac
   const threshold = (signal: string, capacity: number) => quantityAt(evictionHard[signal] ?? '0', capacity)
   const left = (capacity: number, taken: number) => Math.max(0, capacity - taken)
   const exclusive = reservedSystemCPUs === '' ? undefined : cpuSet(reservedSystemCPUs).length * 1000
-  const { memoryBytes, ephemeralStorageBytes, cpuCount } = facts
+  const { memoryBytes, ephemeralStorageBytes, cpuCount, hugePages = {} } = facts
+  const hugeBytes = Object.values(hugePages).reduce((sum, bytes) => sum + bytes, 0)
   return {
     cpuMilli: left(cpuCount * 1000, exclusive ?? reserved('cpu', milliOf)),
-    memoryBytes: left(memoryBytes, reserved('memory', bytesOf) + threshold('memory.available', memoryBytes)),
+    memoryBytes: left(memoryBytes, reserved('memory', bytesOf) + threshold('memory.available', memoryBytes) + hugeBytes),
     ephemeralStorageBytes: left(
       ephemeralStorageBytes,
       reserved('ephemeral-storage', bytesOf) + threshold('nodefs.available', ephemeralStorageBytes),
@@ -61,7 +65,8 @@ export interface Room {
 
 export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
   const { facts, configuration } = input
-  const fixed = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(configuration.maxPods) }
+  const pages = Object.entries(facts.hugePages ?? {}).map(([size, bytes]) => [`hugepages-${size}`, quantityOfBytes(bytes)])
+  const fixed = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', ...Object.fromEntries(pages), pods: String(configuration.maxPods) }
   const room = allocatable(input)
   const devices = (field: keyof DeviceCount) =>
     Object.fromEntries(Object.entries(input.devices).map(([name, count]) => [name, String(count[field])]))

@@ -92,8 +92,9 @@ message Mount {
 }
 message LinuxContainerResources {
   int64 cpu_period = 1; int64 cpu_quota = 2; int64 cpu_shares = 3; int64 memory_limit_in_bytes = 4; int64 oom_score_adj = 5
-  string cpuset_cpus = 6
+  string cpuset_cpus = 6; repeated HugepageLimit hugepage_limits = 8
 }
+message HugepageLimit { string page_size = 1; uint64 limit = 2 }
 message Capability { repeated string add_capabilities = 1; repeated string drop_capabilities = 2 }
 message LinuxContainerSecurityContext {
   Capability capabilities = 1; bool privileged = 2; NamespaceOption namespace_options = 3; Int64Value run_as_user = 5

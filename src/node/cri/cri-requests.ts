@@ -53,6 +53,7 @@ export function resourcesMessage(resources: LinuxResources): Message {
     memory_limit_in_bytes: resources.memoryLimitBytes,
     oom_score_adj: resources.oomScoreAdj,
     ...(resources.cpus === undefined ? {} : { cpuset_cpus: resources.cpus }),
+    hugepage_limits: (resources.hugePageLimits ?? []).map(({ pageSize, limitBytes }) => ({ page_size: pageSize, limit: limitBytes })),
   }
 }
 

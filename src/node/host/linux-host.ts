@@ -9,7 +9,7 @@ import { serveDevicePlugins } from './device-plugins.ts'
 import { readLog } from './log-reader.ts'
 import { machineFacts } from './machine-facts.ts'
 import { machineUsage, treeUsage } from './machine-usage.ts'
-import { mountTmpfs, removeTree } from './mounts.ts'
+import { mountHugePages, mountTmpfs, removeTree } from './mounts.ts'
 import { probeGrpc } from './grpc-probe.ts'
 import { probeHttp, probeTcp } from './net-probes.ts'
 import { createPodCgroup, removeCgroup } from './pod-cgroups.ts'
@@ -117,6 +117,7 @@ export function createLinuxHost({ dataDirectory }: LinuxHostOptions): Host {
     },
     pathType,
     mountTmpfs,
+    mountHugePages,
     prepareSubPath,
     removeTree,
     async listDirectory(path) {

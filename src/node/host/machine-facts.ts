@@ -1,7 +1,9 @@
 /** What this machine is, as the Node object tells it. */
-import { readFile, statfs } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, statfs } from 'node:fs/promises'
 import { cpus, hostname, release, totalmem } from 'node:os'
 import type { MachineFacts } from '../host.ts'
+import { pageSizeName, type HugePages } from '../huge-pages.ts'
 
 async function firstText(...paths: readonly string[]): Promise<string> {
   for (const path of paths) {
@@ -31,5 +33,17 @@ export async function machineFacts(dataDirectory: string): Promise<MachineFacts>
     cpuCount: cpus().length,
     memoryBytes: totalmem(),
     ephemeralStorageBytes: disk.blocks * disk.bsize,
+    hugePages: await hugePages(),
   }
+}
+
+const HUGE_PAGES = '/sys/kernel/mm/hugepages'
+
+async function hugePages(): Promise<HugePages> {
+  const found: Record<string, number> = {}
+  for (const name of existsSync(HUGE_PAGES) ? await readdir(HUGE_PAGES) : []) {
+    const pageBytes = 1024 * Number(/^hugepages-(\d+)kB$/.exec(name)?.[1])
+    if (pageBytes > 0) found[pageSizeName(pageBytes)] = pageBytes * Number(await firstText(`${HUGE_PAGES}/${name}/nr_hugepages`))
+  }
+  return found
 }

@@ -24,6 +24,12 @@ export async function mountTmpfs(path: string, mode: number, sizeBytes: number |
   await run('mount', ['-t', 'tmpfs', '-o', `mode=${mode.toString(8)}${sizeBytes === undefined ? '' : `,size=${sizeBytes}`}`, 'tmpfs', path])
 }
 
+export async function mountHugePages(path: string, pageSize: string): Promise<void> {
+  if ((await mountsBelow(path)).includes(path)) return
+  // The kernel's letters: 2M, 1G.
+  await run('mount', ['-t', 'hugetlbfs', '-o', `pagesize=${pageSize.replace('i', '')},mode=777`, 'nodev', path])
+}
+
 /** A second mount over the first would hide it, so what was mounted goes first. */
 export async function bindMount(source: string, target: string): Promise<void> {
   if ((await mountsBelow(target)).includes(target)) await run('umount', [target])

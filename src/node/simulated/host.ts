@@ -118,6 +118,7 @@ export function createSimulatedHost(options: SimulatedHostOptions = {}): Simulat
     },
     pathType: async (path) => (files.has(path) ? 'file' : directories.has(path) ? 'directory' : 'missing'),
     mountTmpfs: async (path) => void directories.add(path),
+    mountHugePages: async (path) => void directories.add(path),
     async prepareSubPath(volumePath, subPath) {
       const path = `${volumePath}/${subPath}`
       if (!files.has(path)) directories.add(path)

@@ -9,6 +9,7 @@ import type { DownwardContext } from '../downward.ts'
 import type { ContainerRuntime } from '../container-runtime.ts'
 import type { FollowedObjects } from '../followed-objects.ts'
 import type { Host, ProjectedFile } from '../host.ts'
+import { isHugePageMedium, pageSizeOf } from '../huge-pages.ts'
 import { bytesOf } from '../quantities.ts'
 import { prepareHostPath } from './host-path.ts'
 import { projectedFiles, VolumeError, type ProjectionContext } from './projected-files.ts'
@@ -77,11 +78,21 @@ export function createPodVolumes(
     return { hostPath: path, isReadonly: false }
   }
 
+  function hugePageSize(medium: string): string {
+    try {
+      return pageSizeOf(medium, first)
+    } catch (error) {
+      throw new VolumeError(error instanceof Error ? error.message : String(error))
+    }
+  }
+
   async function emptyDir(volume: Volume): Promise<MountedVolume> {
     const path = pathOf(volume, 'empty-dir')
     const { medium, sizeLimit } = volume.emptyDir!
-    if (medium && medium !== 'Memory') throw new VolumeError(`emptyDir medium "${medium}" is not supported by this node`)
+    const isHuge = medium !== undefined && isHugePageMedium(medium)
+    if (medium && medium !== 'Memory' && !isHuge) throw new VolumeError(`emptyDir medium "${medium}" is not supported by this node`)
     await host.makeDirectory(path, 0o777)
+    if (isHuge) await host.mountHugePages(path, hugePageSize(medium))
     const limit = bytesOf(sizeLimit)
     if (medium === 'Memory') await host.mountTmpfs(path, 0o777, limit > 0 ? limit : undefined)
     if (fsGroup !== undefined) await host.setGroup(path, fsGroup)
