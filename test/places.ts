@@ -18,12 +18,14 @@ export async function ask({ netns }: Place, host: string, port: number): Promise
   return stdout.trim() || stderr.trim()
 }
 
-/** The network namespace of the pod that has this address. */
+/** The network namespace of a pod of examples/hello: another cluster's may have the same address, so it is asked for its name. */
 export async function podPlace({ metadata, status }: Pick<Pod, 'metadata' | 'status'>): Promise<Place> {
+  const { name = '' } = metadata ?? {}
+  const address = status?.podIP ?? ''
   for (const file of readdirSync('/run/netns')) {
-    const netns = `/run/netns/${file}`
-    const { stdout } = await command('nsenter', [`--net=${netns}`, '--', 'ip', '-o', '-4', 'address', 'show'])
-    if (stdout.includes(` ${status?.podIP}/`)) return { name: metadata?.name ?? '', netns }
+    const place = { name, netns: `/run/netns/${file}` }
+    const { stdout } = await command('nsenter', [`--net=${place.netns}`, '--', 'ip', '-o', '-4', 'address', 'show'])
+    if (stdout.includes(` ${address}/`) && (await ask(place, address, 8080)).includes(`from pod ${name}`)) return place
   }
-  throw new Error(`no namespace has the address ${status?.podIP}`)
+  throw new Error(`no namespace has ${name} at the address ${address}`)
 }
