@@ -61,6 +61,8 @@ export interface WatchEvent {
   readonly object: KubeObject
   /** The line for the wire, `{"type":...,"object":...}\n`, made on first use and shared by all watchers. */
   readonly line: Uint8Array
+  /** Of the object in JSON, where that is known without making it. */
+  readonly sizeBytes?: number | undefined
 }
 
 /** What waits to be told in a watch: for who writes many watches at once. In place of iterating its events. */

@@ -34,6 +34,7 @@ import { startAudit, type AuditSetup } from './audit.ts'
 import { debugPaths, type DebugSetup } from './debug.ts'
 import * as identities from './identities.ts'
 import { until, type Lifecycle } from './lifecycle.ts'
+import { exposeProcess } from './process-metrics.ts'
 import { servedPaths } from './served-paths.ts'
 import { ensureNamespaces, ensureServiceCidr, removeWideNodeRights } from './system-objects.ts'
 
@@ -86,18 +87,6 @@ export interface ApiPlane {
   askNode(name: string, method: 'PUT' | 'DELETE', path: string): Promise<void>
 }
 
-/** What Prometheus' client libraries tell of every process. */
-const PROCESS: readonly (readonly [name: string, type: 'gauge' | 'counter', help: string, read: () => number])[] = [
-  ['process_resident_memory_bytes', 'gauge', 'Resident memory.', () => process.memoryUsage.rss()],
-  [
-    'process_cpu_seconds_total',
-    'counter',
-    'Processor time, user and system.',
-    () => (process.cpuUsage().user + process.cpuUsage().system) / 1e6,
-  ],
-  ['process_start_time_seconds', 'gauge', 'When the process started, since 1970.', () => Math.round(performance.timeOrigin / 1000)],
-]
-
 /** Starts the API server; resolves when it is ready and the system namespaces are there. */
 export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, options: ApiPlaneOptions): Promise<ApiPlane> {
   const nodes = new Map<string, NodeService>()
@@ -145,7 +134,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),
   })
-  for (const [name, type, help, read] of PROCESS) server.metrics.expose(name, help, type, () => [['', read()]])
+  exposeProcess(server.metrics)
   const client = (user: UserInfo): Client => createClient(server.transport(user), { userAgent: identities.programOf(user) })
 
   lifecycle.start({ name: 'API server', run: (signal) => server.run(signal) })

@@ -12,12 +12,15 @@ import type { ResourceInfo } from '../api/schema.ts'
 import { failure, qualifiedResource, type ApiError } from '../api/status.ts'
 import type { Runtime } from '../base/runtime.ts'
 import type { Kinds } from '../api/generated/kinds.ts'
+import type { AdmissionMetrics } from './admission-metrics.ts'
 import type { Reader } from './resource.ts'
 
 export type AdmissionOperation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
 
 export interface AdmissionContext {
   readonly runtime: Runtime
+  /** Counts what plugins ask of others. */
+  readonly metrics?: AdmissionMetrics
   /** Reads from the watch cache: immediate. */
   readonly read: Reader
   readonly write: InternalWriter

@@ -320,7 +320,7 @@ test('lives on after an error of its own', async (t) => {
   assert.equal((await call('GET', '/readyz?verbose')).status, 200)
   assert.match(
     server.metrics.text(),
-    /apiserver_request_total\{code="500",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",verb="CREATE",version="v1"\} 1/,
+    /apiserver_request_total\{code="500",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",verb="POST",version="v1"\} 1/,
   )
 })
 

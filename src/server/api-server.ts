@@ -50,7 +50,8 @@ import { resourceMetricsGroup, resourceMetricsPaths } from './resource-metrics.t
 import { createResourceRegistry, type ResourceRegistry } from './resource-registry.ts'
 import { Computed } from './revision.ts'
 import { route, type PathHandler } from './router.ts'
-import { serverPaths, VERSION, type Health } from './server-paths.ts'
+import { authorizationObserver, exposeServer, observeAuthentication, observeRequest } from './server-metrics.ts'
+import { serverPaths, type Health } from './server-paths.ts'
 import { WatchCaches } from './watch-cache.ts'
 import { createWebhookCall, type WebhookCall } from './webhook-call.ts'
 
@@ -108,8 +109,6 @@ export interface ApiServer {
 /** How many requests from outside may wait or be served at once, watches aside; flow control says no earlier, in all but exempt ones. */
 const MAX_IN_FLIGHT = 10_000
 
-const LONG_RUNNING: ReadonlySet<string> = new Set(['watch'])
-
 export function createApiServer(runtime: Runtime, options: ApiServerOptions): ApiServer {
   const { store } = options
   const caches = new WatchCaches(runtime, store)
@@ -156,10 +155,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const flowConfiguration = createFlowConfiguration(core, flowControl.levels)
   const hasFlowObjects = isFair && registry.stored('flowcontrol.apiserver.k8s.io', 'flowschemas') !== undefined
   exposeFlowControl(metrics, flowControl.levels)
-  metrics.gauge('apiserver_storage_objects', 'Stored objects by resource.', () => objectCounts(registry))
-  metrics.gauge('apiserver_resource_objects', 'Stored objects by group and resource.', () => objectCountsByGroup(registry))
-  metrics.gauge('kubernetes_build_info', 'What is running.', () => [[buildLabels(), 1]])
-  metrics.gauge('apiserver_longrunning_requests', 'Watches that are open, by resource.', () => watchCounts(registry))
+  exposeServer(metrics, { registry, reader, averageBytes: (cache) => flowControl.averageBytes(cache) })
   const health: Health = { isReady: false, isStopping: false }
   const { paths: given = [] } = options
   const paths = [
@@ -173,6 +169,9 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
   const turns = createTurns(runtime.clock)
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
+
+  const authenticate = (credentials: Credentials, request: ApiRequest): UserInfo | Promise<UserInfo> =>
+    observeAuthentication(metrics, runtime.clock, () => core.authenticator.authenticate(credentials, request))
 
   const answer = async (request: ApiRequest, who: () => UserInfo | Promise<UserInfo>, outside?: OutsideRequest): Promise<ApiResponse> => {
     const startMs = runtime.clock.monotonic()
@@ -199,7 +198,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     }
     metrics.end(isMutating)
     const durationS = (runtime.clock.monotonic() - startMs) / 1000
-    observe(metrics, registry, { request, info, code: response.status, durationS })
+    observeRequest(metrics, registry, { request, info, response, durationS, isOutside: outside !== undefined })
     return response
   }
 
@@ -224,7 +223,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
       }
       inFlight++
       const outside = new OutsideRequest(limiter)
-      const answered = await answer(request, () => core.authenticator.authenticate(credentials, request), outside)
+      const answered = await answer(request, () => authenticate(credentials, request), outside)
       inFlight--
       outside.answered(answered)
       const { trail } = outside
@@ -285,7 +284,7 @@ async function answerAs(
   if (refusal) return refusal
   const call: Call = { request, info, user, warnings: [], trail }
   if (trail && user !== asked) trail.impersonates(user)
-  await authorizeOrThrow(core.authorizer, { ...info, user }, trail && ((verdict) => trail.authorized(verdict)))
+  await authorizeOrThrow(core.authorizer, { ...info, user }, authorizationObserver(core, trail))
   let response: ApiResponse
   try {
     response = await route(core, call, paths)
@@ -348,50 +347,4 @@ function addBuiltins(registry: ResourceRegistry, { infos, resources }: ApiServer
       [...versions, ...others].map((info) => ({ info, rules: builtinRules(info) })),
     )
   }
-}
-
-function* objectCounts(registry: ResourceRegistry): Iterable<readonly [string, number]> {
-  for (const { group, resource, cache } of registry.all()) yield [`resource="${group ? `${resource}.${group}` : resource}"`, cache.size]
-}
-
-function* objectCountsByGroup(registry: ResourceRegistry): Iterable<readonly [string, number]> {
-  for (const { group, resource, cache } of registry.all()) yield [`group="${group}",resource="${resource}"`, cache.size]
-}
-
-const BUILD_LABELS = { build_date: 'buildDate', git_version: 'gitVersion', major: 'major', minor: 'minor', platform: 'platform' } as const
-
-const buildLabels = (): string =>
-  Object.entries(BUILD_LABELS)
-    .map(([label, field]) => `${label}="${VERSION[field]}"`)
-    .join(',')
-
-function* watchCounts(registry: ResourceRegistry): Iterable<readonly [string, number]> {
-  for (const { group, resource, cache } of registry.all()) {
-    const count = cache.watcherCount
-    if (count > 0) yield [`component="apiserver",group="${group}",resource="${resource}",verb="WATCH"`, count]
-  }
-}
-
-interface Answered {
-  readonly request: ApiRequest
-  readonly info: RequestInfo | undefined
-  readonly code: number
-  readonly durationS: number
-}
-
-function observe(metrics: Metrics, registry: ResourceRegistry, { request, info, code, durationS }: Answered): void {
-  const verb = info?.isResource ? info.verb.toUpperCase() : request.method
-  const scope = !info?.isResource ? '' : info.name ? 'resource' : info.namespace ? 'namespace' : 'cluster'
-  // A watch counts as answered when it begins: its duration is the client's choice.
-  const seconds = info && LONG_RUNNING.has(info.verb) ? 0 : durationS
-  const { group = '', version = '', resource = '', subresource = '' } = info ?? {}
-  // Names that clients make up would make series without end.
-  const isKnown = registry.find(group, version, resource) !== undefined || (code !== 404 && code !== 403 && code !== 401)
-  metrics.observe(
-    isKnown
-      ? { verb, group, version, resource, subresource, scope }
-      : { verb, group: '', version: '', resource: '', subresource: '', scope },
-    code,
-    seconds,
-  )
 }

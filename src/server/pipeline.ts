@@ -122,6 +122,7 @@ function attributesOf(core: Core, write: Write, object: KubeObject | undefined, 
     dryRun: write.isDryRun,
     context: {
       runtime: core.runtime,
+      metrics: core.metrics.admission,
       read: core.reader,
       write: core.writer,
       warn: (text) => void call.warnings.push(text),
@@ -145,13 +146,21 @@ async function admit(core: Core, write: Write, object: KubeObject): Promise<Kube
 async function admitRound(core: Core, write: Write, object: KubeObject, rounds: AdmissionRounds): Promise<KubeObject> {
   let next = object
   let attributes = attributesOf(core, write, next, rounds)
-  for (const plugin of core.admission) {
-    if (!plugin.admit || !plugin.handles(attributes)) continue
-    const made = plugin.admit(attributes)
-    const admitted = made instanceof Promise ? await made : made
-    if (!admitted || admitted === next || write.admitted) continue
-    next = admitted
-    attributes = attributesOf(core, write, next, rounds)
+  const timer = core.metrics.admission.begin(core.runtime.clock, attributes.operation, 'admit')
+  let isRefused = true
+  try {
+    for (const plugin of core.admission) {
+      if (!plugin.admit || !plugin.handles(attributes)) continue
+      timer.at(plugin.name)
+      const made = plugin.admit(attributes)
+      const admitted = made instanceof Promise ? await made : made
+      if (!admitted || admitted === next || write.admitted) continue
+      next = admitted
+      attributes = attributesOf(core, write, next, rounds)
+    }
+    isRefused = false
+  } finally {
+    timer.end(isRefused)
   }
   return next
 }
@@ -274,14 +283,18 @@ async function admitValidating(core: Core, write: Write, object: KubeObject | un
   }
   const attributes = attributesOf(core, write, object)
   const named = object ? { ...attributes, name: attributes.name || (object.metadata?.name ?? '') } : attributes
+  const timer = write.isInternal ? undefined : core.metrics.admission.begin(core.runtime.clock, attributes.operation, 'validate')
   try {
     for (const plugin of core.admission) {
-      if (!plugin.validate || write.isInternal || !plugin.handles(named)) continue
+      if (!plugin.validate || !timer || !plugin.handles(named)) continue
+      timer.at(plugin.name)
       const checked = plugin.validate(named)
       if (checked instanceof Promise) await checked
       if (plugin.undo) passed.push(() => plugin.undo!(named))
     }
+    timer?.end(false)
   } catch (error) {
+    timer?.end(true)
     await undo()
     throw error
   }

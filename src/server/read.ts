@@ -13,6 +13,7 @@ import type { Store } from '../store/store.ts'
 import { convertedEvents, RAW } from './custom-resources/converted-events.ts'
 import { settle, settleAll } from './custom-resources/conversion.ts'
 import { decodeContinue, encodeContinue, expiredContinue } from './continue-token.ts'
+import type { Metrics } from './metrics.ts'
 import { parseRevision, refusedByList, select, type ListOptions, type Selection } from './list-options.ts'
 import type { ServedResource } from './resource-registry.ts'
 import { Computed, Happening, Revision, type View } from './revision.ts'
@@ -23,6 +24,7 @@ export interface Readable {
   readonly runtime: Runtime
   readonly store: Store
   readonly caches: WatchCaches
+  readonly metrics?: Metrics
 }
 
 /** How long a read waits for a revision that is still to come. */
@@ -67,6 +69,8 @@ interface Page {
   /** The key after which the next page begins; undefined on the last page. */
   readonly lastKey: string | undefined
   readonly remaining: number | undefined
+  /** It was read from the store. */
+  readonly isStored?: true
 }
 
 export async function list(
@@ -79,6 +83,7 @@ export async function list(
 ): Promise<ApiResponse> {
   const selection = select(served, namespace, name, options)
   const page = await readPage(server, served, selection, options)
+  tellList(server.metrics, served, page)
   const metadata: ListMeta = {
     resourceVersion: String(page.revision),
     ...(page.lastKey === undefined ? {} : { continue: encodeContinue(page.revision, page.lastKey, selection.scope.prefix) }),
@@ -90,6 +95,18 @@ export async function list(
       ? await settleAll(page.items.map((item) => () => item.in(view)))
       : page.items.map((item) => item.in(view))
   return { type: 'list', status: 200, apiVersion: served.apiVersion, kind: listKindOf(served.info), metadata, items }
+}
+
+function tellList(metrics: Metrics | undefined, { info: { group, resource } }: ServedResource, { items, isStored }: Page): void {
+  if (!metrics) return
+  const of = `group="${group}",resource="${resource}"`
+  if (isStored) {
+    metrics.storageLists(of)
+    metrics.storageListReturned(of, items.length)
+  } else {
+    metrics.cacheLists(`group="${group}",index="",resource="${resource}"`)
+    metrics.cacheListReturned(of, items.length)
+  }
 }
 
 /** The selected revisions themselves, for a collection delete. */
@@ -196,9 +213,9 @@ async function pageOfStore(
         if (!predicate || predicate(item.object)) items.push(item)
         const left = page.entries.length - index - 1 + page.remaining
         if (limit > 0 && items.length === limit && left > 0)
-          return { items, revision, lastKey: item.key, remaining: isEverything ? left : undefined }
+          return { items, revision, lastKey: item.key, remaining: isEverything ? left : undefined, isStored: true }
       }
-      if (!page.more) return { items, revision, lastKey: undefined, remaining: undefined }
+      if (!page.more) return { items, revision, lastKey: undefined, remaining: undefined, isStored: true }
     }
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'Compacted') throw error
@@ -226,12 +243,14 @@ export async function watch(server: Readable, served: ServedResource, request: W
   const isFromStart = options.sendInitialEvents === true
   if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
   const isFromNow = options.sendInitialEvents === false && wanted === 0
-  const { runtime } = server
+  const { runtime, metrics } = server
+  const { group, version, resource } = served.info
   const isOutside = served.custom?.isConvertedOutside ?? false
   try {
     const start: WatchStart = {
       ...(isFromNow ? {} : { after: isFromStart ? 0 : wanted }),
       ...(options.allowWatchBookmarks ? { bookmarks: request.bookmarkKind, isInitialEndTold: isFromStart } : {}),
+      ...(metrics ? { counts: metrics.watchEventsOf(group, version, resource) } : {}),
     }
     const { cache } = served.stored
     const watcher = isOutside
@@ -242,7 +261,10 @@ export async function watch(server: Readable, served: ServedResource, request: W
     const end = () => watcher.end()
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) watcher.end()
+    const scope = request.name ? 'resource' : request.namespace ? 'namespace' : 'cluster'
+    const ended = metrics?.runLong({ verb: 'WATCH', group, version, resource, subresource: '', scope })
     watcher.whenEnded(() => {
+      ended?.()
       cancel()
       signal.removeEventListener('abort', end)
     })

@@ -170,6 +170,10 @@ export class Happening implements WatchEvent {
     return this.stored.object
   }
 
+  get sizeBytes(): number | undefined {
+    return this.stored.sizeBytes
+  }
+
   get line(): Uint8Array {
     return (this.#line ??= this.#make())
   }

@@ -11,6 +11,7 @@ import type { Runtime } from '../base/runtime.ts'
 import type { Store, StoreEvent } from '../store/store.ts'
 import { bookmark, INITIAL_EVENTS_END, type BookmarkKind } from './bookmark.ts'
 import { CacheChange } from './cache-change.ts'
+import type { WatchEvents } from './metrics.ts'
 import { ObjectIndexes } from './object-index.ts'
 import { Revision, type View } from './revision.ts'
 import { SortedMap } from './sorted-map.ts'
@@ -37,6 +38,8 @@ export interface WatchStart {
   readonly bookmarks?: BookmarkKind
   /** After the initial events, a BOOKMARK that says so (KEP-3157). */
   readonly isInitialEndTold?: boolean
+  /** Counts what is told. */
+  readonly counts?: WatchEvents
 }
 
 export class ResourceCache {
@@ -49,6 +52,9 @@ export class ResourceCache {
   /** Changes after this revision are in the window. */
   #windowStart: number
   #lastChange: number
+  /** Changes that the store told of, and how often everything was read anew. */
+  eventCount = 0
+  loadCount = 0
   #windowBytes = 0
   readonly #groups = new WatchGroups()
   /** Numbers of views, for the names of what is shared. */
@@ -80,6 +86,9 @@ export class ResourceCache {
   get lastChange(): number {
     return this.#lastChange
   }
+
+  /** How many past changes are kept at most. */
+  readonly capacity = 2 * WINDOW
 
   get watcherCount(): number {
     return this.#groups.count
@@ -148,7 +157,7 @@ export class ResourceCache {
     const kind = bookmarks ? `${bookmarks.apiVersion}/${bookmarks.kind}` : ''
     const sharing = isShared ? [this.#numberOf(view), kind, scope.key ?? scope.prefix, scope.selector ?? ''].join(' ') : undefined
     const group = this.#groups.groupFor({ scope, predicate, view, bookmarks, from: isLater ? after : this.revision }, sharing)
-    return new Watcher(group, { initial, missed })
+    return new Watcher(group, { initial, missed, counts: start.counts })
   }
 
   #numberOf(view: View): number {
@@ -198,6 +207,7 @@ export class ResourceCache {
 
   /** For the feed alone: everything is there. */
   loaded(): void {
+    this.loadCount++
     for (const observer of this.#observers) observer(undefined)
   }
 
@@ -228,6 +238,7 @@ export class ResourceCache {
     const entry = event.entry
     const current = entry && new Revision(key, event.revision, entry.value, entry.decoded as KubeObject | undefined)
     this.#lastChange = event.revision
+    this.eventCount++
     if (current) {
       this.#byKey.set(key, current)
       this.#items.set(key, current)

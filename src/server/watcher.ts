@@ -3,6 +3,7 @@
  * iteration, or by `take` where many watches are written at once. Who does not read is ended, and starts again from where it was.
  */
 import type { StoredObject, WatchEvent, WatchQueue } from '../api/exchange.ts'
+import type { WatchEvents } from './metrics.ts'
 import { Happening } from './revision.ts'
 import type { GroupMember, WatchGroup } from './watch-group.ts'
 
@@ -14,6 +15,8 @@ export interface WatcherStart {
   readonly initial: readonly StoredObject[]
   /** What comes after that and before the group's events. */
   readonly missed: readonly WatchEvent[]
+  /** Counts what is told. */
+  readonly counts?: WatchEvents | undefined
 }
 
 export class Watcher implements GroupMember, WatchQueue, AsyncIterable<readonly WatchEvent[]> {
@@ -25,8 +28,10 @@ export class Watcher implements GroupMember, WatchQueue, AsyncIterable<readonly 
   #own: readonly WatchEvent[]
   #isEnded = false
   #onReady: (() => void) | undefined
+  readonly #counts: WatchEvents | undefined
 
-  constructor(group: WatchGroup, { initial, missed }: WatcherStart) {
+  constructor(group: WatchGroup, { initial, missed, counts }: WatcherStart) {
+    this.#counts = counts
     this.#group = group
     this.#initial = initial
     this.#own = missed
@@ -34,6 +39,12 @@ export class Watcher implements GroupMember, WatchQueue, AsyncIterable<readonly 
   }
 
   take(): readonly WatchEvent[] | undefined {
+    const events = this.#next()
+    if (events && events.length > 0) this.#counts?.tell(events)
+    return events
+  }
+
+  #next(): readonly WatchEvent[] | undefined {
     if (this.#initial.length > 0) return this.#takeInitial()
     if (this.#own.length > 0) {
       const own = this.#own

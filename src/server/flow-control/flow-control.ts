@@ -7,6 +7,7 @@ import type { Runtime } from '../../base/runtime.ts'
 import type { RequestInfo } from '../request-info.ts'
 import type { ResourceRegistry } from '../resource-registry.ts'
 import type { ResourceCache } from '../watch-cache.ts'
+import type { FlowCounters } from './flow-counters.ts'
 import { Levels, type Flow } from './levels.ts'
 import type { Seat } from './queue-set.ts'
 import { estimateWork, ONE_SEAT, type Stock } from './work-estimate.ts'
@@ -77,7 +78,8 @@ export class FlowControl implements RequestLimiter {
     const work =
       info.verb === 'get'
         ? ONE_SEAT
-        : estimateWork(info, request.query, (group, resource) => this.#stockOf(group, resource, info), level.maxSeats)
+        : estimateWork(info, request.query, (group, resource) => this.#stockOf(group, resource, info, counters), level.maxSeats)
+    counters.estimatedSeats.observe(Math.max(work.initialSeats, work.finalSeats))
     const outcome = level.queues.start(
       nowMs,
       { work, shard: flow.shard(user.name, info.namespace), counters, asked: { user, info } },
@@ -107,16 +109,19 @@ export class FlowControl implements RequestLimiter {
     }
   }
 
-  #stockOf(group: string, resource: string, { namespace, name, verb }: RequestInfo): Stock | undefined {
+  #stockOf(group: string, resource: string, { namespace, name, verb }: RequestInfo, counters: FlowCounters): Stock | undefined {
     const cache = this.#registry.stored(group, resource)?.cache
     if (!cache) return undefined
-    if (verb === 'list' || verb === 'watch') return { objectCount: cache.size, averageBytes: this.#averageBytes(cache), watcherCount: 0 }
+    if (verb === 'list' || verb === 'watch') return { objectCount: cache.size, averageBytes: this.averageBytes(cache), watcherCount: 0 }
     const count = (place: string) => this.#watches.get(`${group}/${resource} ${place}`) ?? 0
     const own = namespace === '' ? 0 : count(`${namespace} `)
-    return { objectCount: 0, averageBytes: 0, watcherCount: count(' ') + own + (name === '' ? 0 : count(`${namespace} ${name}`)) }
+    const watcherCount = count(' ') + own + (name === '' ? 0 : count(`${namespace} ${name}`))
+    counters.watchCounts.observe(watcherCount)
+    return { objectCount: 0, averageBytes: 0, watcherCount }
   }
 
-  #averageBytes(cache: ResourceCache): number {
+  /** Of a few of its objects. */
+  averageBytes(cache: ResourceCache): number {
     const nowMs = this.#runtime.clock.monotonic()
     const known = this.#samples.get(cache)
     if (known && nowMs - known.atMs < SAMPLE_PERIOD_MS) return known.averageBytes

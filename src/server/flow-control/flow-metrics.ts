@@ -1,8 +1,10 @@
 /** Flow control's metrics, under upstream's names (k8s.io/apiserver/pkg/util/flowcontrol/metrics). */
-import type { Sample } from '../../base/metrics.ts'
+import type { Histogram, Sample } from '../../base/metrics.ts'
 import type { Metrics } from '../metrics.ts'
 import type { FlowCounters } from './flow-counters.ts'
 import type { Flow, Level, Levels } from './levels.ts'
+
+const READING: ReadonlySet<string> = new Set(['get', 'list', 'watch'])
 
 const PREFIX = 'apiserver_flowcontrol_'
 
@@ -50,6 +52,20 @@ export function exposeFlowControl(metrics: Metrics, levels: Levels): void {
         .map(([reason, count]): Sample => [`${labelsOf(flow)},reason="${reason}"`, count]),
     ),
   )
+  const histograms: readonly [name: string, help: string, read: (counters: FlowCounters) => Histogram][] = [
+    ['work_estimated_seats', 'How wide requests were thought to be.', ({ estimatedSeats }) => estimatedSeats],
+    ['watch_count_samples', 'How many watches heard of a write.', ({ watchCounts }) => watchCounts],
+  ]
+  for (const [name, help, read] of histograms)
+    metrics.expose(PREFIX + name, help, 'histogram', () => levels.flows.flatMap((flow) => read(flow.counters).samples(labelsOf(flow))))
+  metrics.gauge('apiserver_current_inqueue_requests', 'Requests that wait.', () => {
+    const waiting = [...levels.all()].flatMap(({ queues }) => queues.queues.flatMap((queue) => queue.waiting))
+    const reading = waiting.filter(({ asked }) => READING.has(asked.info.verb)).length
+    return [
+      ['request_kind="mutating"', waiting.length - reading],
+      ['request_kind="readOnly"', reading],
+    ]
+  })
   metrics.expose(PREFIX + 'request_wait_duration_seconds', 'How long requests waited.', 'histogram', () =>
     levels.flows.flatMap((flow) =>
       Object.entries(flow.counters.waited).flatMap(([execute, histogram]) => histogram.samples(`execute="${execute}",${labelsOf(flow)}`)),

@@ -116,7 +116,12 @@ export async function createHttpsServer(runtime: Runtime, api: ApiServer, option
     // A client that resets its connection is no event for anyone but itself.
     socket.on('error', () => socket.destroy())
   })
-  server.on('tlsClientError', (_error, socket) => void socket.destroy())
+  const handshakeFailed = api.metrics.counter('apiserver_tls_handshake_errors_total', 'Connections that ended before they were encrypted.')
+  handshakeFailed('', 0)
+  server.on('tlsClientError', (_error, socket) => {
+    handshakeFailed('')
+    socket.destroy()
+  })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => refuseMalformed(runtime, error, socket))
   server.on('sessionError', (error) => runtime.log.debug('an HTTP/2 session ended badly', { error: String(error) }))
 

@@ -62,23 +62,38 @@ export async function ask(
   if (attributes.dryRun && webhook.sideEffects !== 'None' && webhook.sideEffects !== 'NoneOnDryRun')
     throw badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`)
   let verdict: Verdict
+  const { runtime, metrics } = attributes.context
+  const startMs = runtime.clock.monotonic()
+  const told = (code: number, isRejected: boolean, isFailed: boolean): void =>
+    metrics?.webhook({
+      name: webhook.name,
+      operation: attributes.operation,
+      type: isMutating ? 'admit' : 'validating',
+      seconds: (runtime.clock.monotonic() - startMs) / 1000,
+      code,
+      isRejected,
+      isFailed,
+    })
   try {
     verdict = await exchange()
   } catch (error) {
+    const isRefusal = webhook.failurePolicy !== 'Ignore'
+    told(500, isRefusal, true)
     if (!(error instanceof CallFailure)) throw error
-    const { runtime } = attributes.context
     const message = `failed calling webhook ${JSON.stringify(webhook.name)}: ${error.message}`
-    if (webhook.failurePolicy !== 'Ignore') throw internalError(message)
+    if (isRefusal) throw internalError(message)
     runtime.log.warn('a webhook failed and is ignored, as its failurePolicy says', { webhook: webhook.name, error: error.message })
     return undefined
   }
   for (const text of verdict.warnings) attributes.context.warn(text)
   for (const [key, value] of Object.entries(verdict.auditAnnotations)) attributes.context.annotate?.(`${webhook.name}/${key}`, value)
-  if (!verdict.isAllowed) throw refusalOf(webhook.name, verdict.result)
+  const refusal = verdict.isAllowed ? undefined : refusalOf(webhook.name, verdict.result)
+  told(refusal?.code ?? 200, refusal !== undefined, false)
+  if (refusal) throw refusal
   return verdict
 
   async function exchange(): Promise<Verdict> {
-    const { runtime, read } = attributes.context
+    const { read } = attributes.context
     const version = reviewVersion(webhook.admissionReviewVersions)
     if (!version)
       throw new CallFailure('could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)')
