@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ApiRequest } from '../../api/exchange.ts'
 import type { OutgoingRequest, OutgoingResponse, ProxyRoads } from '../outgoing.ts'
+import { resources } from '../../api/resources.ts'
+import { createOpenApiPaths } from '../openapi/paths.ts'
 import { startServer } from '../server.test-support.ts'
 
 const SERVICES = '/apis/apiregistration.k8s.io/v1/apiservices'
@@ -171,4 +173,43 @@ test('a registration of what this server serves itself is always available', asy
   await new Promise((resolve) => setImmediate(resolve))
   const { body } = await call('GET', `${SERVICES}/v1.apps`)
   assert.match(JSON.stringify(body.status), /"reason":"Local"/)
+})
+
+test('its documents become part of ours', async (t) => {
+  const own = { '/apis/wardle.example.com/v1alpha1/flunders': { get: {} }, '/apis/apps/v1/deployments': { get: { is: 'not theirs' } } }
+  const definitions = { 'com.example.wardle.v1alpha1.Flunder': { type: 'object' } }
+  const documents: Readonly<Record<string, object | undefined>> = {
+    '/openapi/v3': {
+      paths: {
+        'apis/wardle.example.com/v1alpha1': { serverRelativeURL: '/openapi/v3/apis/wardle.example.com/v1alpha1?hash=A' },
+        'apis/apps/v1': { serverRelativeURL: '/openapi/v3/apis/apps/v1?hash=B' },
+        version: { serverRelativeURL: '/openapi/v3/version?hash=C' },
+      },
+    },
+    '/openapi/v2': { swagger: '2.0', paths: own, definitions },
+  }
+  const { asked, roads } = roadsTo(({ path }) => ({ status: 200, body: bytesOf(documents[path] ? JSON.stringify(documents[path]) : LIST) }))
+  const { call, until, server } = await start(t, roads)
+  await call('POST', '/api/v1/namespaces/default/services', service)
+  await call('POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', slice)
+  await call('POST', SERVICES, registration)
+  await until('Passed')
+  const source = { title: 'T', version: 'v1', customSchema: undefined }
+  const paths = createOpenApiPaths({ ...source, resources: () => resources, onChange: () => {} })
+  const get = async (path: string) => {
+    const request = { method: 'GET', path, query: new URLSearchParams(), headers: {}, signal: new AbortController().signal }
+    const answer = await paths(server.core, { request, user: { name: 'ann', groups: [] }, info: { path } } as never)
+    return answer?.type === 'raw' ? (JSON.parse(new TextDecoder().decode(answer.body as Uint8Array)) as typeof whole) : answer?.type
+  }
+  const whole = { paths: {} as Record<string, { get?: { is?: string }; serverRelativeURL?: string }>, definitions: {} as object }
+  const index = (await get('/openapi/v3')) as typeof whole
+  assert.equal(index.paths['apis/wardle.example.com/v1alpha1']?.serverRelativeURL, '/openapi/v3/apis/wardle.example.com/v1alpha1?hash=A')
+  assert.notEqual(index.paths['apis/apps/v1']?.serverRelativeURL, '/openapi/v3/apis/apps/v1?hash=B')
+  const swagger = (await get('/openapi/v2')) as typeof whole
+  assert.ok(swagger.paths['/apis/wardle.example.com/v1alpha1/flunders'])
+  assert.equal(swagger.paths['/apis/apps/v1/deployments']?.get?.is, undefined)
+  assert.ok('com.example.wardle.v1alpha1.Flunder' in swagger.definitions)
+  asked.length = 0
+  assert.equal(await get('/openapi/v3/apis/wardle.example.com/v1alpha1'), 'proxied')
+  assert.equal(asked[0]?.path, '/openapi/v3/apis/wardle.example.com/v1alpha1')
 })

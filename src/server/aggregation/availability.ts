@@ -6,8 +6,10 @@
 import type { APIService, APIServiceCondition } from '../../api/generated/apiregistration/v1.ts'
 import { assert } from '../../base/assert.ts'
 import { timestamp } from '../../base/clock.ts'
+import { deepEqual } from '../../base/deep-equal.ts'
 import type { Core } from '../core.ts'
-import { backendOf, userHeaders } from './registrations.ts'
+import { readIndex, readSwagger } from './published-openapi.ts'
+import { backendOf, userHeaders, type Backend } from './registrations.ts'
 import { parseResourceList, type ResourceList } from './resource-list.ts'
 
 /** Between two looks at a server that nothing was heard of. */
@@ -17,6 +19,8 @@ const RETRY_MS = 1_000
 const CHECK_TIMEOUT_MS = 5_000
 /** Of a discovery document. */
 const MAX_ANSWER = 1024 * 1024
+/** Of a whole OpenAPI document. */
+const MAX_DOCUMENT = 16 * 1024 * 1024
 const LOCAL = { status: 'True', reason: 'Local', message: 'Local APIServices are always available' }
 const AGGREGATOR = { name: 'system:kube-aggregator', groups: ['system:masters'] }
 
@@ -101,16 +105,42 @@ async function check(core: KnownCore, service: APIService, signal: AbortSignal):
   const url = `https://${backend.host}:${backend.port}${path}`
   if ('trouble' in answer) return no('FailedDiscoveryCheck', `failing or missing response from ${url}: ${answer.trouble}`)
   core.aggregated.learn(service, answer.list)
+  await learnOpenApi(core, service, backend, signal)
   return { status: 'True', reason: 'Passed', message: 'all checks passed' }
 }
 
 /** What the server serves, or why it does not tell. */
 async function discover(
-  { roads, runtime }: KnownCore,
-  backend: ReturnType<typeof backendOf>,
+  core: KnownCore,
+  backend: Backend,
   path: string,
   signal: AbortSignal,
 ): Promise<{ readonly trouble: string } | { readonly list: ResourceList | undefined }> {
+  const answer = await ask(core, backend, path, MAX_ANSWER, signal)
+  if ('trouble' in answer) return answer
+  if (answer.status >= 200 && answer.status < 300) return { list: parseResourceList(answer.text) }
+  return { trouble: `bad status from https://${backend.host}:${backend.port}${path}: ${answer.status}` }
+}
+
+/** The documents that the server publishes; the large one only when the index has changed. What it does not have is left out. */
+async function learnOpenApi(core: KnownCore, service: APIService, backend: Backend, signal: AbortSignal): Promise<void> {
+  const answer = await ask(core, backend, '/openapi/v3', MAX_ANSWER, signal)
+  if ('trouble' in answer || answer.status !== 200) return
+  const index = readIndex(service, answer.text)
+  const known = core.aggregated.openApi().find((other) => other.service.metadata?.name === service.metadata?.name)
+  if (deepEqual(known?.published.index, index)) return
+  const whole = await ask(core, backend, '/openapi/v2', MAX_DOCUMENT, signal)
+  const swagger = readSwagger(service, 'text' in whole && whole.status === 200 ? whole.text : undefined)
+  core.aggregated.learnOpenApi(service, { index, swagger })
+}
+
+async function ask(
+  { roads, runtime }: KnownCore,
+  backend: Backend,
+  path: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ readonly trouble: string } | { readonly status: number; readonly text: string }> {
   if (!roads) return { trouble: 'this server makes no connections' }
   const stop = new AbortController()
   const cancel = runtime.clock.setTimeout(() => stop.abort(), CHECK_TIMEOUT_MS)
@@ -122,9 +152,7 @@ async function discover(
       headers: [['accept', 'application/json'], ...userHeaders(AGGREGATOR)],
       signal: AbortSignal.any([signal, stop.signal]),
     })
-    const text = await textOf(answer.body)
-    if (answer.status >= 200 && answer.status < 300) return { list: parseResourceList(text) }
-    return { trouble: `bad status from https://${backend.host}:${backend.port}${path}: ${answer.status}` }
+    return { status: answer.status, text: await textOf(answer.body, limit) }
   } catch (error) {
     const why = stop.signal.aborted ? 'context deadline exceeded' : error instanceof Error ? error.message : String(error)
     return { trouble: `Get "https://${backend.host}:${backend.port}${path}": ${why}` }
@@ -133,12 +161,12 @@ async function discover(
   }
 }
 
-async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+async function textOf(body: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   for await (const chunk of body) {
     text += decoder.decode(chunk, { stream: true })
-    if (text.length > MAX_ANSWER) throw new Error(`the answer is longer than ${MAX_ANSWER} characters`)
+    if (text.length > limit) throw new Error(`the answer is longer than ${limit} characters`)
   }
   return text + decoder.decode()
 }

@@ -8,7 +8,9 @@ import type { Core } from '../core.ts'
 import type { APIGroupDiscovery } from '../discovery.ts'
 import { groupVersionOf, type ResourceList } from './resource-list.ts'
 import { endpointOf } from '../webhook-call.ts'
+import { deepEqual } from '../../base/deep-equal.ts'
 import type { OutgoingTls } from '../outgoing.ts'
+import type { PublishedOpenApi } from './published-openapi.ts'
 
 const GROUP = 'apiregistration.k8s.io'
 const DEFAULT_PORT = 443
@@ -18,9 +20,13 @@ export interface Registrations {
   find(path: string): APIService | undefined
   /** Takes in what a server told that it serves under /apis/GROUP/VERSION; undefined when it tells nothing any more. */
   learn(service: APIService, list: ResourceList | undefined): void
+  /** Takes in the documents that a server publishes. */
+  learnOpenApi(service: APIService, published: PublishedOpenApi): void
+  /** What those that are available publish. */
+  openApi(): readonly { readonly service: APIService; readonly published: PublishedOpenApi }[]
   /** What those that are available serve, for discovery. */
   groups(): readonly APIGroupDiscovery[]
-  /** Counts changes of `groups`. */
+  /** Counts changes of `groups` and `openApi`. */
   readonly generation: number
 }
 
@@ -30,6 +36,7 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>, builtI
   let at = -1
   let generation = 0
   const learned = new Map<string, { readonly text: string; readonly version: APIGroupDiscovery['versions'][number] }>()
+  const documents = new Map<string, PublishedOpenApi>()
   const current = (): ReadonlyMap<string, APIService> => {
     const cache = registry.find(GROUP, 'v1', 'apiservices')?.stored.cache
     if (!cache || cache.lastChange === at) return known
@@ -57,6 +64,17 @@ export function createRegistrations({ registry }: Pick<Core, 'registry'>, builtI
       else learned.delete(name)
       generation++
     },
+    learnOpenApi(service, published) {
+      const name = service.metadata?.name ?? ''
+      if (deepEqual(documents.get(name)?.index, published.index)) return
+      documents.set(name, published)
+      generation++
+    },
+    openApi: () =>
+      [...current().values()].flatMap((service) => {
+        const published = documents.get(service.metadata?.name ?? '')
+        return published && isAvailable(service) ? [{ service, published }] : []
+      }),
     groups() {
       const taken = new Set([...current().values()].map(({ spec }) => spec?.group))
       const groups = new Map(

@@ -120,7 +120,7 @@ test('documents are served by an index whose hashes change when they do', async 
       headers: { accept },
       signal: new AbortController().signal,
     }
-    const answer = await paths({} as never, { request } as never)
+    const answer = await paths({ aggregated: { generation: 0, openApi: () => [] } } as never, { request } as never)
     assert.ok(answer?.type === 'raw')
     return JSON.parse(new TextDecoder().decode(answer.body as Uint8Array)) as { paths: Record<string, { serverRelativeURL: string }> }
   }

@@ -1,4 +1,6 @@
 /** Serves OpenAPI: /openapi/v2, the index /openapi/v3 and the documents that it names. Documents are made when first asked for. */
+import { forwardToServer } from '../aggregation/forward.ts'
+import { mergeSwagger, type PublishedOpenApi } from '../aggregation/published-openapi.ts'
 import { groupVersionsOf } from '../../api/resources.ts'
 import type { ResourceInfo } from '../../api/schema.ts'
 import { failure } from '../../api/status.ts'
@@ -57,8 +59,11 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
     return hashes
   }
 
-  const index = (): object => ({
-    paths: Object.fromEntries(Array.from(allHashes(), ([name, hash]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }])),
+  const index = (others: readonly PublishedOpenApi[]): object => ({
+    paths: Object.assign(
+      Object.fromEntries(Array.from(allHashes(), ([name, hash]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }])),
+      ...others.map((published) => published.index),
+    ) as object,
   })
 
   /** Kept by its hash: a change of one group version leaves the documents of the others as they are. */
@@ -71,18 +76,30 @@ export function createOpenApiPaths(options: OpenApiOptions): PathHandler {
     })
   }
 
-  return (_core, { request }) => {
+  /** Of the aggregated servers whose documents are in those that are kept. */
+  let generation = 0
+
+  return (core, call) => {
+    const { request } = call
     const path = request.path.replace(/\/$/, '')
     if (!path.startsWith('/openapi/') || (request.method !== 'GET' && request.method !== 'HEAD')) return undefined
+    if (core.aggregated.generation !== generation) {
+      generation = core.aggregated.generation
+      cache.clear()
+    }
     const name = path.slice('/openapi/v3/'.length)
+    const elsewhere = core.aggregated.openApi()
+    const owner = path.startsWith('/openapi/v3/') ? elsewhere.find(({ published }) => Object.hasOwn(published.index, name)) : undefined
+    if (owner) return forwardToServer(core, call, owner.service)
+    const swagger = (): Readonly<Record<string, unknown>> => mergeSwagger(openApiV2(source()), elsewhere.map(({ published }) => published)) // prettier-ignore
     const form = formOf(request.headers.accept, path === '/openapi/v2')
     const document =
       path === '/openapi/v2'
         ? form === 'protobuf'
-          ? cache.get('v2 protobuf', () => documentOf(swaggerProtobuf(openApiV2(source())), PROTOBUF_TYPE))
-          : cache.get('v2', () => jsonDocument(openApiV2(source())))
+          ? cache.get('v2 protobuf', () => documentOf(swaggerProtobuf(swagger()), PROTOBUF_TYPE))
+          : cache.get('v2', () => jsonDocument(swagger()))
         : path === '/openapi/v3'
-          ? cache.get('v3', () => jsonDocument(index()))
+          ? cache.get('v3', () => jsonDocument(index(elsewhere.map(({ published }) => published))))
           : path.startsWith('/openapi/v3/')
             ? groupVersion(name)
             : undefined
