@@ -15,7 +15,8 @@ function newDirectory(t: TestContext): DataDirectory {
   return directory
 }
 
-const server: ServerSettings = { hasNode: false, egress: 'auto' }
+/** Ranges that no cluster of this machine takes by itself. */
+const server: ServerSettings = { hasNode: false, egress: 'auto', clusterCidr: '198.18.0.0/16', serviceCidr: '198.19.0.0/20' }
 
 async function record(directory: DataDirectory, settings?: ServerSettings) {
   const options = { name: 'x', dataRoot: directory.root, logLevel: 'error', runtime: settings ? undefined : 'simulated' } as const
@@ -28,7 +29,7 @@ async function record(directory: DataDirectory, settings?: ServerSettings) {
 test('ranges and addresses of a server that others join', async (t) => {
   const table: readonly (readonly [Partial<ServerSettings>, RegExp])[] = [
     [{ clusterCidr: '10.0.0.0/8', serviceCidr: '10.96.0.0/16' }, /overlap/],
-    [{ clusterCidr: '10.96.128.0/17' }, /overlap/],
+    [{ clusterCidr: '198.19.0.0/24' }, /overlap/],
     [{ clusterCidr: '10.244.0.0/28' }, /--cluster-cidr must be an IPv4 network/],
     [{ clusterCidr: '10.244.0.1/16' }, /--cluster-cidr must be an IPv4 network/],
     [{ serviceCidr: 'fd00::/108' }, /--service-cidr must be an IPv4 network/],
@@ -37,10 +38,10 @@ test('ranges and addresses of a server that others join', async (t) => {
     [{ advertiseAddress: 'example.org' }, /--advertise-address must be an IPv4 address/],
   ]
   for (const [settings, expected] of table) await assert.rejects(record(newDirectory(t), { ...server, ...settings }), expected)
-  const made = await record(newDirectory(t), { ...server, serviceCidr: '10.32.0.0/20' })
+  const made = await record(newDirectory(t), server)
   assert.deepEqual(
     [made.runtime, made.nodes, made.podCidr, made.serviceCidr, made.dnsAddress, made.join],
-    ['simulated', 0, '10.244.0.0/16', '10.32.0.0/20', '10.32.0.10', {}],
+    ['simulated', 0, '198.18.0.0/16', '198.19.0.0/20', '198.19.0.10', {}],
   )
 })
 
@@ -52,7 +53,7 @@ test('what was decided stays, or is refused', async (t) => {
     advertiseAddress: '192.0.2.1',
     names: ['x.example'],
   })
-  await assert.rejects(record(directory, { ...server, clusterCidr: '10.32.0.0/16' }), /made with --cluster-cidr 10\.244\.0\.0\/16/)
+  await assert.rejects(record(directory, { ...server, clusterCidr: '10.32.0.0/16' }), /made with --cluster-cidr 198\.18\.0\.0\/16/)
   await assert.rejects(record(directory, { ...server, hasNode: true }), /made with --no-node true/)
   const alone = newDirectory(t)
   await record(alone)
