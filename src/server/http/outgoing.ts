@@ -21,7 +21,8 @@ const DIAL_TIMEOUT_MS = 30_000
 /** A watch or a followed log holds one for as long as it lasts; whoever comes when all are taken waits. */
 const MAX_CONNECTIONS_PER_HOST = 2000
 const MAX_CONNECTIONS = 10_000
-const MAX_IDLE_PER_HOST = 25
+/** As many as may be asked for at once by a busy webhook: upstream multiplexes over HTTP/2 instead. */
+const MAX_IDLE_PER_HOST = 250
 /** Shorter than most servers keep an idle connection. */
 const IDLE_TIMEOUT_MS = 30_000
 const MAX_HEADER_BYTES = 256 * 1024
