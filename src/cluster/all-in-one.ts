@@ -7,6 +7,7 @@
  */
 import { createLog } from '../base/log.ts'
 import { randomUUID } from 'node:crypto'
+import type { Node } from '../api/generated/core/v1.ts'
 import { hostname } from 'node:os'
 import type { Runtime } from '../base/runtime.ts'
 import { systemClock, systemRandom } from '../base/system.ts'
@@ -263,16 +264,18 @@ async function nodesReady(plane: ControlPlane, count: number, startedAgents?: Re
     const startedAt = startedAgents?.get(name)
     return startedAt === undefined || Date.parse(heartbeat) >= startedAt - (startedAt % 1000)
   }
-  await new Promise<void>((resolve) => {
-    const look = () => {
-      const ready = [...nodes.cache.values()].filter((node) =>
-        node.status?.conditions?.some(
-          (c) => c.type === 'Ready' && c.status === 'True' && isSince(node.metadata?.name, c.lastHeartbeatTime),
-        ),
-      )
-      if (ready.length >= count) resolve()
-    }
-    nodes.addHandlers({ added: look, updated: look, deleted: look })
-    look()
-  })
+  const isReady = ({ metadata, status }: Node): boolean =>
+    status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True' && isSince(metadata?.name, c.lastHeartbeatTime)) ?? false
+  if (count === 0) return
+  const ready = new Set<string>()
+  const enough = Promise.withResolvers<void>()
+  const look = (node: Node) => {
+    const name = node.metadata?.name ?? ''
+    if (isReady(node)) ready.add(name)
+    else ready.delete(name)
+    if (ready.size >= count) enough.resolve()
+  }
+  const remove = nodes.addHandlers({ added: look, updated: look, deleted: ({ metadata }) => void ready.delete(metadata?.name ?? '') })
+  await enough.promise
+  remove()
 }

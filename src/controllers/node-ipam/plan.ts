@@ -16,13 +16,19 @@ export function parseCidr(text: string): Network {
 const format = (base: number, prefix: number): string =>
   `${Math.floor(base / 2 ** 24)}.${Math.floor(base / 2 ** 16) % 256}.${Math.floor(base / 2 ** 8) % 256}.${base % 256}/${prefix}`
 
-/** The first block of the network that nobody uses; undefined when all are taken. */
-export function allocateBlock(cluster: Network, blockPrefix: number, used: ReadonlySet<string>): string | undefined {
+/** A block of the network that nobody uses, and where to look for the next; undefined when all are taken. */
+export function allocateBlock(
+  cluster: Network,
+  blockPrefix: number,
+  isUsed: (block: string) => boolean,
+  from: number,
+): { readonly block: string; readonly next: number } | undefined {
   const size = 2 ** (32 - blockPrefix)
   const count = 2 ** (blockPrefix - cluster.prefix)
   for (let i = 0; i < count; i++) {
-    const block = format(cluster.base + i * size, blockPrefix)
-    if (!used.has(block)) return block
+    const index = (from + i) % count
+    const block = format(cluster.base + index * size, blockPrefix)
+    if (!isUsed(block)) return { block, next: (index + 1) % count }
   }
   return undefined
 }
