@@ -1,7 +1,7 @@
 /** proa's API server in this process, over HTTPS and without controllers: whatever is stored was written by the test. */
 import { silentLog, type Log } from '../src/base/log.ts'
 import { systemClock, systemRandom } from '../src/base/system.ts'
-import { startApiPlane } from '../src/cluster/api-plane.ts'
+import { startApiPlane, type ApiPlaneOptions } from '../src/cluster/api-plane.ts'
 import { createAuthority } from '../src/cluster/certificates.ts'
 import { createLifecycle } from '../src/cluster/lifecycle.ts'
 import { serveTemporarily, temporaryTokenSigner } from '../src/cluster/temporary-server.ts'
@@ -13,7 +13,7 @@ export interface LoneServer {
   stop(): Promise<void>
 }
 
-export async function startLoneServer(log: Log = silentLog): Promise<LoneServer> {
+export async function startLoneServer(log: Log = silentLog, more: Pick<ApiPlaneOptions, 'housekeeping'> = {}): Promise<LoneServer> {
   const runtime = { clock: systemClock, random: systemRandom, log }
   const lifecycle = createLifecycle()
   const options = {
@@ -21,6 +21,7 @@ export async function startLoneServer(log: Log = silentLog): Promise<LoneServer>
     tokenSigner: temporaryTokenSigner(),
     serviceCidr: '10.96.0.0/16',
     debug: { flags: { profiling: 'true' }, setVerbosity: () => {} },
+    ...more,
   }
   const api = await startApiPlane(runtime, lifecycle, options)
   const { kubeconfig } = await serveTemporarily(runtime, lifecycle, api.server, () => createAuthority(runtime.clock, 'kubernetes'))

@@ -73,6 +73,7 @@ export async function startApiServer(
   programs: Readonly<Record<(typeof apiServerPrograms)[number], string>>,
   files: ApiServerFiles,
   port: number,
+  flags: readonly string[] = [],
 ): Promise<void> {
   const etcd = await startEtcd(group, programs.etcd)
   group.start(programs['kube-apiserver'], [
@@ -91,18 +92,21 @@ export async function startApiServer(
     '--authorization-mode=Node,RBAC',
     '--allow-privileged=true',
     '--enable-admission-plugins=NodeRestriction',
+    ...flags,
   ])
 }
 
-/** Starts both from programs that are built already; resolves when they answer. */
-export async function startBuiltApiServer(): Promise<{ readonly kubeconfig: string; readonly stop: () => Promise<void> }> {
+/** Starts both from programs that are built already; resolves when they answer. `flags` are more of kube-apiserver's. */
+export async function startBuiltApiServer(
+  flags: readonly string[] = [],
+): Promise<{ readonly kubeconfig: string; readonly stop: () => Promise<void> }> {
   const programs = builtPrograms(apiServerPrograms)
   if ('missing' in programs) throw new Error(`not built: ${programs.missing.join(', ')} (npm run bench builds them)`)
   const group = new Group()
   try {
     const port = await freePort()
     const files = await writeApiServerFiles(group.directory, port)
-    await startApiServer(group, programs, files, port)
+    await startApiServer(group, programs, files, port, flags)
     await untilReady(group, files.kubeconfig, performance.now())
     return { kubeconfig: readFileSync(files.kubeconfig, 'utf8'), stop: group.stop }
   } catch (error) {

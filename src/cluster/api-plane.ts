@@ -18,6 +18,7 @@ import { createConditionCheck } from '../server/admission/policies/webhook-condi
 import { createWebhookAdmission } from '../server/admission/webhooks/plugins.ts'
 import { createApiServer, type ApiServer } from '../server/api-server.ts'
 import type { TokenSigner } from '../server/authentication/tokens.ts'
+import type { HousekeepingOptions } from '../server/housekeeping.ts'
 import { createOutgoing, type Egress } from '../server/http/outgoing.ts'
 import { createRemoteNode } from '../server/http/remote-node.ts'
 import { exchangeText } from '../server/outgoing-text.ts'
@@ -54,6 +55,8 @@ export interface ApiPlaneOptions {
   readonly audit?: AuditSetup
   /** Absent: whatever the server asks is reached directly. */
   readonly egress?: Egress
+  /** What is forgotten, and when. */
+  readonly housekeeping?: HousekeepingOptions
   /** Absent: profiles can be taken, and nothing is told of flags. */
   readonly debug?: DebugSetup
   /** Paths besides those of every server. */
@@ -132,6 +135,7 @@ export async function startApiPlane(runtime: Runtime, lifecycle: Lifecycle, opti
     ],
     tokenSigner: options.tokenSigner,
     ...(options.access ? startAccess(runtime, lifecycle, outgoing, options.access, options.tokenSigner) : {}),
+    ...(options.housekeeping ? { housekeeping: options.housekeeping } : {}),
     ...(options.audit ? { audit: startAudit(runtime, lifecycle, outgoing, options.audit) } : {}),
   })
   exposeProcess(server.metrics)

@@ -241,12 +241,12 @@ export async function watch(server: Readable, served: ServedResource, request: W
   const selection = select(served, request.namespace, request.name, options)
   const wanted = parseRevision(options.resourceVersion)
   const isFromStart = options.sendInitialEvents === true
-  if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
   const isFromNow = options.sendInitialEvents === false && wanted === 0
   const { runtime, metrics } = server
   const { group, version, resource } = served.info
   const isOutside = served.custom?.isConvertedOutside ?? false
   try {
+    if (isFromStart || options.resourceVersion === '') await fresh(server, options.resourceVersion)
     const start: WatchStart = {
       ...(isFromNow ? {} : { after: isFromStart ? 0 : wanted }),
       ...(options.allowWatchBookmarks ? { bookmarks: request.bookmarkKind, isInitialEndTold: isFromStart } : {}),
@@ -273,8 +273,8 @@ export async function watch(server: Readable, served: ServedResource, request: W
     if (shape) return { type: 'watch', status: 200, events: shaped(events, shape) }
     return { type: 'watch', status: 200, events, ...(isOutside ? {} : { queue: watcher }) }
   } catch (error) {
-    // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old).
-    if (!isApiError(error, 'Expired')) throw error
+    // Once a watch has begun, what goes wrong is told as an event (upstream's cacher does so for revisions too old or still to come).
+    if (!isApiError(error, 'Expired') && !isApiError(error, 'Timeout')) throw error
     return { type: 'watch', status: 200, events: once([new Happening('ERROR', new Computed(error.status))]) }
   }
 }

@@ -174,9 +174,16 @@ export function observeRequest(metrics: Metrics, registry: ResourceRegistry, ans
   // Names that clients make up would make series without end.
   const isKnown = registry.find(group, version, resource) !== undefined || (code !== 404 && code !== 403 && code !== 401)
   const dryRun = info?.isResource && request.query.size > 0 ? request.query.get('dryRun') : null
-  const more = { verb, scope, dryRun: dryRun === null ? '' : dryRun === 'All' ? 'All' : 'invalid' } as const
   metrics.observe(
-    isKnown ? { ...more, group, version, resource, subresource } : { ...more, group: '', version: '', resource: '', subresource: '' },
+    {
+      verb,
+      group: isKnown ? group : '',
+      version: isKnown ? version : '',
+      resource: isKnown ? resource : '',
+      subresource: isKnown ? subresource : '',
+      scope,
+      dryRun: dryRun === null ? '' : dryRun === 'All' ? 'All' : 'invalid',
+    },
     code,
     seconds,
     {

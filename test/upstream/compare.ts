@@ -6,11 +6,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ListMeta } from '../../src/api/generated/meta/v1.ts'
 import type { KubeObject } from '../../src/api/object.ts'
 import type { Answer, Question } from './exchange.ts'
 import { normalise } from './normalise.ts'
-import { noUpstream, startServers, type Server } from './servers.ts'
+import { noUpstream, startServers, type Server, type Servers } from './servers.ts'
 
 /**
  * In paths {ns} is /api/v1/namespaces/NAME and {apps} /apis/apps/v1/namespaces/NAME of the scenario's namespace; {name} anywhere is
@@ -19,6 +20,8 @@ import { noUpstream, startServers, type Server } from './servers.ts'
 export interface Step extends Question {
   /** Paths of the answer (like "body.status.phase") that may differ, and what lies below them. */
   readonly except?: readonly string[]
+  /** It is asked again until the answer has this status. */
+  readonly until?: number
 }
 
 /** What the server answered so far, body parsed. */
@@ -43,9 +46,9 @@ interface Difference {
 let count = 0
 
 /** Declares a test of each scenario. */
-export function compare(about: string, scenarios: readonly Scenario[]): void {
+export function compare(about: string, scenarios: readonly Scenario[], start: () => Promise<Servers> = startServers): void {
   test(about, { skip: noUpstream() }, async (t) => {
-    const { upstream, proa } = await startServers()
+    const { upstream, proa } = await start()
     for (const scenario of scenarios) {
       await t.test(scenario.name, async () => {
         const namespace = `s${process.pid}-${count++}`
@@ -78,11 +81,23 @@ async function play(server: Server, { steps }: Scenario, namespace: string): Pro
   const seen: Seen[] = []
   for (const given of steps) {
     const step = filled(typeof given === 'function' ? given(seen) : given)
-    const answer = await server.ask(step)
+    const answer = await askUntil(server, step)
     played.push({ step, answer })
     seen.push({ status: answer.status, headers: answer.headers, body: jsonOf(answer) })
   }
   return played
+}
+
+const AGAIN_MS = 250
+const MAX_AGAIN = 120
+
+async function askUntil(server: Server, step: Step): Promise<Answer> {
+  for (let count = 0; count < MAX_AGAIN; count++) {
+    const answer = await server.ask(step)
+    if (step.until === undefined || answer.status === step.until) return answer
+    await delay(AGAIN_MS)
+  }
+  throw new Error(`${server.name}: ${step.path}: never ${step.until}`)
 }
 
 /** A document as it is, anything else as its text. */

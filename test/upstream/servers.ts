@@ -45,15 +45,15 @@ function server(name: Server['name'], kubeconfig: string): Server {
   return { name, kubeconfig, ask: (question) => ask(endpoint, agent, question) }
 }
 
-async function startUpstream(): Promise<Server> {
-  if (running) return server('upstream', readFileSync(running, 'utf8'))
-  const { kubeconfig, stop } = await startBuiltApiServer()
+async function startUpstream(flags: readonly string[] = []): Promise<Server> {
+  if (running && flags.length === 0) return server('upstream', readFileSync(running, 'utf8'))
+  const { kubeconfig, stop } = await startBuiltApiServer(flags)
   closing.push(stop)
   return server('upstream', kubeconfig)
 }
 
-async function startProa(): Promise<Server> {
-  const { kubeconfig, stop } = await startLoneServer()
+async function startProa(options?: Parameters<typeof startLoneServer>[1]): Promise<Server> {
+  const { kubeconfig, stop } = await startLoneServer(undefined, options)
   closing.push(stop)
   return server('proa', kubeconfig)
 }
@@ -63,4 +63,13 @@ let started: Promise<Servers> | undefined
 export function startServers(): Promise<Servers> {
   started ??= Promise.all([startUpstream(), startProa()]).then(([upstream, proa]) => ({ upstream, proa }))
   return started
+}
+
+/** Servers that forget their history after so many seconds: pages and revisions from before are too old. */
+export async function startForgetfulServers(seconds: number): Promise<Servers> {
+  const [upstream, proa] = await Promise.all([
+    startUpstream([`--etcd-compaction-interval=${seconds}s`]),
+    startProa({ housekeeping: { compactionPeriodMs: seconds * 1000 } }),
+  ])
+  return { upstream, proa }
 }
