@@ -41,9 +41,14 @@ test('a snapshot of a running cluster becomes another cluster, and both run', as
   assert.equal(saved.code, 0, saved.stderr)
   assert.equal(statSync(file).mode & 0o777, 0o600)
   await asked(cluster.kubeconfig, (client) => make(client, 'after'))
-  const dataDir = join(scratch(t), 'fork')
+  const home = mkdtempSync(join(tmpdir(), 'proa-fork-'))
+  const dataDir = join(home, 'fork')
   const fork = ['--name=fork', `--data-dir=${dataDir}`]
-  t.after(async () => void (await proa('down', '--delete', ...fork)))
+  t.after(async () => {
+    const down = await proa('down', '--delete', ...fork)
+    rmSync(home, { recursive: true, force: true })
+    assert.equal(down.code, 0, down.stderr)
+  })
   const restored = await proa('snapshot', 'restore', file, ...fork)
   assert.equal(restored.code, 0, restored.stderr)
   assert.equal((await proa('up', '--wait', ...fork)).code, 0)

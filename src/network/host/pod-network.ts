@@ -114,13 +114,25 @@ async function removeRoute(host: Namespace, cidr: string): Promise<void> {
   if (code !== 0 && !stderr.includes('No such process')) throw new Error(`cannot remove the route to ${cidr}: ${stderr.trim()}`)
 }
 
-/** The routes to other nodes' pods that are there, whoever made them; other clusters' ranges are others. */
+/** The routes to other nodes' pods that are there, whoever made them. */
 async function ourRoutes(host: PodNetworkHost): Promise<readonly string[]> {
   const { clusterCidr } = host.network
   if (clusterCidr === undefined) return []
-  const text = await mustRun(host, ['ip', '-o', 'route', 'show', 'proto', ROUTE_PROTOCOL])
-  const found = text.split('\n').flatMap((line) => (line ? [line.split(' ')[0]!] : []))
-  return found.filter((cidr) => isWithin(cidr, clusterCidr))
+  return routesOf(await mustRun(host, ['ip', '-o', 'route', 'show', 'proto', ROUTE_PROTOCOL]), clusterCidr, host.network.bridge)
+}
+
+/**
+ * Those of a cluster among what `ip route` tells of all. Another cluster on the machine has another range, or, when it was made while this
+ * one was down, the same; but its links bear its id.
+ */
+export function routesOf(text: string, clusterCidr: string, bridge: string): readonly string[] {
+  const id = bridge.slice(bridge.indexOf('-'))
+  return text.split('\n').flatMap((line) => {
+    const [cidr = ''] = line.split(' ')
+    const link = / dev (\S+)/.exec(line)?.[1] ?? ''
+    const isForeign = /^(?:pn|pv|proa)\d*-/.test(link) && !link.endsWith(id)
+    return cidr !== '' && isWithin(cidr, clusterCidr) && !isForeign ? [cidr] : []
+  })
 }
 
 async function setKernel(host: PodNetworkHost, name: string, value: string): Promise<void> {
