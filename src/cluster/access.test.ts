@@ -241,6 +241,20 @@ const SECRETS: typeof ALLOWED_TO_ALICE = [
   ['DELETE', '/api/v1/namespaces/default/pods/p'],
   ['GET', '/api/v1/nodes/n/proxy/pods'],
   ['GET', '/apis/agg.example.com/v1/others'],
+  ['GET', '/api/v1/watch/secrets'],
+  ['GET', '/api/v1/namespaces/default/pods/p/log'],
+  ['GET', '/api/v1/namespaces/default/pods/p/attach'],
+  ['GET', '/api/v1/namespaces/default/pods/p/portforward'],
+  ['DELETE', '/api/v1/namespaces/default/pods/p/proxy/x'],
+  ['POST', '/api/v1/namespaces/default/pods/p/eviction'],
+  ['POST', '/api/v1/namespaces/default/pods/p/binding'],
+  ['PATCH', '/api/v1/namespaces/default/pods/p/status'],
+  ['PUT', '/apis/apps/v1/namespaces/default/deployments/d/scale'],
+  ['POST', '/api/v1/namespaces/default/serviceaccounts/default/token'],
+  ['POST', '/apis/authentication.k8s.io/v1/tokenreviews'],
+  ['POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews'],
+  ['GET', '/debug/pprof/'],
+  ['GET', '/logs/'],
   ['GET', '/metrics'],
   ['GET', '//api/v1/secrets'],
   ['GET', '/api/v1/namespaces/default/pods/../secrets'],
@@ -249,8 +263,13 @@ const SECRETS: typeof ALLOWED_TO_ALICE = [
 
 const verdictOf = (status: number): Verdict => (status === 401 || status === 403 ? status : 'in')
 
-function overHttp({ headers = {}, pair }: Proofs, method: string, path: string, more: Record<string, string> = {}): Promise<Verdict> {
-  const agent = new Agent({ maxCachedSessions: 0 })
+function overHttp(
+  { headers = {}, pair }: Proofs,
+  method: string,
+  path: string,
+  more: Record<string, string> = {},
+  agent = new Agent({ maxCachedSessions: 0 }),
+): Promise<Verdict> {
   return new Promise<Verdict>((resolve, reject) => {
     const sent = httpsRequest(
       { host: '127.0.0.1', port: https.port, method, path, agent, ca: authority.cert, headers: { ...headers, ...more } as never, ...pair },
@@ -265,11 +284,12 @@ function overHttp({ headers = {}, pair }: Proofs, method: string, path: string, 
     })
     sent.on('error', reject)
     sent.end()
-  }).finally(() => agent.destroy())
+  })
 }
 
 async function overHttp2(session: ClientHttp2Session, { headers = {} }: Proofs, method: string, path: string): Promise<Verdict> {
   const stream = session.request({ ':method': method, ':path': path, ...headers })
+  stream.end()
   stream.resume()
   const [answer] = (await once(stream, 'response')) as [{ ':status': number }]
   stream.close()
@@ -280,6 +300,7 @@ test('each road has the same verdict about each asker', async () => {
   assert.deepEqual(Object.keys(expected).toSorted(), Object.keys(askers).toSorted())
   for (const [asker, [toAlice, secrets, live]] of Object.entries(expected)) {
     const proofs = askers[asker]!
+    const agent = new Agent({ keepAlive: true, maxCachedSessions: 0 })
     const session = connect(`https://127.0.0.1:${https.port}`, { ca: authority.cert, ...proofs.pair })
     const rows = [
       ...ALLOWED_TO_ALICE.map((row) => [...row, toAlice] as const),
@@ -287,10 +308,11 @@ test('each road has the same verdict about each asker', async () => {
       ['GET', '/livez', live] as const,
     ]
     for (const [method, path, verdict] of rows) {
-      assert.equal(await overHttp(proofs, method, path), verdict, `${asker}: HTTP/1.1 ${method} ${path}`)
+      assert.equal(await overHttp(proofs, method, path, {}, agent), verdict, `${asker}: HTTP/1.1 ${method} ${path}`)
       assert.equal(await overHttp2(session, proofs, method, path), verdict, `${asker}: HTTP/2 ${method} ${path}`)
     }
     session.close()
+    agent.destroy()
     const upgrades = {
       WebSocket: {
         upgrade: 'websocket',

@@ -22,6 +22,7 @@ const tokenSigner: TokenSigner = {
   audiences: ['https://kubernetes.default.svc.cluster.local'],
   sign: () => 'eyJ.signed',
   verify: () => undefined,
+  signatureFault: () => undefined,
   jwks: () => ({ keys: [] }),
 }
 

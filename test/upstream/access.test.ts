@@ -1,6 +1,7 @@
 /** Who may what, and what those hear who may not; and protobuf, which client-go's own components speak. */
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { encodeProtobuf } from '../../src/api/protobuf-encode.ts'
-import { compare, type Scenario, type Step } from './compare.ts'
+import { compare, type Scenario, type Seen, type Step } from './compare.ts'
 import { configMap, deployment, pod } from './objects.ts'
 
 const as = (user: string, more: Readonly<Record<string, string>> = {}) => ({ headers: { 'Impersonate-User': user, ...more } })
@@ -139,5 +140,60 @@ const protobuf: readonly Scenario[] = [
   },
 ]
 
+const TOKENS = '{ns}/serviceaccounts/robot/token'
+const review = (token: string, audiences?: readonly string[]): Step =>
+  post({ spec: { token, ...(audiences ? { audiences } : {}) } }, '/apis/authentication.k8s.io/v1/tokenreviews', {
+    // Each server has its own key, and uids; upstream tells who owns which field of what is stored nowhere.
+    except: ['body.metadata', 'body.spec.token', 'body.status.user.uid', 'body.status.user.extra'],
+  })
+const tokenOf = (seen: Seen | undefined): string => (seen?.body as { status?: { token?: string } } | undefined)?.status?.token ?? ''
+const ask = (spec: object, more: Partial<Step> = {}): Step => post({ spec }, TOKENS, { except: ['body.metadata', 'body.status'], ...more })
+/** The same token with other claims, or a signature of nobody. */
+const forged = (token: string, change: (claims: Record<string, unknown>) => object): string => {
+  const [header = '', claims = '', signature = ''] = token.split('.')
+  const next = change(JSON.parse(Buffer.from(claims, 'base64url').toString()) as Record<string, unknown>)
+  return [header, Buffer.from(JSON.stringify(next)).toString('base64url'), signature].join('.')
+}
+
+/** As the server itself would sign them, by a key that it does not know. */
+function signedByStranger(token: string): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const content = `${Buffer.from(JSON.stringify({ alg: 'ES256', kid: 'stranger' })).toString('base64url')}.${token.split('.')[1]}`
+  return `${content}.${sign('sha256', Buffer.from(content), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+}
+
+const tokens: readonly Scenario[] = [
+  {
+    name: 'of service accounts',
+    steps: [
+      post({ metadata: { name: 'robot' } }, '{ns}/serviceaccounts'),
+      ask({}),
+      ask({ audiences: ['elsewhere'] }),
+      ask({ expirationSeconds: 60 }),
+      ask({ expirationSeconds: 4_294_967_296 + 1 }),
+      ask({ boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name: 'none' } }),
+      ask({ boundObjectRef: { kind: 'ConfigMap', apiVersion: 'v1', name: 'none' } }),
+      ask({ boundObjectRef: { kind: 'Secret', apiVersion: 'v1', name: 'none' } }),
+      (seen) => review(tokenOf(seen[1])),
+      (seen) => review(tokenOf(seen[1]), ['elsewhere']),
+      (seen) => review(tokenOf(seen[2])),
+      (seen) => review(tokenOf(seen[2]), ['elsewhere', 'nowhere']),
+      (seen) => review(forged(tokenOf(seen[1]), (claims) => ({ ...claims, exp: 1 }))),
+      (seen) => review(forged(tokenOf(seen[1]), (claims) => ({ ...claims, iss: 'https://other' }))),
+      (seen) => review(`${tokenOf(seen[1]).slice(0, -6)}AAAAAA`),
+      (seen) => review(tokenOf(seen[1]).split('.').slice(0, 2).join('.')),
+      (seen) => review(signedByStranger(tokenOf(seen[1]))),
+      review('a.b.c'),
+      review('abcdef.0123456789abcdef'),
+      ...[1, 2].map((at) => (seen: readonly Seen[]) => ({
+        path: '/apis/authentication.k8s.io/v1/selfsubjectreviews',
+        headers: { Authorization: `Bearer ${tokenOf(seen[at])}` },
+      })),
+      (seen) => ({ path: '{ns}/configmaps', headers: { Authorization: `Bearer ${forged(tokenOf(seen[1]), (claims) => claims)}x` } }),
+    ],
+  },
+]
+
 compare('access', access)
+compare('tokens', tokens)
 compare('protobuf', protobuf)

@@ -5,13 +5,13 @@
 import type { UserInfo } from '../../api/exchange.ts'
 import type { Reader } from '../resource.ts'
 
-const ISSUER = 'kubernetes/serviceaccount'
+export const LEGACY_ISSUER = 'kubernetes/serviceaccount'
 const PREFIX = 'kubernetes.io/serviceaccount/'
 /** On a Secret whose token nobody has used for long: it no longer counts. */
 const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since'
 
 export interface LegacyTokenClaims {
-  readonly iss: typeof ISSUER
+  readonly iss: typeof LEGACY_ISSUER
   readonly sub: string
   readonly [name: `${typeof PREFIX}${string}`]: string
 }
@@ -24,7 +24,7 @@ export interface LegacyTokenSubject {
 }
 
 export const legacyClaims = ({ namespace, secretName, accountName, accountUid }: LegacyTokenSubject): LegacyTokenClaims => ({
-  iss: ISSUER,
+  iss: LEGACY_ISSUER,
   [`${PREFIX}namespace`]: namespace,
   [`${PREFIX}secret.name`]: secretName,
   [`${PREFIX}service-account.name`]: accountName,
@@ -32,7 +32,7 @@ export const legacyClaims = ({ namespace, secretName, accountName, accountUid }:
   sub: `system:serviceaccount:${namespace}:${accountName}`,
 })
 
-export const isLegacy = (claims: { readonly iss: string }): claims is LegacyTokenClaims => claims.iss === ISSUER
+export const isLegacy = (claims: { readonly iss: string }): claims is LegacyTokenClaims => claims.iss === LEGACY_ISSUER
 
 /** Undefined when the token no longer counts. */
 export function legacyUser(token: string, claims: LegacyTokenClaims, read: Reader): UserInfo | undefined {

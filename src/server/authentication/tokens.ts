@@ -44,6 +44,8 @@ export interface TokenSigner {
   sign(claims: TokenClaims | LegacyTokenClaims): string
   /** The claims when the signature holds, whatever they say. */
   verify(token: string): TokenClaims | LegacyTokenClaims | undefined
+  /** Why the signature of a token does not hold that says it is this server's; undefined for all others. */
+  signatureFault(token: string): string | undefined
   /** The public keys (/openid/v1/jwks). */
   jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
 }
@@ -56,7 +58,10 @@ export function createServiceAccountTokens(clock: Clock, signer: TokenSigner, re
   return {
     authenticate(token, audiences) {
       const claims = signer.verify(token)
-      if (!claims) return undefined
+      if (!claims) {
+        const error = signer.signatureFault(token)
+        return error === undefined ? undefined : { error }
+      }
       if (isLegacy(claims)) {
         // They name no audience: that of this server is meant.
         const implied = audiences.filter((audience) => signer.audiences.includes(audience))

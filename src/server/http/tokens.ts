@@ -3,7 +3,7 @@
  * RS256 or ES256 by the kind of key.
  */
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
-import type { LegacyTokenClaims } from '../authentication/legacy-tokens.ts'
+import { LEGACY_ISSUER, type LegacyTokenClaims } from '../authentication/legacy-tokens.ts'
 import type { TokenClaims, TokenSigner } from '../authentication/tokens.ts'
 
 type Claims = TokenClaims | LegacyTokenClaims
@@ -28,6 +28,7 @@ type Algorithm = 'RS256' | 'ES256'
 
 /** Tokens come with every request of a client: those whose signature held are remembered, at most this many. */
 const REMEMBERED = 10_000
+const ALGORITHMS: ReadonlySet<unknown> = new Set(['ES256', 'RS256'])
 const MAX_TOKEN_LENGTH = 16 * 1024
 
 export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
@@ -51,6 +52,11 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
       if (remembered.size >= REMEMBERED) remembered.delete(remembered.keys().next().value!)
       remembered.set(token, claims)
       return claims
+    },
+    signatureFault(token) {
+      const { issuer, key } = parts(token, keys) ?? {}
+      if (issuer !== options.issuer && issuer !== LEGACY_ISSUER) return undefined
+      return key ? 'go-jose/go-jose: error in cryptographic primitive' : 'invalid signature, no keys found'
     },
     jwks: () => ({
       keys: keys.map(({ key, id, algorithm }) => ({
@@ -78,16 +84,32 @@ function verificationKey(key: KeyObject): VerificationKey {
   return { key, id, algorithm: key.asymmetricKeyType === 'ec' ? 'ES256' : 'RS256' }
 }
 
-function check(token: string, keys: readonly VerificationKey[]): Claims | undefined {
+interface TokenParts {
+  readonly content: string
+  readonly signature: string
+  readonly claims: Claims
+  readonly issuer: unknown
+  /** Absent when none of that name is known. */
+  readonly key: VerificationKey | undefined
+}
+
+/** Undefined for what is no token of an algorithm that is taken. */
+function parts(token: string, keys: readonly VerificationKey[]): TokenParts | undefined {
   if (token.length > MAX_TOKEN_LENGTH) return undefined
   const [header = '', payload = '', signature = '', ...more] = token.split('.')
   if (more.length > 0 || payload === '' || signature === '') return undefined
   const head: { readonly alg?: unknown; readonly kid?: unknown } | undefined = parse(header)
+  const claims = parse(payload) as Claims | undefined
+  if (!claims || !ALGORITHMS.has(head?.alg)) return undefined
   // The algorithm is the key's, never what the token says: a token may not choose how it is checked.
-  const key = keys.find(({ id, algorithm }) => id === head?.kid && algorithm === head.alg)
-  if (!key || !verify('sha256', Buffer.from(`${header}.${payload}`), signing(key.key), Buffer.from(signature, 'base64url')))
-    return undefined
-  return parse(payload) as Claims | undefined
+  const key = keys.find(({ id, algorithm }) => id === head?.kid && algorithm === head?.alg)
+  return { content: `${header}.${payload}`, signature, claims, issuer: claims.iss, key }
+}
+
+function check(token: string, keys: readonly VerificationKey[]): Claims | undefined {
+  const { content, signature, claims, key } = parts(token, keys) ?? {}
+  if (!content || !signature || !key) return undefined
+  return verify('sha256', Buffer.from(content), signing(key.key), Buffer.from(signature, 'base64url')) ? claims : undefined
 }
 
 function parse(part: string): object | undefined {
