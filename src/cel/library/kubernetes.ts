@@ -89,9 +89,31 @@ function semverOf(text: string, isNormalized = false): Semver {
   return new Semver(found.slice(1, 4).map(BigInt), found[4]?.split('.') ?? [])
 }
 
+/** What upstream's library finds wrong first (github.com/blang/semver). */
 function versionFault(text: string): string {
+  const shown = JSON.stringify
   if (text === '') return 'Version string empty'
-  return text.split('.').length < 3 ? 'No Major.Minor.Patch elements found' : `Invalid semantic version ${JSON.stringify(text)}`
+  const [major = '', minor = '', ...more] = text.split('.')
+  if (more.length === 0) return 'No Major.Minor.Patch elements found'
+  const [beforeBuild = '', build] = more.join('.').split(/\+(.*)/s)
+  const [patch = '', prerelease] = beforeBuild.split(/-(.*)/s)
+  for (const [name, number] of [
+    ['Major', major],
+    ['Minor', minor],
+    ['Patch', patch],
+  ] as const) {
+    // prettier-ignore
+    if (!/^\d*$/.test(number)) return `Invalid character(s) found in ${name.toLowerCase()} number ${shown(number)}`
+    if (/^0\d/.test(number)) return `${name} number must not contain leading zeroes ${shown(number)}`
+    if (number === '') return 'strconv.ParseUint: parsing "": invalid syntax'
+  }
+  for (const part of prerelease?.split('.') ?? []) {
+    if (part === '') return 'Prerelease is empty'
+    if (/^0\d+$/.test(part)) return `Numeric PreRelease version must not contain leading zeroes ${shown(part)}`
+    if (!/^[0-9A-Za-z-]+$/.test(part)) return `Invalid character(s) found in prerelease ${shown(part)}`
+  }
+  const odd = build?.split('.').find((part) => !/^[0-9A-Za-z-]+$/.test(part))
+  return odd === '' ? 'Build meta data is empty' : `Invalid character(s) found in build meta data ${shown(odd)}`
 }
 
 /** Without a leading "v" and leading zeros, and with all three numbers. */

@@ -65,7 +65,7 @@ function parseAddress(text: string): Address {
   const isIPv4 = ipaddr.IPv4.isValidFourPartDecimal(text) && !/(?:^|\.)0\d/.test(text)
   if (!isIPv4 && !(text.includes(':') && ipaddr.IPv6.isValid(text))) {
     const quoted = JSON.stringify(text)
-    throw new EvaluationError(`IP Address ${quoted} parse error during conversion from string: ParseAddr(${quoted}): unable to parse IP`)
+    throw new EvaluationError(`IP Address ${quoted} parse error during conversion from string: ParseAddr(${quoted}): ${addressFault(text)}`)
   }
   if (text.includes('%')) throw new EvaluationError(`IP address ${JSON.stringify(text)} with zone value is not allowed`)
   const address = ipaddr.parse(text)
@@ -73,6 +73,23 @@ function parseAddress(text: string): Address {
     throw new EvaluationError(`IPv4-mapped IPv6 address ${JSON.stringify(text)} is not allowed`)
   }
   return new Address(address)
+}
+
+/** What Go's netip finds wrong first; of IPv6 it is told in fewer words. */
+function addressFault(text: string): string {
+  if (!/^[^.:%]*\./.test(text)) return /^[^.:]*%/.test(text) ? 'missing IPv6 address' : 'unable to parse IP'
+  let at = 0
+  for (const [index, field] of text.split('.').entries()) {
+    const odd = field.search(/\D/)
+    const digits = odd < 0 ? field : field.slice(0, odd)
+    if (/^0\d/.test(digits)) return 'IPv4 field has octet with leading zero'
+    if (Number(digits) > 255) return 'IPv4 field has value >255'
+    if (odd >= 0) return `unexpected character (at ${JSON.stringify(text.slice(at + odd))})`
+    if (field === '') return `IPv4 field must have at least one digit (at ${JSON.stringify(text.slice(at === text.length ? at - 1 : at))})`
+    if (index === 4) return 'IPv4 address too long'
+    at += field.length + 1
+  }
+  return 'IPv4 address too short'
 }
 
 function parsePrefix(text: string): Prefix {
