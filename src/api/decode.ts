@@ -285,10 +285,11 @@ function canonical(convert: (text: string) => string, text: string): string {
 
 /** What Go's JSON leaves out again: a zero that no pointer holds, an empty list or map. */
 function isLeftOut(value: unknown, field: Field): boolean {
-  if (field.isPointer || field.isAlwaysWritten || field.isNullWritten) return false
+  if (field.isPointer || field.isAlwaysWritten || field.isEmptyKept) return false
   // An empty list of owners is an order to forget them.
   if (field.container === 'list') return (value as readonly unknown[] | undefined)?.length === 0 && field.name !== 'managedFields'
   if (field.container) return value !== undefined && isEmpty(value as object)
+  if (field.isNullWritten) return false
   return value === '' || value === 0 || value === false
 }
 

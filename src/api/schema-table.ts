@@ -34,6 +34,9 @@ const LETTERS: Readonly<Record<string, FieldType>> = {
 }
 const CONTAINERS: Readonly<Record<string, Field['container'] & string>> = { '[': 'list', '{': 'map', '<': 'mapOfLists' }
 
+/** Groups whose objects upstream does not store as protobuf. */
+const STORED_AS_JSON: ReadonlySet<string> = new Set(['apiextensions', 'apiregistration'])
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 const qualify = (ref: string, file: string): string => (ref.includes('/') ? ref : `${file}.${ref}`)
@@ -97,6 +100,7 @@ function readField(line: string, file: string): Field {
   if (embedded.length > 0) field.embedded = embedded
   setType(field, type, file)
   for (const flag of flags) setFlag(field, flag)
+  if (field.isNullWritten && STORED_AS_JSON.has(file.split('/')[0] ?? '')) field.isEmptyKept = true
   return field
 }
 

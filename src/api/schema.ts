@@ -38,6 +38,8 @@ export interface Field {
   readonly isAlwaysWritten?: true
   /** Go's JSON holds `null` when nothing was given: a list, map or pointer that is not left out. Here it is absent; only managed fields tell. */
   readonly isNullWritten?: true
+  /** An empty list or map stays one. Most kinds upstream stores as protobuf, which knows none: it is as if it had not been given. */
+  readonly isEmptyKept?: true
   /** Of a feature that is off by default: whatever is given is dropped. See disabled-fields.ts. */
   readonly isDisabled?: true
   /** The constants that upstream declares. Built-in kinds check them in their own validation, not by the schema. */

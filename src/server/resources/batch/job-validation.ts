@@ -120,8 +120,9 @@ function validateFailureRule(errors: FieldErrors, path: string, rule: PodFailure
     errors.push(invalidAsWhole(path, 'specifying one of OnExitCodes and OnPodConditions is required'))
 }
 
-function validateExitCodes(errors: FieldErrors, path: string, { operator, values }: Partial<PodFailurePolicyOnExitCodesRequirement>): void {
-  if (!values?.length) return void errors.push(invalid(path, values, 'at least one value is required'))
+function validateExitCodes(errors: FieldErrors, path: string, codes: Partial<PodFailurePolicyOnExitCodesRequirement>): void {
+  const { operator, values } = codes
+  if (!values?.length) return void errors.push(invalid(path, asGiven(codes, 'values'), 'at least one value is required'))
   if (values.length > MAX_EXIT_CODES) errors.push(tooMany(path, values.length, MAX_EXIT_CODES))
   values.forEach((value, i) => {
     if (operator === 'In' && value === 0) errors.push(invalid(`${path}[${i}]`, value, 'must not be 0 for the In operator'))
