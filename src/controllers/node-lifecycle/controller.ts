@@ -28,6 +28,8 @@ export function createNodeLifecycleController(): Controller {
   const seenMs = new Map<string, number>()
   /** Nodes that were ready when last looked at. */
   const ready = new Set<string>()
+  /** Nodes that are ready now. */
+  const readyNow = new Set<string>()
   /** Since when nodes await that their pods are evicted. */
   const awaitingMs = new Map<string, number>()
   /** When pods of a zone were last evicted from a further node, by the monotonic clock. Zones are few. */
@@ -80,10 +82,13 @@ export function createNodeLifecycleController(): Controller {
     watches: [
       watch(
         'v1/Node',
-        ({ type, object, old }, caches) => {
+        ({ type, object }, caches) => {
           const name = object.metadata!.name!
-          // The first node that becomes ready and the last one that ceases to be change what the others' state means.
-          const concernsAll = type === 'deleted' || !old || readyStatusOf(object) !== readyStatusOf(old)
+          const before = readyNow.size
+          if (type !== 'deleted' && readyStatusOf(object) === 'True') readyNow.add(name)
+          else readyNow.delete(name)
+          // The first nodes that become ready and the last ones that cease to be change what the others' state means.
+          const concernsAll = readyNow.size !== before && Math.min(readyNow.size, before) < 2
           return concernsAll ? [name, ...unreadyNodes(caches)] : name
         },
         { [ZONE_INDEX]: zoneOf },
@@ -119,7 +124,7 @@ export function createNodeLifecycleController(): Controller {
         events.record(referenceTo('v1/Node', node), 'Normal', 'NodeNotReady', `Node ${key} status is now: NodeNotReady`)
       if (readyStatusOf(node) === 'Unknown' || (wasReady && !isReady)) await markPodsNotReady(context, key, now)
 
-      const mayEvict = hasOtherReadyNode(caches, key) || isReady
+      const mayEvict = isReady || readyNow.size > (readyNow.has(key) ? 1 : 0)
       const isAwaiting = mayEvict && awaitsEviction(node)
       const waitMs = isAwaiting ? evictionWaitMs(node, context) : 0
       if (waitMs === 0) awaitingMs.delete(key)
@@ -141,11 +146,6 @@ const unreadyNodes = (caches: Caches): readonly string[] => {
   const names: string[] = []
   for (const node of caches.of('v1/Node').values()) if (readyStatusOf(node) !== 'True') names.push(node.metadata!.name!)
   return names
-}
-
-function hasOtherReadyNode(caches: Caches, name: string): boolean {
-  for (const node of caches.of('v1/Node').values()) if (node.metadata?.name !== name && readyStatusOf(node) === 'True') return true
-  return false
 }
 
 /** Services must not send to pods of which nobody knows whether they still run. */
