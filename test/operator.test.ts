@@ -77,7 +77,7 @@ test('a controller-runtime operator with webhooks', { skip, timeout: 240_000 }, 
     return {
       status,
       warning: String(headers['warning'] ?? ''),
-      body: isJson ? (JSON.parse(text.toString()) as Seen['body']) : ({ message: text.toString() }),
+      body: isJson ? (JSON.parse(text.toString()) as Seen['body']) : { message: text.toString() },
     }
   }
   /** Asks until the answer is as wanted. */

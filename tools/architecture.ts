@@ -29,7 +29,7 @@ export const folders: Readonly<Record<string, Folder>> = {
     isAdapter: true,
   },
   'store/etcd': {
-    purpose: "the store on an etcd, whole in memory as its watch keeps it",
+    purpose: 'the store on an etcd, whole in memory as its watch keeps it',
     imports: ['base', 'store', 'grpc'],
     packages: ['@grpc/grpc-js', '@grpc/proto-loader'],
     isAdapter: true,

@@ -36,7 +36,10 @@ const GO_BOX =
 test('secretbox reads what Go has sealed, and nothing that was changed', async () => {
   const ciphers = await createCiphers(secretsBy(box('k', 1)))
   const sealed = (hex: string) => Buffer.concat([bytes('k8s:enc:secretbox:v1:k:'), Buffer.alloc(24, 2), Buffer.from(hex, 'hex')])
-  assert.deepEqual([...(await ciphers.decrypt(SECRET, sealed(GO_BOX)))], Array.from({ length: 64 }, () => 3))
+  assert.deepEqual(
+    [...(await ciphers.decrypt(SECRET, sealed(GO_BOX)))],
+    Array.from({ length: 64 }, () => 3),
+  )
   assert.throws(() => ciphers.decrypt(SECRET, sealed(GO_BOX.replace('84', '85'))), /output array was not large enough/)
   assert.throws(() => ciphers.decrypt(SECRET, sealed('00')), /shorter than the required size/)
 })
