@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,13 +39,30 @@ export function checkInterrupted(): void {
   if (isInterrupted) throw new Error('interrupted')
 }
 
+/** Below what the system gives to connections and to who asks for any port, and below node ports: none of these takes it meanwhile. */
+const PORTS = { from: 10_000, to: 29_999 } as const
+const ATTEMPTS = 100
+
+/** A port for a program that must be told one. Nobody holds it until that program listens. */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = randomInt(PORTS.from, PORTS.to + 1)
+    if (handedOut.has(port) || !(await isFree(port))) continue
+    handedOut.add(port)
+    return port
+  }
+  throw new Error(`no free port from ${PORTS.from} to ${PORTS.to}`)
 }
+
+/** By this process: not given twice. */
+const handedOut = new Set<number>()
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 
 /** Of a process and, for those that spawn others, of its children. */
 function summed(pid: number, own: (pid: number) => number): number {
