@@ -7,7 +7,7 @@ import { rewriting } from './cost.ts'
 import { overload } from './function.ts'
 import { AUTHORIZER, RESOURCE_CHECK } from './library/authz.ts'
 import type { TypeProvider } from './checker.ts'
-import { DYN, formatType, isSameType, listOf, objectOf, parseType, type Type } from './types.ts'
+import { DYN, goNameOf, isSameType, listOf, objectOf, parseType, type Type } from './types.ts'
 
 const REQUEST = 'kubernetes.AdmissionRequest'
 const NAMESPACE = 'kubernetes.Namespace'
@@ -145,14 +145,6 @@ export function compileExpression(source: string, options: ExpressionOptions): P
   const compiled = compile(source, declared, types, hasPatchTypes ? { functions: PATCH_FUNCTIONS } : {})
   if ('errors' in compiled) return `${compiled.isConstant ? 'instantiation' : 'compilation'} failed: ${compiled.errors}`
   if (!returns || returns.some((type) => isSameType(type, compiled.type))) return compiled
-  const wanted = returns.map(nameOf)
-  return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${nameOf(compiled.type)}`
+  const wanted = returns.map(goNameOf)
+  return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${goNameOf(compiled.type)}`
 }
-
-/** As Go prints them. */
-const NAMES: Partial<Readonly<Record<Type['kind'], string>>> = {
-  null: 'null_type',
-  timestamp: 'google.protobuf.Timestamp',
-  duration: 'google.protobuf.Duration',
-}
-const nameOf = (type: Type): string => NAMES[type.kind] ?? formatType(type)

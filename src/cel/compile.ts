@@ -17,6 +17,7 @@ import { addresses, urls } from './library/network.ts'
 import { compilePattern, regex } from './library/patterns.ts'
 import { standard } from './library/standard.ts'
 import { text } from './library/text.ts'
+import { formatFault } from './library/text-format.ts'
 import { parseDuration, parseTimestamp } from './library/time-text.ts'
 import type { ParseOptions } from './macros.ts'
 import { parse } from './parser.ts'
@@ -100,7 +101,7 @@ export function compile(
   const environment: Environment = { variables, functions, types }
   const checked = check(parsed.expr, environment)
   if ('issues' in checked) return failed(source, checked.issues)
-  const faults = literalFaults(parsed.expr)
+  const faults = literalFaults(parsed.expr, checked)
   if (faults.length > 0) return failed(source, faults)
   const run = planned(parsed.expr, checked)
   if (typeof run === 'string') return { errors: run, isConstant: true }
@@ -135,10 +136,15 @@ const failed = (source: string, issues: readonly Issue[]): CompileFailure => ({
 })
 
 /** Durations, timestamps and patterns that are written out are tried at once, as upstream's validators do. */
-function literalFaults(root: Expr): readonly Issue[] {
+function literalFaults(root: Expr, { typeOf }: Checked): readonly Issue[] {
   const faults: Issue[] = []
   visit(root, (expr) => {
     if (expr.kind !== 'call') return
+    const [list] = expr.args
+    if (expr.name === 'format' && expr.target?.kind === 'constant' && typeof expr.target.value === 'string' && list?.kind === 'list') {
+      const fault = formatFault(expr.target.value, list.elements.map(typeOf))
+      if (fault) faults.push({ at: fault.index === undefined ? expr.at : list.elements[fault.index]!.at, message: fault.message })
+    }
     const trial = trialOf(expr)
     const literal = trial && expr.args.at(-1)
     if (!trial || literal?.kind !== 'constant') return

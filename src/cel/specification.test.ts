@@ -89,7 +89,7 @@ function* casesOf(suite: Suite): Generator<Json & { readonly expr: string }> {
 }
 
 /** What version 2 of the string extension, which Kubernetes enables, does otherwise: see recorded.test.ts. */
-const FORMATS = /ndexOf\('a', 30\)|str_var\.format|%(?:\.6)?e|Infinity|"%s"\.format\(\[(?:\[|\{|dyn\(\[)/
+const FORMATS = /"%d"\.format\(\[double|ndexOf\('a', 30\)|str_var\.format|%(?:\.6)?e|Infinity|"%s"\.format\(\[(?:\[|\{|dyn\(\[)/
 
 function isInScope(original: Json & { readonly expr: string }): boolean {
   const text = JSON.stringify(original)

@@ -51,6 +51,14 @@ export function formatType(type: Type): string {
   return type.params.length === 0 ? type.name : `${type.name}(${type.params.map(formatType).join(', ')})`
 }
 
+/** As Go prints the types whose names differ. */
+const GO_NAMES: Partial<Readonly<Record<Type['kind'], string>>> = {
+  null: 'null_type',
+  timestamp: 'google.protobuf.Timestamp',
+  duration: 'google.protobuf.Duration',
+}
+export const goNameOf = (type: Type): string => GO_NAMES[type.kind] ?? formatType(type)
+
 export const isSameType = (a: Type, b: Type): boolean =>
   a === b ||
   (a.kind === b.kind && a.name === b.name && a.params.length === b.params.length && a.params.every((p, i) => isSameType(p, b.params[i]!)))

@@ -1,5 +1,6 @@
 /** `'%s is %d'.format([...])`: the verbs s, d, f, e, b, x, X and o of cel-go's string extension. */
 import { CelMap, Duration, EvaluationError, isList, Opaque, Timestamp, TypeValue, typeNameOf, Uint, utf8, type Value } from '../values.ts'
+import { goNameOf, isDynamic, type Type } from '../types.ts'
 import { formatBytes, formatDouble } from './standard.ts'
 import { formatDuration, formatTimestamp } from './time-text.ts'
 
@@ -15,6 +16,35 @@ export function formatText(format: string, args: readonly Value[]): string {
     const digits = precision === undefined ? 6 : Math.min(Number(precision), MAX_PRECISION)
     return formatArgument(verb, args[next++]!, digits)
   })
+}
+
+const NUMBERS: readonly Type['kind'][] = ['int', 'uint', 'double']
+/** What each verb takes, and how the checker refuses the rest; `s` takes all that has a form. */
+const TAKEN: Readonly<Record<string, readonly [kinds: readonly Type['kind'][], refusal: string]>> = {
+  d: [['int', 'uint'], 'decimal clause can only be used on integers'],
+  f: [NUMBERS, 'fixed-point clause can only be used on doubles'],
+  e: [NUMBERS, 'scientific clause can only be used on doubles'],
+  b: [['int', 'uint', 'bool'], 'only integers and bools can be formatted as binary'],
+  o: [['int', 'uint'], 'octal clause can only be used on integers'],
+  x: [['int', 'uint', 'string', 'bytes'], 'only integers, byte buffers, and strings can be formatted as hex'],
+}
+
+/** What is wrong with a format that is written out, about its arguments' types: where (the index of an argument, if one) and what. */
+export function formatFault(format: string, types: readonly Type[]): { readonly index?: number; readonly message: string } | undefined {
+  let next = 0
+  for (const [clause, , verb] of format.matchAll(VERB)) {
+    if (clause === '%%') continue
+    if (verb === undefined) return { message: 'could not parse formatting clause: unexpected end of string' }
+    const index = next++
+    const type = types[index]
+    if (!type) return { message: `index ${index} out of range` }
+    const [kinds, refusal] = TAKEN[verb === 'X' ? 'x' : verb] ?? []
+    if (!kinds && verb !== 's') return { message: `could not parse formatting clause: unrecognized formatting clause "${verb}"` }
+    if (!kinds || isDynamic(type) || type.kind === 'param' || kinds.includes(type.kind)) continue
+    return { index, message: `error during formatting: ${refusal}, was given ${goNameOf(type)}` }
+  }
+  if (next === types.length) return undefined
+  return { message: `too many arguments supplied to string.format (expected ${next}, got ${types.length})` }
 }
 
 function formatArgument(verb: string, value: Value, precision: number): string {
