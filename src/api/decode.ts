@@ -82,7 +82,7 @@ const GO_SCALARS: Readonly<Record<string, string>> = {
 }
 
 function goElementType({ type, ref = '' }: Field): string {
-  return type === 'message' ? goTypeName(ref) : (GO_SCALARS[type] ?? 'interface {}')
+  return ref ? goTypeName(ref) : (GO_SCALARS[type] ?? 'interface {}')
 }
 
 function goType(field: Field): string {

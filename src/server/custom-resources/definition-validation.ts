@@ -27,6 +27,8 @@ export interface DefinitionChecks {
   readonly rules: ValidationRules | undefined
 }
 
+const VERSIONS = '[apiextensions/v1.CustomResourceDefinitionVersion'
+
 /** What upstream's types always have, also when nothing was said. */
 const whole = (definition: CustomResourceDefinition): CustomResourceDefinition => ({
   ...definition,
@@ -94,10 +96,12 @@ function validateRest(definition: CustomResourceDefinition, errors: FieldErrors)
     return
   }
   const versions = definition.spec.versions ?? []
-  for (const version of versions)
-    if (version.storage && !stored.includes(version.name)) errors.push(invalid(at, stored, `must have the storage version ${version.name}`))
+  // A name that versions have twice is found once.
+  const missing = new Set(stored)
+  for (const { name, storage } of versions)
+    if (!missing.delete(name) && storage) errors.push(invalid(at, stored, `must have the storage version ${name}`))
   for (const [index, name] of stored.entries()) {
-    if (versions.some((version) => version.name === name)) continue
+    if (!missing.has(name)) continue
     const detail = `missing from spec.versions; ${name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${name} and removes ${name} from status.storedVersions`
     errors.push(invalid(`${at}[${index}]`, name, detail))
   }
@@ -148,10 +152,15 @@ function validateSpec(
     )
   })
   if (new Set(versions.map(({ name }) => name)).size !== versions.length)
-    errors.push(invalid('spec.versions', versions, 'must contain unique version names'))
+    errors.push(invalid('spec.versions', versions, 'must contain unique version names', VERSIONS))
   if (versions.filter(({ storage }) => storage).length !== 1)
     errors.push(
-      invalid('spec.versions', versions === NOTHING.versions ? null : versions, 'must have exactly one version marked as storage version'),
+      invalid(
+        'spec.versions',
+        versions === NOTHING.versions ? null : versions,
+        'must have exactly one version marked as storage version',
+        VERSIONS,
+      ),
     )
   // Clients of v1beta1 see the first version's name once more.
   const first = versions[0]?.name ? dns1035LabelFaults(versions[0].name) : []
@@ -288,6 +297,7 @@ function validateVersionSchema(
           path,
           schema,
           `only [${ROOT_FIELDS.join(' ')}] fields are allowed at the root of the schema if the status subresource is enabled`,
+          'apiextensions/v1.JSONSchemaProps',
         ),
       )
   }

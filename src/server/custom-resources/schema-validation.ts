@@ -71,7 +71,8 @@ function keywords(props: JSONSchemaProps, path: string, place: Place, errors: Fi
     errors.push(forbidden(`${path}.x-kubernetes-embedded-resource`, 'must not be used inside of resource meta'))
 }
 
-const oneOfTypes = (path: string, type: string | undefined, detail: string) => (type ? invalid(path, type, detail) : required(path, detail))
+const oneOfTypes = (path: string, type: string | undefined, detail: string) =>
+  type === undefined ? required(path, detail) : invalid(path, type, detail)
 
 function extensions(props: JSONSchemaProps, path: string, errors: FieldErrors): void {
   const { type } = props

@@ -108,6 +108,18 @@ function message(value: Value, typeName: string, purpose: Purpose): unknown {
   return shown
 }
 
+const PROPS = 'apiextensions/v1.JSONSchemaProps'
+type Form = (props: unknown) => unknown
+
+/** What is a schema or something else in JSON is a struct of both there. */
+const ALTERNATIVES: Readonly<Record<string, (item: unknown, form: Form) => unknown>> = {
+  [`${PROPS}OrArray`]: (item, form) =>
+    Array.isArray(item) ? { Schema: null, JSONSchemas: item.map(form) } : { Schema: form(item), JSONSchemas: null },
+  [`${PROPS}OrBool`]: (item, form) => (typeof item === 'boolean' ? { Allows: item, Schema: null } : { Allows: true, Schema: form(item) }),
+  [`${PROPS}OrStringArray`]: (item, form) =>
+    Array.isArray(item) ? { Schema: null, Property: item } : { Schema: form(item), Property: null },
+}
+
 const itemOf = (value: Value, name: string, purpose: Purpose): unknown => (purpose === 'given' ? asGiven(value, name) : value[name])
 
 /** A type with JSON names: the order of declaration, and no empty fields but those that Go writes. */
@@ -123,7 +135,10 @@ function published(value: Value, schema: TypeSchema, purpose: Purpose): Value {
 }
 
 function contained(value: unknown, field: Field, purpose: Purpose): unknown {
-  const single = (item: unknown) => (field.type === 'message' ? message(item as Value, field.ref ?? '', purpose) : item)
+  const single = (item: unknown) =>
+    field.type === 'message'
+      ? message(item as Value, field.ref ?? '', purpose)
+      : (ALTERNATIVES[field.ref ?? '']?.(item, (props) => message(props as Value, PROPS, purpose)) ?? item)
   if (field.container === undefined) return single(value)
   if (purpose === 'compared' && Object.keys(value as object).length === 0) return null
   if (field.container === 'list') return (value as readonly unknown[]).map(single)

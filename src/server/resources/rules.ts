@@ -66,7 +66,7 @@ export const notFound = (field: string, value: unknown): FieldError => ({
 export const tooLong = (field: string, maximum: number): FieldError => ({
   type: 'FieldValueTooLong',
   field,
-  detail: `Too long: may not be more than ${maximum} byte${maximum === 1 ? '' : 's'}`,
+  detail: maximum < 0 ? 'Too long: value is too long' : `Too long: may not be more than ${maximum} byte${maximum === 1 ? '' : 's'}`,
 })
 export const tooMany = (field: string, actual: number, maximum: number): FieldError => ({
   type: 'FieldValueTooMany',
