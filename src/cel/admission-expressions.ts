@@ -123,6 +123,9 @@ function declaredField(typeName: string, field: string): Type | undefined {
   return fields && Object.hasOwn(fields, field) ? parseType(fields[field]!) : undefined
 }
 
+/** How it begins where what is written out cannot be converted, which upstream takes for a fault of its own. */
+export const NOT_INSTANTIATED = 'program instantiation failed'
+
 /** The program, or what is wrong as upstream says it. */
 export function compileExpression(source: string, options: ExpressionOptions): Program | string {
   const { hasParams = false, hasAuthorizer = false, hasPatchTypes = false, variables, returns } = options
@@ -143,7 +146,7 @@ export function compileExpression(source: string, options: ExpressionOptions): P
     hasType: (typeName) => typeName === VARIABLES || (isPatchType(typeName) ? hasPatchTypes : Object.hasOwn(FIELDS, typeName)),
   }
   const compiled = compile(source, declared, types, hasPatchTypes ? { functions: PATCH_FUNCTIONS } : {})
-  if ('errors' in compiled) return `${compiled.isConstant ? 'instantiation' : 'compilation'} failed: ${compiled.errors}`
+  if ('errors' in compiled) return `${compiled.isConstant ? NOT_INSTANTIATED : 'compilation failed'}: ${compiled.errors}`
   if (!returns || returns.some((type) => isSameType(type, compiled.type))) return compiled
   const wanted = returns.map(goNameOf)
   return `must evaluate to ${wanted.length === 1 ? wanted[0] : `one of [${wanted.join(' ')}]`} but got ${goNameOf(compiled.type)}`

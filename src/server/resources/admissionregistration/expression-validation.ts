@@ -2,7 +2,7 @@
 import type { AuditAnnotation, MatchCondition, Mutation, Validation, Variable } from '../../../api/generated/admissionregistration/v1.ts'
 import { qualifiedNameFaults } from '../../../api/names.ts'
 import { BOOL, DYN, NULL, STRING, type Type } from '../../../cel/types.ts'
-import { compileExpression, PATCH_RETURNS, type ExpressionOptions } from '../../../cel/admission-expressions.ts'
+import { compileExpression, NOT_INSTANTIATED, PATCH_RETURNS, type ExpressionOptions } from '../../../cel/admission-expressions.ts'
 import { checkFormat, checkOneOf, duplicate, invalid, required, tooMany, type FieldErrors } from '../rules.ts'
 
 const MAX_MATCH_CONDITIONS = 64
@@ -14,7 +14,8 @@ const REASONS = ['Forbidden', 'Invalid', 'RequestEntityTooLarge']
 function checkExpression(errors: FieldErrors, path: string, source: string, options: ExpressionOptions): Type {
   const compiled = compileExpression(source, options)
   if (typeof compiled !== 'string') return compiled.type
-  errors.push(invalid(path, source, compiled))
+  const isInternal = compiled.startsWith(NOT_INSTANTIATED)
+  errors.push(isInternal ? { type: 'InternalError', field: path, detail: `Internal error: ${compiled}` } : invalid(path, source, compiled))
   return DYN
 }
 
