@@ -156,3 +156,16 @@ export async function eventually<T>(
   }
   throw new Error(`${what}: not within ${timeoutMs} ms`)
 }
+
+/** The manifest of a Deployment "web" that kubectl is tried on. */
+export const webDeployment = (replicas: number, image: string) => `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: ${replicas}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: "${image}", ports: [{containerPort: 80, name: http}]}]
+`

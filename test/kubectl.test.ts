@@ -3,22 +3,9 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { eventually, noKubectl, root, startCluster } from './harness.ts'
+import { eventually, noKubectl, root, startCluster, webDeployment } from './harness.ts'
 
-const deployment = (replicas: number, image = 'example.test/web:1') => `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, labels: {app: web}}
-spec:
-  replicas: ${replicas}
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - name: web
-        image: ${image}
-        ports: [{containerPort: 80, name: http}]
----
+const deployment = (replicas: number, image = 'example.test/web:1') => `${webDeployment(replicas, image)}---
 apiVersion: v1
 kind: Service
 metadata: {name: web}

@@ -11,6 +11,7 @@ import type { Node } from '../api/generated/core/v1.ts'
 import { hostname } from 'node:os'
 import type { Runtime } from '../base/runtime.ts'
 import { systemClock, systemRandom } from '../base/system.ts'
+import type { HousekeepingOptions } from '../server/housekeeping.ts'
 import { createTokenSigner } from '../server/http/tokens.ts'
 import { createMemoryStore } from '../store/memory.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
@@ -21,6 +22,7 @@ import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { recordOf } from './cluster-record.ts'
 import { dataDirectory, ensureDataDirectory, type ClusterRecord, type DataDirectory, readRecord } from './data-directory.ts'
 import { API_INDEX, SERVICE_ACCOUNT_ISSUER } from './defaults.ts'
+import { durationOf, type ApiServerSettings } from './api-server-flags.ts'
 import { readDebugSetup, type DebugSetup } from './debug.ts'
 import { encryptStore, readEncryptionSetup, refuseEncrypted, type EncryptionSetup } from './encryption.ts'
 import { openEtcd } from './etcd.ts'
@@ -110,6 +112,10 @@ async function begin(
   const audit = readAuditSetup(options.apiServer ?? {})
   const encryption = readEncryptionSetup(options.apiServer ?? {})
   const access = readAccessSetup(options.apiServer ?? {}, OWN_TOKENS)
+  const housekeeping = {
+    compactionPeriodMs: periodOf(options.apiServer, 'etcd-compaction-interval', '5m'),
+    eventTtlMs: periodOf(options.apiServer, 'event-ttl', '1h'),
+  }
   const debug = { ...readDebugSetup(options.apiServer ?? {}), setVerbosity }
   const tls = readTlsSettings(options.apiServer ?? {})
   const { record, port } = await recordOf(directory, options)
@@ -125,7 +131,7 @@ async function begin(
       lifecycle,
       directory,
       record,
-      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, debug, tls, server: options.server },
+      { logLevel: options.logLevel, port, scheduler, audit, encryption, access, debug, housekeeping, tls, server: options.server },
       prepared,
       report,
     )
@@ -137,6 +143,13 @@ async function begin(
   }
 }
 
+/** History and events are always bounded: upstream's 0, for ever, is refused. */
+function periodOf(settings: ApiServerSettings = {}, name: string, byDefault: string): number {
+  const periodMs = durationOf(settings, name, byDefault)
+  if (periodMs < 1000) throw new UserError(`--${name} must be a second or more`)
+  return periodMs
+}
+
 interface Configured {
   readonly logLevel: UpOptions['logLevel']
   readonly port: HeldPort
@@ -145,6 +158,7 @@ interface Configured {
   readonly encryption: EncryptionSetup | undefined
   readonly access: AccessSetup
   readonly debug: DebugSetup
+  readonly housekeeping: HousekeepingOptions
   readonly tls: TlsSettings
   readonly server: UpOptions['server']
 }
@@ -154,7 +168,7 @@ async function beginWith(
   lifecycle: Lifecycle,
   directory: DataDirectory,
   record: ClusterRecord,
-  { logLevel, port, scheduler, audit, encryption, access, debug, tls, server }: Configured,
+  { logLevel, port, scheduler, audit, encryption, access, debug, housekeeping, tls, server }: Configured,
   prepared: Promise<PreparedNode> | undefined,
   report: Report,
 ): Promise<void> {
@@ -192,6 +206,7 @@ async function beginWith(
     serverAddress: `${address}:${record.port}`,
     access,
     debug,
+    housekeeping,
     ...(audit ? { audit } : {}),
     ...(scheduler ? { scheduler } : {}),
     // Others may serve the same etcd: the controllers and the scheduler of one of them work at a time.

@@ -67,6 +67,8 @@ export const apiServerFlags: readonly ApiServerFlag[] = [
   { name: 'etcd-keyfile', kind: 'file', help: 'the key of that certificate' },
   { name: 'encryption-provider-config', kind: 'file', help: 'how objects are encrypted at rest (EncryptionConfiguration)' },
   { name: 'encryption-provider-config-automatic-reload', kind: 'switch', help: 'follow that file: keys are rotated without a restart' },
+  { name: 'event-ttl', kind: 'duration', help: 'how long events stay (default: 1h)' },
+  { name: 'etcd-compaction-interval', kind: 'duration', help: 'how long history is kept (default: 5m)' },
   { name: 'profiling', kind: 'text', help: 'false: no profiles and no flags under /debug (default: true)' },
 ]
 

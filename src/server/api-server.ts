@@ -50,7 +50,7 @@ import { resourceMetricsGroup, resourceMetricsPaths } from './resource-metrics.t
 import { createResourceRegistry, type ResourceRegistry } from './resource-registry.ts'
 import { Computed } from './revision.ts'
 import { route, type PathHandler } from './router.ts'
-import { authorizationObserver, exposeServer, observeAuthentication, observeRequest } from './server-metrics.ts'
+import { authorizationObserver, countAudit, exposeServer, observeAuthentication, observeRequest } from './server-metrics.ts'
 import { serverPaths, type Health } from './server-paths.ts'
 import { WatchCaches } from './watch-cache.ts'
 import { createWebhookCall, type WebhookCall } from './webhook-call.ts'
@@ -164,7 +164,7 @@ export function createApiServer(runtime: Runtime, options: ApiServerOptions): Ap
     resourceMetricsPaths,
     ...(typeof given === 'function' ? given(registry) : given),
   ]
-  const audit = options.audit && new Audit(runtime, options.audit)
+  const audit = options.audit && new Audit(runtime, { ...options.audit, sinks: [countAudit(metrics), ...options.audit.sinks] })
   let inFlight = 0
   const turns = createTurns(runtime.clock)
   const begun = Promise.withResolvers<void>()

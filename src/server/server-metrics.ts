@@ -3,7 +3,7 @@ import type { ApiRequest, ApiResponse, UserInfo } from '../api/exchange.ts'
 import { isApiError } from '../api/status.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Sample } from '../base/metrics.ts'
-import type { Trail } from './audit/audit.ts'
+import type { AuditSink, Trail } from './audit/audit.ts'
 import type { Verdict } from './authorization/authorizer.ts'
 import type { Core } from './core.ts'
 import type { Metrics } from './metrics.ts'
@@ -79,6 +79,20 @@ const INFO = {
   component: 'kube',
   emulation: `${VERSION.emulationMajor}.${VERSION.emulationMinor}`,
   min_compat: `${VERSION.minCompatibilityMajor}.${VERSION.minCompatibilityMinor}`,
+}
+
+/** Stands before the other sinks and takes everything. */
+export function countAudit(metrics: Metrics): AuditSink {
+  const events = metrics.counter('apiserver_audit_event_total', 'Audit events.')
+  const levels = metrics.counter('apiserver_audit_level_total', 'Audit events by level.')
+  events('', 0)
+  return {
+    record({ level }) {
+      events('')
+      levels(`level="${level}"`)
+      return true
+    },
+  }
 }
 
 /** Counts who could prove a name, and how long that took. */

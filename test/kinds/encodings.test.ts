@@ -48,14 +48,14 @@ test('JSON and protobuf tell the same of every kind', async (t) => {
       for (const { object, info } of seedsOf(file)) {
         const collection = collectionPath(info, object.metadata?.namespace)
         const path = `${collection}/${object.metadata?.name}`
-        const { code, body: made } = await json('POST', `${collection}?dryRun=All`, object as Json)
+        const { code, body: made } = await json('POST', `${collection}?dryRun=All`, object)
         assert.ok(code === 201 || code === 409, JSON.stringify(made))
         if (code === 409) continue
         // Sent in protobuf it is the same object.
         const sent = await send({ method: 'POST', path: `${collection}?dryRun=All`, body: encodeProtobuf(object), type: PROTOBUF })
         assert.equal(sent.status, 201, sent.body.toString())
         assert.deepEqual(withoutChance(JSON.parse(sent.body.toString())), withoutChance(made))
-        const stored = await json('POST', collection, object as Json)
+        const stored = await json('POST', collection, object)
         assert.equal(stored.code, 201)
         const [one, list] = [await json('GET', path), await json('GET', collection)]
         assert.deepEqual(await protobuf({ path }), plain(one.body))

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { builtPrograms } from '../../upstream/programs.ts'
-import { command, type CommandResult } from '../harness.ts'
+import { command, webDeployment, type CommandResult } from '../harness.ts'
 import { noUpstream, startServers, type Server } from './servers.ts'
 
 interface Step {
@@ -17,18 +17,6 @@ interface Step {
 }
 
 const configMap = (name: string, data: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\ndata: {${data}}\n`
-const deployment = (replicas: number, image = 'i:1') => `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, labels: {app: web}}
-spec:
-  replicas: ${replicas}
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers: [{name: web, image: "${image}", ports: [{containerPort: 80, name: http}]}]
-`
-
 const steps: readonly Step[] = [
   { run: 'create namespace {ns}' },
   { run: 'create serviceaccount default' },
@@ -64,7 +52,7 @@ const steps: readonly Step[] = [
   { run: 'create job j --image=i:1' },
   { run: 'create cronjob cj --image=i:1 --schedule="* * * * *"' },
   { run: 'create cronjob bad --image=i:1 --schedule="x"' },
-  { run: 'apply -f -', stdin: deployment(2) },
+  { run: 'apply -f -', stdin: webDeployment(2, 'i:1') },
   { run: 'get deployment web -o wide' },
   { run: 'get deployment web -o yaml' },
   { run: 'get deployments -o name' },
@@ -74,6 +62,10 @@ const steps: readonly Step[] = [
   { run: 'get configmaps --chunk-size=1' },
   { run: 'get configmap -o custom-columns=NAME:.metadata.name,DATA:.data' },
   { run: 'get configmap a -o go-template={{.metadata.name}}' },
+  { run: 'get configmaps --watch --request-timeout=1s' },
+  { run: 'get configmap a --watch --output-watch-events --request-timeout=1s' },
+  { run: 'get configmap none --ignore-not-found' },
+  { run: 'get configmap a -o wide --show-kind' },
   { run: 'get configmaps --field-selector=metadata.name=a' },
   { run: 'get configmaps --field-selector=bogus=a' },
   { run: 'get configmaps -l "a in (b"' },
@@ -113,6 +105,12 @@ const steps: readonly Step[] = [
   { run: 'autoscale deployment web --min=1 --max=3' },
   { run: 'expose deployment web --port=80 --name=exposed' },
   { run: 'rollout history deployment/web' },
+  { run: 'rollout status deployment/web --watch=false' },
+  { run: 'rollout undo deployment/web' },
+  { run: 'rollout restart deployment/web' },
+  { run: 'certificate approve none' },
+  { run: 'label deployment web --list' },
+  { run: 'patch deployment web --type=merge --dry-run=server -p {"spec":{"replicas":9}} -o jsonpath={.spec.replicas}' },
   { run: 'rollout pause deployment/web' },
   { run: 'rollout pause deployment/web' },
   { run: 'rollout resume deployment/web' },
@@ -123,6 +121,8 @@ const steps: readonly Step[] = [
   { run: 'run once --image=i:1 --restart=Never' },
   { run: 'get pod once -o jsonpath={.status.phase},{.status.qosClass}' },
   { run: 'logs once' },
+  { run: 'debug once --image=i:1 --container=dbg --attach=false' },
+  { run: 'get pod once -o jsonpath={.spec.ephemeralContainers[*].name}' },
   { run: 'delete pod once --wait=false' },
   { run: 'auth can-i create pods' },
   { run: 'auth can-i create pods --as=bob' },
@@ -136,16 +136,22 @@ const steps: readonly Step[] = [
   },
   { run: 'get configmaps --as=bob' },
   { run: 'create token none' },
+  { run: 'create token default --duration=1h' },
+  { run: 'create token default --duration=1s' },
   { run: 'events' },
+  { run: 'events --types=Warning' },
   { run: 'api-resources --api-group=apps' },
   { run: 'api-resources --api-group= --namespaced=false -o wide' },
   { run: 'api-resources --api-group=batch -o name --verbs=list' },
   { run: 'explain deployment.spec.replicas' },
   { run: 'explain pod.spec.bogus' },
   { run: 'explain bogus' },
+  { run: 'explain deployment --recursive' },
+  { run: 'explain horizontalpodautoscaler --recursive --api-version=autoscaling/v2' },
   { run: 'create -f -', stdin: 'apiVersion: v1\nkind: Node\nmetadata: {name: node-x}\n' },
   { run: 'taint node node-x a=b:NoSchedule' },
   { run: 'cordon node-x' },
+  { run: 'drain node-x' },
   { run: 'uncordon node-x' },
   { run: 'get node node-x -o jsonpath={.spec}' },
   { run: 'delete node node-x' },
@@ -169,6 +175,7 @@ const CHANCE: readonly (readonly [RegExp, string])[] = [
   [/\b\d+m?s\b/g, '<age>'],
   [/resourceVersion: "\d+"/g, 'resourceVersion: <revision>'],
   [/\b10\.96\.\d+\.\d+/g, '<cluster ip>'],
+  [/\beyJ[\w.-]+/g, '<token>'],
   [/X509SHA256=[0-9a-f]+/g, '<certificate>'],
   [/https:\/\/127\.0\.0\.1:\d+/g, '<server>'],
   [/\/tmp\/\S+/g, '<file>'],
