@@ -60,9 +60,10 @@ function flatSpec({ type, resource, containerResource, pods, object, external }:
   })
 }
 
-// What annotations hold is whatever someone wrote there.
-// oxlint-disable-next-line typescript/no-explicit-any
-type Loose = any
+/** What annotations hold is whatever someone wrote there. */
+interface Loose {
+  readonly [field: string]: Loose
+}
 
 const resourceTarget = (flat: Loose): Fields =>
   compact({
@@ -210,12 +211,12 @@ export function autoscalerToV1(autoscaler: V2): V1 {
 }
 
 /** The list in an annotation; undefined when it is absent or no JSON list. Upstream ignores what it cannot read. */
-function parsed(annotations: Readonly<Record<string, string>> | undefined, key: string): Loose {
+function parsed(annotations: Readonly<Record<string, string>> | undefined, key: string): Loose | undefined {
   const textOf = annotations?.[key]
   if (textOf === undefined) return undefined
   try {
     const value: unknown = JSON.parse(textOf)
-    return typeof value === 'object' && value !== null ? value : undefined
+    return typeof value === 'object' && value !== null ? (value as Loose) : undefined
   } catch {
     // Not JSON: as if it were not there.
     return undefined
@@ -227,10 +228,10 @@ export function autoscalerFromV1(object: KubeObject): V2 {
   const { targetCPUUtilizationPercentage: cpu, ...spec } = autoscaler.spec ?? ({} as NonNullable<V1['spec']>)
   const { currentCPUUtilizationPercentage: currentCpu, ...status } = autoscaler.status ?? ({} as NonNullable<V1['status']>)
   const all = autoscaler.metadata?.annotations
-  const others: Loose = parsed(all, METRICS)
-  const behavior: Loose = parsed(all, BEHAVIOR)
-  const current: Loose = parsed(all, CURRENT_METRICS)
-  const conditions: Loose = parsed(all, CONDITIONS)
+  const others = parsed(all, METRICS)
+  const behavior = parsed(all, BEHAVIOR)
+  const current = parsed(all, CURRENT_METRICS)
+  const conditions = parsed(all, CONDITIONS)
   const cpuMetric: readonly MetricSpec[] =
     cpu === undefined ? [] : [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: cpu } } }]
   const metrics = [...(Array.isArray(others) ? others.map(fullSpec) : []), ...cpuMetric]
