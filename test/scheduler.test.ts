@@ -34,6 +34,11 @@ const whyNot = async (cluster: Cluster, name: string): Promise<string | undefine
   return refused?.status?.conditions?.find(isRefused)?.message
 }
 
+/** New nodes bear a taint for a moment, which would be a reason of its own. */
+async function untilUntainted(cluster: Cluster, ...names: readonly string[]): Promise<void> {
+  for (const name of names) await cluster.until('v1/Node', { name }, (node) => node !== undefined && !node.spec?.taints?.length)
+}
+
 async function metricsOf(cluster: Cluster): Promise<string> {
   const endpoint = parseEndpoint(await cluster.kubeconfig())
   return new Promise((resolve, reject) => {
@@ -234,6 +239,7 @@ test('an extender reviews who must go for a pod, over HTTPS by certificates of b
       terminationGracePeriodSeconds: 0,
       ...spec,
     })
+  await untilUntainted(cluster, 'node-1', 'node-2')
   await cluster.apply([
     { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name: 'high' }, value: 1000 },
     wanting('low-1', { nodeName: 'node-1' }),
@@ -309,6 +315,7 @@ test('extended resources that a device class stands for come from devices, by a 
   const CLAIM = 'resource.k8s.io/v1/ResourceClaim'
   const container = (name: string, requests: Record<string, string>) => ({ name, image: 'a', resources: { requests, limits: requests } })
   const asking = (name: string, amount: string) => pod(name, { containers: [container('main', { 'example.com/gpu': amount })] })
+  await untilUntainted(cluster, 'node-1', 'node-2')
   await cluster.apply(asking('a', '2'))
   assert.match((await whyNot(cluster, 'a'))!, /^0\/2 nodes are available: 2 Insufficient example\.com\/gpu\./)
   await cluster.apply([
