@@ -1,6 +1,6 @@
 /**
  * A client that speaks protobuf (client-go's default) and one that speaks JSON see the same, of every kind: what one writes the other
- * reads, alone and in lists.
+ * reads, alone, in lists and in watches.
  */
 import assert from 'node:assert/strict'
 import { Agent } from 'node:https'
@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import type { Json, KubeObject } from '../../src/api/object.ts'
 import { decodeProtobuf } from '../../src/api/protobuf-decode.ts'
 import { encodeProtobuf } from '../../src/api/protobuf-encode.ts'
+import { ProtobufReader } from '../../src/api/protobuf-reader.ts'
 import { parseEndpoint } from '../../upstream/endpoint.ts'
 import { startLoneServer } from '../api-server.ts'
 import { ask, type Question } from '../upstream/exchange.ts'
@@ -16,14 +17,19 @@ import { collectionPath, seedFiles, seedsOf, type Reply } from './cases.ts'
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf'
 
-/** The parts of a list tell what they are, as they do in proa's JSON. Claim templates do not: the format has no place for it. */
+/**
+ * The parts of a list tell what they are, as they do in proa's JSON. The format has no place for what claim templates are, and none for
+ * a list that is there and empty.
+ */
 function plain(object: KubeObject): unknown {
   const { items, kind = '', apiVersion } = object as KubeObject & { readonly items?: readonly KubeObject[] }
   const whole = items ? { ...object, items: items.map((item) => ({ kind: kind.slice(0, -'List'.length), apiVersion, ...item })) } : object
   const bare = ({ kind: _kind, apiVersion: _apiVersion, ...rest }: KubeObject): object => rest
-  return JSON.parse(
-    JSON.stringify(whole, (key, value: unknown) => (key === 'volumeClaimTemplates' ? (value as readonly KubeObject[]).map(bare) : value)),
-  )
+  const shown = (key: string, value: unknown): unknown => {
+    if (key === 'volumeClaimTemplates') return (value as readonly KubeObject[]).map(bare)
+    return key === 'finalizers' && (value as readonly string[]).length === 0 ? undefined : value
+  }
+  return JSON.parse(JSON.stringify(whole, shown))
 }
 
 test('JSON and protobuf tell the same of every kind', async (t) => {
@@ -43,6 +49,8 @@ test('JSON and protobuf tell the same of every kind', async (t) => {
     return plain(decodeProtobuf(answer.body))
   }
   await storeWorld(json)
+  const { body: before } = await json('GET', '/api/v1/namespaces')
+  const collections = new Set<string>()
   for (const file of seedFiles()) {
     await t.test(file, async () => {
       for (const { object, info } of seedsOf(file)) {
@@ -55,6 +63,7 @@ test('JSON and protobuf tell the same of every kind', async (t) => {
         const sent = await send({ method: 'POST', path: `${collection}?dryRun=All`, body: encodeProtobuf(object), type: PROTOBUF })
         assert.equal(sent.status, 201, sent.body.toString())
         assert.deepEqual(withoutChance(JSON.parse(sent.body.toString())), withoutChance(made))
+        collections.add(collection)
         const stored = await json('POST', collection, object)
         assert.equal(stored.code, 201)
         const [one, list] = [await json('GET', path), await json('GET', collection)]
@@ -64,7 +73,47 @@ test('JSON and protobuf tell the same of every kind', async (t) => {
       }
     })
   }
+  await t.test('watches of all that', async () => {
+    const since = `watch=1&timeoutSeconds=1&resourceVersion=${before.metadata!.resourceVersion}`
+    const compared = Array.from(collections, async (collection) => {
+      const path = `${collection}?${since}`
+      const [text, frames] = await Promise.all([send({ path }), send({ path, accept: PROTOBUF })])
+      const lines = text.body.toString().split('\n').filter(Boolean)
+      const told = lines.map((line) => JSON.parse(line) as { readonly type: string; readonly object: KubeObject })
+      assert.deepEqual(
+        eventsOf(frames.body),
+        told.map(({ type, object }) => [type, plain(object)]),
+        collection,
+      )
+      return told.length
+    })
+    const counts = await Promise.all(compared)
+    assert.ok(
+      counts.every((count) => count >= 2),
+      'each was told of as made and as gone',
+    )
+  })
 })
+
+/** Of a watch in protobuf: each event with its length before it, the object a document of its own. */
+function eventsOf(bytes: Buffer): readonly (readonly [type: string, object: unknown])[] {
+  const events: (readonly [string, unknown])[] = []
+  for (let at = 0; at < bytes.length; at += 4 + bytes.readUInt32BE(at)) {
+    const reader = new ProtobufReader(bytes, at + 4, at + 4 + bytes.readUInt32BE(at))
+    let type = ''
+    let object: unknown
+    while (!reader.isDone) {
+      if (Math.floor(reader.varint() / 8) === 1) type = reader.text()
+      else {
+        const extension = reader.message()
+        extension.varint()
+        object = plain(decodeProtobuf(extension.bytes()))
+      }
+    }
+    events.push([type, object])
+  }
+  return events
+}
 
 const OF_ITS_OWN: ReadonlySet<string> = new Set(['managedFields', 'resourceVersion', 'clusterIP', 'clusterIPs', 'nodePort'])
 
