@@ -47,10 +47,14 @@ export function createDiscoveryPaths(options: DiscoveryOptions): PathHandler {
     const path = request.path.split('/').filter((part) => part !== '')
     const [root] = path
     if (root !== 'api' && root !== 'apis') return undefined
-    if (request.method !== 'GET') throw noRoute()
     if (aggregated.generation !== generation) {
       generation = aggregated.generation
       cache.clear()
+    }
+    if (request.method !== 'GET') {
+      // What is not there takes no method at all.
+      if (cache.get(path.join('/'), () => make(path, aggregated.groups()))) throw noRoute()
+      return undefined
     }
     if (path.length === 1 && wantsAggregated(request.headers.accept)) {
       const groups = root === 'api' ? 'core' : 'named'

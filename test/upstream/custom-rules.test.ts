@@ -97,7 +97,83 @@ const refused = SPECS.map((spec, index): Step => ({
   except: ['body.status', 'body.metadata.uid'],
 }))
 
+const runs = ruled(
+  object({
+    n: { type: 'integer' },
+    s: text(20),
+    l: list(text(5), 10),
+    m: map({ type: 'integer' }, 5),
+    at: { type: 'string', format: 'date-time' },
+    nested: ruled(object({ min: { type: 'integer' }, max: { type: 'integer' } }), { rule: 'self.min <= self.max', fieldPath: '.max' }),
+    kept: ruled(text(9), { rule: 'self == oldSelf', message: 'is kept' }),
+    first: ruled(text(9), { rule: '!oldSelf.hasValue() || self != oldSelf.value()', optionalOldSelf: true, message: 'must change' }),
+    keyed: list(ruled(object({ k: text(3), v: { type: 'integer' } }, { required: ['k'] }), 'self.v >= oldSelf.v'), 5, {
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['k'],
+    }),
+  }),
+  { rule: '!has(self.n) || self.n < 10', messageExpression: "self.n > 10 ? 'n is huge' : 'n is ten'", reason: 'FieldValueForbidden' },
+  { rule: '!has(self.s) || int(self.s) > 0', message: 's is a number' },
+  { rule: "!has(self.l) || self.l[0] != 'x'", reason: 'FieldValueDuplicate' },
+  { rule: "!has(self.m) || self.m['a'] / self.m['b'] == 1", reason: 'FieldValueRequired', message: ' spaced ' },
+  "!has(self.at) || self.at < timestamp('2030-01-01T00:00:00Z')",
+)
+const objects = '/apis/{name}.test/v1/namespaces/{name}/cs'
+const own = (name: string, spec: object): object => ({ apiVersion: '{name}.test/v1', kind: 'Kc', metadata: { name }, spec })
+const made = (name: string, spec: object): Step => ({ method: 'POST', path: objects, body: own(name, spec) })
+const patched = (name: string, spec: object): Step => ({
+  method: 'PATCH',
+  path: `${objects}/${name}`,
+  type: 'application/merge-patch+json',
+  body: { spec },
+})
+
 compare('rules of definitions', [
+  {
+    name: 'run on objects',
+    steps: [
+      { method: 'POST', path: definitions, body: define('c', runs), except: ['body.status', 'body.metadata.uid', 'body.spec.group'] },
+      ...Array.from({ length: 3 }, () => ({ path: `${definitions}?watch=1&timeoutSeconds=1`, except: ['body'] })),
+      ...[
+        { n: 1 },
+        { n: 10 },
+        { n: 11, s: '0' },
+        { s: 'x' },
+        { l: [] },
+        { l: ['x'] },
+        { m: { a: 1 } },
+        { m: { a: 1, b: 0 } },
+        { m: { a: 2, b: 1 } },
+        { at: '2031-01-01T00:00:00Z' },
+        { at: 'x' },
+        { nested: { min: 2, max: 1 } },
+        { nested: { min: 2 } },
+        { kept: 'a', first: 'a', keyed: [{ k: 'a', v: 1 }] },
+      ].map((spec, index) => made(`o${index}`, spec)),
+      patched('o13', { kept: 'b', first: 'b' }),
+      made('o14', { n: 1 }),
+      { method: 'POST', path: objects.replace('{name}.test', 'none.test'), body: own('a', {}) },
+      patched('o13', { n: 3, first: 'b' }),
+      patched('o13', { first: 'b' }),
+      patched('o13', { n: 4 }),
+      patched('o13', {
+        first: 'c',
+        keyed: [
+          { k: 'b', v: 0 },
+          { k: 'a', v: 0 },
+        ],
+      }),
+      patched('o13', {
+        first: 'd',
+        keyed: [
+          { k: 'b', v: 0 },
+          { k: 'a', v: 2 },
+        ],
+      }),
+      patched('o13', { first: 'e', keyed: [{ k: 'b' }] }),
+      { path: `${objects}/o13`, except: ['body.metadata.managedFields'] },
+    ],
+  },
   { name: 'are compiled, and what they may cost is bounded', steps: refused },
   {
     name: 'may not cost too much together',
