@@ -106,7 +106,8 @@ export async function serveDevicePlugins(directory: string, events: DevicePlugin
   rmSync(socket, { force: true })
 }
 
-const isAnswered = (socket: string): Promise<boolean> =>
+/** Whether somebody serves at a unix socket. */
+export const isAnswered = (socket: string): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = createConnection(socket)
     probe.once('error', () => resolve(false))
