@@ -20,13 +20,6 @@ export const DISABLED_FIELDS: Readonly<Record<string, readonly string[]>> = {
   'coordination/v1.LeaseSpec': ['preferredHolder', 'strategy'],
   // MaxUnavailableStatefulSet
   'apps/v1.RollingUpdateStatefulSetStrategy': ['maxUnavailable'],
-  // DRANodeAllocatableResources, DRAListTypeAttributes
-  ...Object.fromEntries(
-    ['v1.Device', 'v1beta1.BasicDevice', 'v1beta2.Device'].map((type) => [`resource/${type}`, ['nodeAllocatableResourceMappings']]),
-  ),
-  ...Object.fromEntries(
-    ['v1', 'v1beta1', 'v1beta2'].map((version) => [`resource/${version}.DeviceAttribute`, ['ints', 'bools', 'strings', 'versions']]),
-  ),
   // VolumeLimitScaling
   'storage/v1.CSIDriverSpec': ['preventPodSchedulingIfMissing'],
 }

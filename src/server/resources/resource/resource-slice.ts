@@ -1,20 +1,34 @@
-import type { Device, ResourceSlice } from '../../../api/generated/resource/v1.ts'
+import type { Device, DeviceAttribute, ResourceSlice } from '../../../api/generated/resource/v1.ts'
 import { timestamp, type Clock } from '../../../base/clock.ts'
 import { defineResource } from '../../resource.ts'
 import { nameToAge, text } from '../columns.ts'
-import { changeField, mapItems } from '../immutable.ts'
+import { changeField, isSemanticallyEqual, mapItems, withField } from '../immutable.ts'
 import { sliceFromBeta, sliceToBeta } from './device-request-conversion.ts'
 import { validateSliceSpec } from './slice-validation.ts'
 
+const changeDevices = (slice: ResourceSlice, change: (device: Device) => Device): ResourceSlice =>
+  changeField(slice, 'spec', (spec) => changeField(spec, 'devices', (devices) => mapItems(devices, change)))
+
 /** When a taint was added is the time of the write that brought it. */
 const withTimes = (slice: ResourceSlice, clock: Clock): ResourceSlice =>
-  changeField(slice, 'spec', (spec) =>
-    changeField(spec, 'devices', (devices) =>
-      mapItems(devices, (device: Device) =>
-        changeField(device, 'taints', (taints) =>
-          mapItems(taints, (taint) => (taint.timeAdded ? taint : { ...taint, timeAdded: timestamp(clock) })),
-        ),
-      ),
+  changeDevices(slice, (device) =>
+    changeField(device, 'taints', (taints) =>
+      mapItems(taints, (taint) => (taint.timeAdded ? taint : { ...taint, timeAdded: timestamp(clock) })),
+    ),
+  )
+
+/** Attributes that are lists: of DRAListTypeAttributes, which is off by default. */
+const LISTS = ['ints', 'bools', 'strings', 'versions'] as const
+const withoutLists = (attribute: DeviceAttribute): DeviceAttribute =>
+  LISTS.reduce<DeviceAttribute>((next, field) => withField(next, field, undefined), attribute)
+
+/** What features that are off by default would read is dropped (DRANodeAllocatableResources, too). */
+const withoutDisabled = (slice: ResourceSlice): ResourceSlice =>
+  changeDevices(slice, (device) =>
+    changeField(withField(device, 'nodeAllocatableResourceMappings', undefined), 'attributes', (attributes) =>
+      Object.values(attributes).some((attribute) => LISTS.some((field) => attribute[field]))
+        ? Object.fromEntries(Object.entries(attributes).map(([name, attribute]) => [name, withoutLists(attribute)]))
+        : attributes,
     ),
   )
 
@@ -30,8 +44,13 @@ export const resourceSlices = defineResource({
     text('Pool', ({ spec }: ResourceSlice) => spec?.pool?.name ?? ''),
   ),
   fieldSelectors: { 'spec.nodeName': ({ spec }) => spec?.nodeName ?? '', 'spec.driver': ({ spec }) => spec?.driver ?? '' },
-  prepareForCreate: (slice, { runtime }) => withTimes(slice, runtime.clock),
-  prepareForUpdate: (slice, _, { runtime }) => withTimes(slice, runtime.clock),
+  prepareForCreate: (slice, { runtime }) => withoutDisabled(withTimes(slice, runtime.clock)),
+  // A field that is dropped counts as a change.
+  prepareForUpdate(slice, old, { runtime }) {
+    const next = withTimes(slice, runtime.clock)
+    const generation = (old.metadata?.generation ?? 0) + 1
+    return withoutDisabled(isSemanticallyEqual(next.spec, old.spec) ? next : { ...next, metadata: { ...next.metadata, generation } })
+  },
   validateCreate: ({ spec }) => validateSliceSpec(spec),
   validateUpdate: ({ spec }, old) => validateSliceSpec(spec, old.spec),
   warnings({ spec }) {
