@@ -30,7 +30,7 @@ type KnownCore = Pick<Core, 'registry' | 'reader' | 'writer' | 'runtime' | 'road
 /** Runs until the signal aborts. */
 export async function runAvailability(core: KnownCore, signal: AbortSignal): Promise<void> {
   const { clock } = core.runtime
-  const lastChecked = new Map<string, { readonly state: string; readonly atMs: number; readonly isGood: boolean }>()
+  const lastChecked = new Map<string, { readonly state: string; readonly atMs: number; readonly finding: Finding }>()
   while (!signal.aborted) {
     const since = core.registry.find('apiregistration.k8s.io', 'v1', 'apiservices')?.stored.cache.lastChange ?? 0
     const services = core.reader.list('apiregistration.k8s.io/v1/APIService')
@@ -38,11 +38,13 @@ export async function runAvailability(core: KnownCore, signal: AbortSignal): Pro
       const name = service.metadata?.name ?? ''
       const state = stateOf(core, service)
       const last = lastChecked.get(name)
-      const isDue = !last || last.state !== state || clock.monotonic() - last.atMs >= (last.isGood ? RECHECK_MS : RETRY_MS)
-      if (!isDue) continue
-      const finding = service.spec?.service ? await check(core, service, signal) : LOCAL
+      const isDue =
+        !last || last.state !== state || clock.monotonic() - last.atMs >= (last.finding.status === 'True' ? RECHECK_MS : RETRY_MS)
+      // What others write over a finding is put right at once.
+      if (!isDue && isTold(service, last.finding)) continue
+      const finding = !isDue ? last.finding : service.spec?.service ? await check(core, service, signal) : LOCAL
       if (signal.aborted) return
-      lastChecked.set(name, { state, atMs: clock.monotonic(), isGood: finding.status === 'True' })
+      if (isDue) lastChecked.set(name, { state, atMs: clock.monotonic(), finding })
       await record(core, name, finding)
     }
     for (const name of lastChecked.keys()) if (!services.some(({ metadata }) => metadata?.name === name)) lastChecked.delete(name)
@@ -171,12 +173,20 @@ async function textOf(body: AsyncIterable<Uint8Array>, limit: number): Promise<s
   return text + decoder.decode()
 }
 
+const availableOf = ({ status }: APIService): APIServiceCondition | undefined =>
+  status?.conditions?.find(({ type }) => type === 'Available')
+
+function isTold(service: APIService, { status, reason, message }: Finding): boolean {
+  const told = availableOf(service)
+  return told?.status === status && told.reason === reason && told.message === message
+}
+
 /** Writes what changed; the time of a condition tells since when it has been so. */
 async function record({ writer, runtime }: KnownCore, name: string, finding: Finding): Promise<void> {
   await writer.update('apiregistration.k8s.io/v1/APIService', undefined, name, (current) => {
+    if (isTold(current, finding)) return current
     const conditions = current.status?.conditions ?? []
-    const old = conditions.find(({ type }) => type === 'Available')
-    if (old && old.status === finding.status && old.reason === finding.reason && old.message === finding.message) return current
+    const old = availableOf(current)
     const lastTransitionTime = old?.status === finding.status ? old.lastTransitionTime : timestamp(runtime.clock)
     const available: APIServiceCondition = { type: 'Available', ...finding, ...(lastTransitionTime ? { lastTransitionTime } : {}) }
     return { ...current, status: { ...current.status, conditions: [...conditions.filter((other) => other !== old), available] } }
