@@ -113,3 +113,19 @@ test('a claim that grows waits for its resizer', async (t) => {
   )
   assert.deepEqual(problems, [])
 })
+
+test("somebody else's attachments are left alone", async (t) => {
+  const { admin, clock, attachments } = await start(t)
+  for (const [name, nodeName] of [
+    ['va-1', 'n1'],
+    ['va-2', 'nowhere'],
+  ] as const) {
+    const spec = { attacher: 'other.example', nodeName, source: { persistentVolumeName: 'none' } }
+    await admin.create(ATTACHMENT, { metadata: { name }, spec })
+  }
+  await clock.advance(10_000)
+  assert.deepEqual(
+    (await attachments()).map(({ metadata }) => metadata?.name),
+    ['va-1', 'va-2'],
+  )
+})

@@ -59,6 +59,9 @@ export type Sha256 = (text: string) => string
 const attachmentName = ({ spec }: PersistentVolume, nodeName: string, sha256: Sha256): string =>
   `csi-${sha256(`${spec?.csi?.volumeHandle}${spec?.csi?.driver}${nodeName}`)}`
 
+/** Attachments of other names are somebody else's, and left alone: upstream keeps to those that it made, too. */
+const isOurs = ({ metadata }: VolumeAttachment): boolean => /^csi-[0-9a-f]{64}$/.test(metadata?.name ?? '')
+
 export function createAttachDetachController(sha256: Sha256): Controller {
   /** Attachments that no pod wants any more, and since when, by uid. */
   const unwanted = new Map<string, number>()
@@ -108,7 +111,7 @@ export function createAttachDetachController(sha256: Sha256): Controller {
     async reconcile(key, context) {
       const { caches, client, runtime } = context
       const node = caches.of('v1/Node').get(key)
-      const attachments = caches.of(ATTACHMENT).byIndex(NODE_INDEX, key)
+      const attachments = caches.of(ATTACHMENT).byIndex(NODE_INDEX, key).filter(isOurs)
       if (!node) {
         blocked.delete(key)
         await Promise.all(attachments.map((attachment) => remove(context, attachment)))
