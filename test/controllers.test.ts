@@ -245,7 +245,8 @@ async function play(t: TestContext, client: Client): Promise<readonly unknown[]>
     const { status } = await client.get('apps/v1/Deployment', hello)
     const isNew = status?.conditions?.some(({ reason }) => reason === 'NewReplicaSetAvailable') ?? false
     const slices = (await client.list('discovery.k8s.io/v1/EndpointSlice', { namespace: 'default', labelSelector: 'app=hello' })).items
-    const endpoints = slices.flatMap((slice) => slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready)
+    // Those of pods that are going are listed for a moment longer than the pods.
+    const endpoints = slices.flatMap((slice) => slice.endpoints ?? [])
     const budget = (await client.get('policy/v1/PodDisruptionBudget', hello)).status
     const addresses = (await client.list('v1/Endpoints', { namespace: 'default', fieldSelector: 'metadata.name=hello' })).items[0]
       ?.subsets?.[0]
@@ -255,6 +256,7 @@ async function play(t: TestContext, client: Client): Promise<readonly unknown[]>
       isWhole &&
       (status.observedGeneration ?? 0) >= generation &&
       endpoints.length === 3 &&
+      endpoints.every(({ conditions }) => conditions?.ready) &&
       addresses?.addresses?.length === 3 &&
       budget?.currentHealthy === 3
     )
