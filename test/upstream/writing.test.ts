@@ -278,12 +278,14 @@ const updates: readonly Scenario[] = [
       put({ metadata: { name: 'l' }, spec: { holderIdentity: 'me' } }, '/apis/coordination.k8s.io/v1/namespaces/{name}/leases/l'),
       put({ metadata: { name: 'e' }, subsets: [] }, '{ns}/endpoints/e'),
       put({ metadata: { name: 's' }, spec: { ports: [{ port: 80 }] } }, '{ns}/services/s'),
-      // Go writes null for a list that is empty and always written.
+      // A list given empty is as if not given: it has no manager either, and an object without managers goes on so.
       put({ metadata: { name: 'r' }, rules: [] }, '/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/roles/r', {
-        except: ['body.rules'],
+        except: ['body.rules', 'body.metadata.managedFields'],
       }),
       put({ metadata: { name: 'q' }, spec: {} }, '{ns}/resourcequotas/q'),
-      put({ metadata: { name: 'l' }, spec: { limits: [] } }, '{ns}/limitranges/l', { except: ['body.spec.limits'] }),
+      put({ metadata: { name: 'l' }, spec: { limits: [] } }, '{ns}/limitranges/l', {
+        except: ['body.spec.limits', 'body.metadata.managedFields'],
+      }),
       put(pod('p'), '{ns}/pods/p'),
       put(deployment('d'), '{apps}/deployments/d'),
       put({ metadata: { name: 'n-{name}' } }, '/api/v1/nodes/n-{name}'),
@@ -298,6 +300,7 @@ const updates: readonly Scenario[] = [
       put(
         { metadata: { name: 'r' }, rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] },
         '/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/roles/r',
+        { except: ['body.metadata.managedFields'] },
       ),
     ],
   },
