@@ -1,7 +1,7 @@
 /** Services, host ports and DNS with real packets: see network-node.ts. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -16,6 +16,7 @@ import { dnsEndpoints, dnsService } from '../src/network/dns-service.ts'
 import type { TableOptions } from '../src/network/nft-table.ts'
 import { createProxyLoop, type ProxyLoop } from '../src/network/proxy-loop.ts'
 import { createServiceTable } from '../src/network/service-table.ts'
+import { eventually } from './harness.ts'
 import { ask, NODE_IP, OUTSIDE_IP, startNetworkNode, whatIsMissing, type NetworkNode } from './network-node.ts'
 
 const missing = await whatIsMissing()
@@ -307,6 +308,20 @@ test('network: rules that somebody flushes are there again', options, async () =
   await mustRun(node, ['nft', 'flush', 'ruleset'])
   for (let tries = 0; (await ask(client(), 'tcp', '10.96.0.59', 80)) === 'silence'; tries++) assert.ok(tries < 10, 'still gone')
   assert.deepEqual(await askers(5, () => ask(client(), 'tcp', '10.96.0.50', 80)), ['b'])
+})
+
+test('network: kill -9 of who watches the tables ends the watch', options, async () => {
+  const module = new URL('../src/network/host/nftables.ts', import.meta.url).href
+  const script = `import(${JSON.stringify(module)}).then(({ createNftables }) => createNftables().watchTable('ip', 'none', () => {}))`
+  const child = spawn(process.execPath, ['-e', script], { stdio: 'ignore' })
+  world.keep(child)
+  const monitors = () => readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim()
+  const isMonitor = (pid: string) =>
+    existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('nft\0monitor')
+  await eventually('the monitor runs', () => monitors() !== '' && isMonitor(monitors()))
+  const monitor = monitors()
+  child.kill('SIGKILL')
+  await eventually('it has ended', () => !isMonitor(monitor))
 })
 
 test('network: nothing stays behind', options, async () => {

@@ -39,7 +39,8 @@ export function createTableMonitor(namespace: Namespace): TableMonitor {
   }
 
   function start(): void {
-    const [program, ...args] = inNamespace(namespace, ['nft', 'monitor', 'tables'])
+    // It reads nothing, so it would not notice by itself that this process was killed.
+    const [program, ...args] = inNamespace(namespace, ['setpriv', '--pdeathsig', 'KILL', 'nft', 'monitor', 'tables'])
     const running = (child = spawn(program!, args, { stdio: 'pipe' }))
     let rest = ''
     running.stdout.setEncoding('utf8').on('data', (text: string) => {
